@@ -1,0 +1,46 @@
+"""Blur everything behind a person, as a camera with a wide lens does.
+
+python examples/blur_background.py photo.jpg --output blurred.png
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from PIL import Image, ImageFilter
+
+import deeplab
+
+
+def blur_background(photo: str | Path, *, subject: str = "person", radius: float = 10.0) -> Image.Image:
+    """The `photo` with all but the pixels of the class `subject` blurred; `radius` in pixels."""
+    result = deeplab.load("objects")(photo)
+    mask = result.mask(subject)  # bool (H, W)
+    if not mask.any():
+        raise ValueError(f"{photo}: no {subject} in it; found: {', '.join(result.areas())}")
+    sharp = Image.fromarray(result.image)
+    front = Image.fromarray(mask).convert("L").filter(ImageFilter.GaussianBlur(1.5))  # a soft edge
+    behind = sharp.copy()
+    behind.putalpha(Image.fromarray(~mask).convert("L"))  # so that the subject does not bleed into it
+    blurred = behind.convert("RGBa").filter(ImageFilter.GaussianBlur(radius)).convert("RGBA").convert("RGB")
+    return Image.composite(sharp, blurred, front)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Blur everything behind a person.")
+    parser.add_argument("photo", type=Path)
+    parser.add_argument("--output", type=Path, default=Path("blurred.png"))
+    parser.add_argument("--subject", default="person", help="the class that stays sharp")
+    parser.add_argument("--radius", type=float, default=10.0, help="strength of the blur in pixels")
+    options = parser.parse_args()
+    try:
+        blur_background(options.photo, subject=options.subject, radius=options.radius).save(options.output)
+    except (deeplab.DeepLabError, ValueError) as error:
+        sys.exit(f"blur_background: {error}")
+    print(f"written: {options.output}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,70 @@
+"""DeepLab: semantic segmentation in PyTorch.
+
+The public names, each loaded on first use, so that `import deeplab` imports no torch:
+
+- `load`: a segmenter from a shipped name or a model file
+- `segment`: one image in, its segmentation out
+- `train`: train a model on a folder of images and masks
+- `evaluate`: measure a model on a data set
+- `create_model`: a network with random weights, by name
+- `list_models`: the names of the model variants
+- `list_backbones`: the names of the backbones
+- `list_weights`: the names of the trained models that ship
+- `Segmenter`: what `load` returns; call it with an image
+- `Segmentation`: what a segmenter returns: labels, classes, palette, probabilities
+- `DeepLabError`: the base of every error that a user can cause
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from deeplab.api import (
+        create_model,
+        evaluate,
+        list_backbones,
+        list_models,
+        list_weights,
+        load,
+        segment,
+        train,
+    )
+    from deeplab.errors import DeepLabError
+    from deeplab.inference import Segmenter
+    from deeplab.results import Segmentation
+
+    __version__: str
+
+__all__ = [
+    "DeepLabError",
+    "Segmentation",
+    "Segmenter",
+    "create_model",
+    "evaluate",
+    "list_backbones",
+    "list_models",
+    "list_weights",
+    "load",
+    "segment",
+    "train",
+]
+
+_ROOMS = {"DeepLabError": "errors", "Segmentation": "results", "Segmenter": "inference"}  # the rest: api
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("deeplab")
+    if name not in __all__:
+        raise AttributeError(f"module 'deeplab' has no attribute '{name}'")
+    value = getattr(importlib.import_module(f"deeplab.{_ROOMS.get(name, 'api')}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *__all__]

@@ -1,0 +1,223 @@
+"""The Python calls, each a few lines over one room; options are checked before torch loads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from deeplab import catalog
+from deeplab._optional import require
+from deeplab.errors import InputNotFoundError, SettingsError, unknown_name
+from deeplab.settings import EvaluateSettings, LoadSettings, TrainSettings, build, takes
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from PIL import Image
+
+    from deeplab.data import Sample
+    from deeplab.evaluation import Report
+    from deeplab.inference import Segmenter
+    from deeplab.models import SegmentationModel
+    from deeplab.results import Segmentation
+
+__all__ = [
+    "create_model",
+    "evaluate",
+    "list_backbones",
+    "list_models",
+    "list_weights",
+    "load",
+    "segment",
+    "train",
+    "with_config",
+]
+
+
+@takes(LoadSettings)
+def load(model: str | Path = "objects", **options: Any) -> Segmenter:
+    """A segmenter: call it with an image, or `.stream` many.
+
+    Args:
+        model: A shipped name (see `list_weights`) or the path of a model file.
+        options: The fields of `deeplab.settings.LoadSettings`: scales, flip, tile_size, long_side, device.
+
+    Raises:
+        SettingsError: An option that does not exist or cannot work.
+        UnknownNameError: No such shipped name.
+        InputNotFoundError: No such file.
+        CheckpointError: The file cannot be read.
+    """
+    settings = build(LoadSettings, {"model": model, **options})
+    from deeplab import checkpoints, weights
+    from deeplab.inference import Segmenter
+
+    how = settings.part(LoadSettings)
+    return Segmenter(checkpoints.load(weights.find(how.pop("model"))), **how)
+
+
+@takes(LoadSettings)
+def segment(
+    image: str | Path | Image.Image | NDArray[np.uint8], *, model: str | Path = "objects", **options: Any
+) -> Segmentation:
+    """The segmentation of one image; for more than one `load` once, then call it or its `.stream`.
+
+    Args:
+        image: A file, a PIL image, or an array (H, W, 3) of uint8 RGB.
+        model: As in `load`, and so are the `options`.
+
+    Raises:
+        ImageError: The image cannot be read.
+        DeepLabError: As `load`.
+    """
+    return load(model, **options)(image)
+
+
+@takes(TrainSettings)
+def train(data: str | Path | None = None, **options: Any) -> Path:
+    """Train a model and return the path of its best checkpoint, which `load` takes.
+
+    Args:
+        data: Folder of the data set; may stand in the file `config` instead.
+        options: The fields of `deeplab.settings.TrainSettings`: epochs, batch_size, crop_size ... What is not
+            given is chosen from the data and the machine, and written to `config.yaml` in the run's folder.
+
+    Raises:
+        SettingsError: An option that does not exist or cannot work.
+        DataError: The data set is not in order.
+        MissingExtraError: The extra `deeplab[train]` is not installed.
+    """
+    given = options if data is None else {"data": data, **options}
+    settings = build(TrainSettings, with_config(given))
+    for package, name in (("models", settings.model), ("backbones", settings.backbone)):
+        if name not in catalog.entries(package):
+            raise unknown_name(package.removesuffix("s"), name, catalog.entries(package))
+    from deeplab import training
+
+    return training.train(settings)
+
+
+@takes(EvaluateSettings)
+def evaluate(
+    model: str | Path,
+    data: str | Path,
+    *,
+    on_image: Callable[[Sample, NDArray[Any]], None] | None = None,
+    **options: Any,
+) -> Report:
+    """Measure a model on a data set, each image at its own size.
+
+    Args:
+        model: A shipped name or the path of a model file.
+        data: Folder of the data set.
+        on_image: Called after each image with its sample and the predicted labels, (H, W).
+        options: The fields of `deeplab.settings.EvaluateSettings`: split, limit, output, and those of `load`.
+
+    Raises:
+        SettingsError: An option that does not exist or cannot work, or `output` lies inside `data`.
+        DataError: The data set is not in order, or its classes are not those of the model.
+        DeepLabError: As `load`.
+    """
+    settings = build(EvaluateSettings, {"model": model, "data": data, **options})
+    if settings.output and settings.output.resolve().is_relative_to(settings.data.resolve()):
+        raise SettingsError(f"output {settings.output} lies inside the data set; choose another folder")
+    from deeplab import evaluation
+    from deeplab.data import open_dataset
+    from deeplab.files import written_aside
+    from deeplab.images import write_labels
+
+    def write(sample: Sample, labels: NDArray[Any]) -> None:
+        if settings.output:
+            write_labels(settings.output / f"{sample.image.stem}.png", labels, palette=dataset.palette)
+        if on_image:
+            on_image(sample, labels)
+
+    dataset = open_dataset(settings.data)
+    segmenter = load(**settings.part(LoadSettings))
+    report = evaluation.evaluate(segmenter, dataset, split=settings.split, limit=settings.limit, on_image=write)
+    if settings.output:
+        with written_aside(settings.output / "report.json") as aside:
+            aside.write_text(report.to_json() + "\n", encoding="utf-8")
+    return report
+
+
+def create_model(
+    name: str,
+    *,
+    backbone: str = "mobilenetv2",
+    num_classes: int = 21,
+    output_stride: int = 16,
+    in_channels: int = 3,
+    **options: Any,
+) -> SegmentationModel:
+    """A model with random weights: (N, in_channels, H, W) RGB in 0 .. 1 -> logits (N, num_classes, H, W).
+
+    Args:
+        name: One of `list_models()`.
+        backbone: One of `list_backbones()`.
+        output_stride: Image side over the side of the deepest features: 4, 8, 16 or 32.
+        options: What the model's and the backbone's builders offer beside: atrous_rates, depth_multiplier ...
+
+    Raises:
+        UnknownNameError: No such model or backbone.
+        SettingsError: A value that cannot work.
+    """
+    from deeplab import models
+
+    return models.create_model(
+        name,
+        backbone=backbone,
+        num_classes=num_classes,
+        output_stride=output_stride,
+        in_channels=in_channels,
+        **options,
+    )
+
+
+def list_models() -> list[str]:
+    """The names of the model variants, sorted."""
+    return list(catalog.entries("models"))
+
+
+def list_backbones() -> list[str]:
+    """The names of the backbones, sorted."""
+    return list(catalog.entries("backbones"))
+
+
+def list_weights() -> list[str]:
+    """The names of the trained models that ship, sorted."""
+    from deeplab import weights
+
+    return list(weights.shipped())
+
+
+def with_config(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of a training over those in its YAML file: `config`, or that of the run which it resumes.
+
+    Raises:
+        InputNotFoundError: There is no such file.
+        SettingsError: It is no mapping of options, or one of them does not exist or cannot work.
+    """
+    path = Path(options["config"]) if options.get("config") else None
+    if path is None and options.get("resume"):
+        path = build(TrainSettings, {"data": ".", **options}).output / "config.yaml"
+        path = path if path.is_file() else None
+    return dict(options) if path is None else {**_read_config(path), **options}
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    yaml = require("yaml", extra="train")
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise InputNotFoundError(f"{path}: no such file; wanted a YAML file of training options") from error
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise SettingsError(f"{path}: not readable as YAML ({' '.join(str(error).split())})") from error
+    if not isinstance(values, dict):
+        raise SettingsError(f"{path}: wanted lines such as 'epochs: 50', got {type(values).__name__}")
+    try:
+        build(TrainSettings, {"data": ".", **values})
+    except SettingsError as error:
+        raise SettingsError(f"{path}: {error}") from error
+    return values

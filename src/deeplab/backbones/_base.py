@@ -1,0 +1,83 @@
+"""What every backbone gives, and how a stride becomes a dilation."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable, Iterator
+from typing import Any, Generic, NamedTuple, TypeVar
+
+from torch import Tensor, nn
+
+from deeplab import catalog
+from deeplab.errors import SettingsError, unknown_name
+
+T = TypeVar("T")
+
+OUTPUT_STRIDES = (4, 8, 16, 32)
+
+
+class Features(NamedTuple, Generic[T]):
+    """The deepest features of each stage, by the papers' names: at stride 4, 8, 16, 32, no coarser than the output."""
+
+    res2: T
+    res3: T
+    res4: T
+    res5: T
+
+
+class Backbone(nn.Module):
+    """A network whose features DeepLab reads.
+
+    Shape: (N, in_channels, H, W), normalised -> Features of (N, channels.resK, ceil(H / stride), ceil(W / stride))
+    """
+
+    channels: Features[int]
+    image_mean: tuple[float, ...] = (0.5, 0.5, 0.5)
+    """What the weights of this backbone were trained to have subtracted, of an RGB image in 0 .. 1."""
+    image_std: tuple[float, ...] = (0.5, 0.5, 0.5)
+
+    def forward(self, x: Tensor) -> Features[Tensor]:
+        raise NotImplementedError
+
+
+def create_backbone(name: str, *, in_channels: int = 3, output_stride: int = 16, **options: Any) -> Backbone:
+    """Build the backbone `name` with random weights.
+
+    Args:
+        output_stride: 4, 8, 16 or 32; strides beyond it become dilations, with the same weights.
+        options: what the backbone's file offers beside (padding, depth_multiplier, multi_grid ...).
+
+    Raises:
+        UnknownNameError: No such backbone.
+        SettingsError: An output stride that no backbone has, or an option that this one does not have.
+    """
+    build = catalog.builder("backbones", name)
+    if output_stride not in OUTPUT_STRIDES:
+        raise SettingsError(f"output_stride is {output_stride}; it can be {', '.join(map(str, OUTPUT_STRIDES))}")
+    known = inspect.signature(build).parameters
+    for option in options:
+        if option not in known:
+            raise SettingsError(str(unknown_name(f"option of {name}", option, set(known) - {"in_channels"})))
+    backbone: Backbone = build(in_channels=in_channels, output_stride=output_stride, **options)
+    return backbone
+
+
+def atrous_plan(strides: Iterable[int], *, start: int, output_stride: int) -> Iterator[tuple[int, int]]:
+    """(stride, dilation) of each block in turn, so that the last features have `output_stride`.
+
+    A block whose stride would go beyond the output stride keeps stride 1 and the dilation so far: it still reads the
+    undilated grid, and only the blocks after it are dilated. So a finer output stride only adds samples between those
+    of a coarser one (slim's mobilenet.py and resnet_utils.py do the same).
+
+    Args:
+        strides: The stride of each block of the undilated network.
+        start: The stride of the features that enter the first block.
+    """
+    current, dilation = start, 1
+    for stride in strides:
+        if current * stride <= output_stride:
+            current *= stride
+            yield stride, dilation
+        else:
+            yield 1, dilation
+            dilation *= stride

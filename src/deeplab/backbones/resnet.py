@@ -1,0 +1,151 @@
+"""ResNet (He et al., CVPR 2016, arXiv 1512.03385), laid out as torchvision's: the stride in the 3 x 3 of a stage's
+first unit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from deeplab.backbones._base import Backbone, Features, atrous_plan
+from deeplab.errors import SettingsError
+from deeplab.layers import ConvNormAct, Padding
+
+__all__ = ["ResNet", "resnet18", "resnet34", "resnet50", "resnet101"]
+
+EPS, MOMENTUM = 1e-5, 0.05
+"""BatchNorm of the official code's ResNet: decay 0.95."""
+
+
+def resnet18(
+    *,
+    in_channels: int = 3,
+    output_stride: int = 16,
+    multi_grid: Sequence[int] | None = None,
+    padding: Padding = "symmetric",
+) -> ResNet:
+    """ResNet-18. See ResNet."""
+    return ResNet(BasicUnit, (2, 2, 2, 2), in_channels, output_stride, multi_grid, padding)
+
+
+def resnet34(
+    *,
+    in_channels: int = 3,
+    output_stride: int = 16,
+    multi_grid: Sequence[int] | None = None,
+    padding: Padding = "symmetric",
+) -> ResNet:
+    """ResNet-34. See ResNet."""
+    return ResNet(BasicUnit, (3, 4, 6, 3), in_channels, output_stride, multi_grid, padding)
+
+
+def resnet50(
+    *,
+    in_channels: int = 3,
+    output_stride: int = 16,
+    multi_grid: Sequence[int] | None = None,
+    padding: Padding = "symmetric",
+) -> ResNet:
+    """ResNet-50. See ResNet."""
+    return ResNet(BottleneckUnit, (3, 4, 6, 3), in_channels, output_stride, multi_grid, padding)
+
+
+def resnet101(
+    *,
+    in_channels: int = 3,
+    output_stride: int = 16,
+    multi_grid: Sequence[int] | None = None,
+    padding: Padding = "symmetric",
+) -> ResNet:
+    """ResNet-101. See ResNet."""
+    return ResNet(BottleneckUnit, (3, 4, 23, 3), in_channels, output_stride, multi_grid, padding)
+
+
+class ResNet(Backbone):
+    """Residual units in four stages of 64, 128, 256, 512 channels (times 4 with bottlenecks), after a 7 x 7 stem.
+
+    `multi_grid` multiplies the dilations of the last stage's units (DeepLab v3, section 3.2.1), one number a unit.
+
+    Shape: (N, in_channels, H, W) -> Features of (N, channels.resK, ceil(H / stride), ceil(W / stride))
+    """
+
+    image_mean = (0.485, 0.456, 0.406)
+    image_std = (0.229, 0.224, 0.225)
+
+    def __init__(
+        self,
+        unit: type[BasicUnit] | type[BottleneckUnit],
+        units: tuple[int, int, int, int],
+        in_channels: int,
+        output_stride: int,
+        multi_grid: Sequence[int] | None,
+        padding: Padding,
+    ) -> None:
+        super().__init__()
+        grid = tuple(multi_grid or (1,) * units[-1])
+        if len(grid) != units[-1]:
+            raise SettingsError(f"multi_grid has {len(grid)} numbers; the last stage has {units[-1]} units, one each")
+        self.stem = ConvNormAct(in_channels, 64, 7, stride=2, padding=padding, eps=EPS, momentum=MOMENTUM)
+        strides = [2 if stage and index == 0 else 1 for stage, count in enumerate(units) for index in range(count)]
+        plan = atrous_plan(strides, start=4, output_stride=output_stride)
+        stages, channels = [], 64
+        for stage, count in enumerate(units):
+            width = 64 * 2**stage
+            members = []
+            for index in range(count):
+                stride, dilation = next(plan)
+                if stage == 3:
+                    dilation *= grid[index]
+                members.append(unit(channels, width, stride=stride, dilation=dilation, padding=padding))
+                channels = width * unit.expansion
+            stages.append(nn.Sequential(*members))
+        self.res2, self.res3, self.res4, self.res5 = stages
+        self.channels = Features(*(64 * 2**stage * unit.expansion for stage in range(4)))
+
+    def forward(self, x: Tensor) -> Features[Tensor]:
+        x = F.max_pool2d(self.stem(x), 3, stride=2, padding=1)
+        res2 = self.res2(x)
+        res3 = self.res3(res2)
+        res4 = self.res4(res3)
+        return Features(res2, res3, res4, self.res5(res4))
+
+
+class BasicUnit(nn.Module):
+    """Two 3 x 3 convolutions and the shortcut (Fig. 5, left)."""
+
+    expansion = 1
+
+    def __init__(self, in_channels: int, width: int, *, stride: int, dilation: int, padding: Padding) -> None:
+        super().__init__()
+        layer = partial(ConvNormAct, padding=padding, eps=EPS, momentum=MOMENTUM)
+        self.conv1 = layer(in_channels, width, 3, stride=stride, dilation=dilation)
+        self.conv2 = layer(width, width, 3, dilation=dilation, act="none")
+        self.shortcut = _shortcut(in_channels, width, stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(self.shortcut(x) + self.conv2(self.conv1(x)))
+
+
+class BottleneckUnit(nn.Module):
+    """1 x 1 down, 3 x 3, 1 x 1 up, and the shortcut (Fig. 5, right)."""
+
+    expansion = 4
+
+    def __init__(self, in_channels: int, width: int, *, stride: int, dilation: int, padding: Padding) -> None:
+        super().__init__()
+        layer = partial(ConvNormAct, padding=padding, eps=EPS, momentum=MOMENTUM)
+        self.conv1 = layer(in_channels, width, 1)
+        self.conv2 = layer(width, width, 3, stride=stride, dilation=dilation)
+        self.conv3 = layer(width, self.expansion * width, 1, act="none")
+        self.shortcut = _shortcut(in_channels, self.expansion * width, stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(self.shortcut(x) + self.conv3(self.conv2(self.conv1(x))))
+
+
+def _shortcut(in_channels: int, channels: int, stride: int) -> nn.Module:
+    if in_channels == channels and stride == 1:
+        return nn.Identity()
+    return ConvNormAct(in_channels, channels, 1, stride=stride, act="none", eps=EPS, momentum=MOMENTUM)

@@ -1,0 +1,41 @@
+"""The folder is the registry: a lower-case name in the `__all__` of a file in `backbones/` or `models/` is an entry.
+
+Names are read from the source text, so that listing them imports nothing; only the file of the entry that is
+built gets imported.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from deeplab.errors import unknown_name
+
+
+@cache
+def entries(package: str) -> dict[str, str]:
+    """Entry name -> module name, of every public file in the sub-package `package` ("models", "backbones"), sorted."""
+    folder = Path(__file__).parent / package
+    modules = (file for file in folder.glob("*.py") if not file.stem.startswith("_"))
+    found = {name: f"deeplab.{package}.{file.stem}" for file in modules for name in _public_names(file)}
+    return {name: found[name] for name in sorted(found) if name.islower()}
+
+
+def builder(package: str, name: str) -> Callable[..., Any]:
+    """The builder function of the entry `name`. Raises UnknownNameError with the nearest names."""
+    known = entries(package)
+    if name not in known:
+        raise unknown_name(package.removesuffix("s"), name, known)
+    function: Callable[..., Any] = getattr(importlib.import_module(known[name]), name)
+    return function
+
+
+def _public_names(file: Path) -> list[str]:
+    for statement in ast.parse(file.read_text(encoding="utf-8")).body:
+        if isinstance(statement, ast.Assign) and getattr(statement.targets[0], "id", None) == "__all__":
+            return list(ast.literal_eval(statement.value))
+    return []

@@ -1,0 +1,151 @@
+"""A model on disk: one .safetensors file with weights, constructor arguments, classes, palette and preprocessing.
+
+Nothing is unpickled: the tensors are plain arrays, the rest is JSON in the file's metadata.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from deeplab.errors import CheckpointError, DeepLabError, InputNotFoundError
+from deeplab.files import written_aside
+from deeplab.models import SegmentationModel, create_model
+
+__all__ = ["Checkpoint", "Preprocessing", "load", "save"]
+
+FORMAT = 1
+"""Raised when a file of an older version of this package can no longer be read by the same code."""
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How a picture becomes the network's input; means, padding and corner convention are the model's arguments."""
+
+    long_side: int | None = None
+    """Pixels to which the image's longer side is scaled first; None: it is left as it is."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A model with all that is needed to use it."""
+
+    model: SegmentationModel
+    classes: tuple[str, ...]
+    palette: NDArray[np.uint8]
+    """(num_classes, 3), RGB."""
+    preprocessing: Preprocessing = Preprocessing()
+    training: Mapping[str, Any] = field(default_factory=dict)
+    """What is known of how the weights came to be: data, settings, scores."""
+
+
+def save(path: str | Path, checkpoint: Checkpoint, *, half: bool = False) -> None:
+    """Write `checkpoint` to `path`, aside and then renamed.
+
+    Args:
+        half: Store the weights in half precision, in half the space; they are float32 again once loaded.
+
+    Raises:
+        OutputError: The file cannot be written.
+    """
+    model = checkpoint.model
+    description = {
+        "format": FORMAT,
+        "model": model.entry,
+        "arguments": model.arguments,
+        "classes": list(checkpoint.classes),
+        "palette": np.asarray(checkpoint.palette).tolist(),
+        "preprocessing": asdict(checkpoint.preprocessing),
+        "training": dict(checkpoint.training),
+    }
+    with written_aside(Path(path)) as temporary:
+        save_file(_to_disk(model.state_dict(), half=half), temporary, {"deeplab": json.dumps(description)})
+
+
+def load(path: str | Path) -> Checkpoint:
+    """Read a model file; the model is on the CPU, in float32, in evaluation mode.
+
+    Raises:
+        InputNotFoundError: There is no such file.
+        CheckpointError: It is damaged, is no model of ours, or is not the model that it says it is.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputNotFoundError(f"no model file {path}; 'deeplab models' lists the names that need no file")
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+    except SafetensorError as error:
+        raise CheckpointError(
+            f"{path}: not a complete .safetensors file ({error}); copy or download it again"
+        ) from error
+    if "deeplab" not in metadata:
+        raise CheckpointError(
+            f"{path}: weights without a description of their model; only files that deeplab wrote load"
+        )
+    description = json.loads(metadata["deeplab"])
+    if description["format"] > FORMAT:
+        raise CheckpointError(f"{path}: written by a newer deeplab (format {description['format']}); upgrade deeplab")
+    try:
+        model = create_model(description["model"], **description["arguments"])
+        loaded = Checkpoint(
+            model=model.eval(),
+            classes=tuple(description["classes"]),
+            palette=_palette(description["palette"], model.arguments["num_classes"]),
+            preprocessing=Preprocessing(**description["preprocessing"]),
+            training=description["training"],
+        )
+    except (DeepLabError, KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{path}: a description that does not hold together ({error})") from error
+    if len(loaded.classes) != len(loaded.palette):
+        raise CheckpointError(f"{path}: {len(loaded.classes)} class names for {len(loaded.palette)} classes")
+    _load_state(model, state, path)
+    return loaded
+
+
+def _to_disk(state: Mapping[str, Tensor], *, half: bool) -> dict[str, Tensor]:
+    """The tensors as they are stored: on the CPU, contiguous, without BatchNorm's batch counters."""
+    stored = {}
+    for name, tensor in state.items():
+        if name.endswith("num_batches_tracked"):
+            continue
+        if half and tensor.is_floating_point() and tensor.abs().max() < torch.finfo(torch.float16).max:
+            tensor = tensor.half()
+        stored[name] = tensor.detach().cpu().contiguous()
+    return stored
+
+
+def _load_state(model: SegmentationModel, state: Mapping[str, Tensor], path: Path) -> None:
+    expected = {name: t for name, t in model.state_dict().items() if not name.endswith("num_batches_tracked")}
+    for name in [*expected, *state]:
+        found, wanted = state.get(name), expected.get(name)
+        if found is None or wanted is None or found.shape != wanted.shape:
+            raise CheckpointError(
+                f"{path}: tensor {name} is {_shape(found)} in the file and {_shape(wanted)} in {model.entry}; "
+                "the file is not the model that it describes"
+            )
+        if not torch.isfinite(found).all():
+            raise CheckpointError(f"{path}: tensor {name} has values that are not finite; train or convert it again")
+    model.load_state_dict({name: tensor.float() for name, tensor in state.items()}, strict=False)
+
+
+def _shape(tensor: Tensor | None) -> str:
+    return "absent" if tensor is None else " x ".join(map(str, tensor.shape)) or "a number"
+
+
+def _palette(rows: Sequence[Sequence[int]], num_classes: int) -> NDArray[np.uint8]:
+    palette = np.array(rows, dtype=np.uint8)
+    if palette.shape != (num_classes, 3):
+        raise CheckpointError(f"palette of shape {palette.shape}; {num_classes} classes need ({num_classes}, 3)")
+    return palette

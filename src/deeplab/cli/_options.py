@@ -1,0 +1,90 @@
+"""Flags from settings: a command's parameters are the fields of its dataclass, with their help."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import MISSING, Field, fields
+from pathlib import Path
+from types import UnionType
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+
+import typer
+
+from deeplab.api import with_config
+from deeplab.settings import Settings, build, is_required
+
+_S = TypeVar("_S", bound=Settings)
+
+Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+"""Read by `deeplab.__main__` from the command line as it is; the commands only list it."""
+
+Json = Annotated[bool, typer.Option("--json", help="Print the figures as one JSON object in the last line.")]
+
+
+def command(kind: type[_S], function: Callable[..., None]) -> Callable[..., None]:
+    """A function for typer that makes the settings from flags and calls `function` with them.
+
+    Its parameters are the fields of `kind`, then the keywords of `function`. A flag that is not given stays
+    out, so that the default is said in one place only.
+    """
+    own = list(inspect.signature(function, eval_str=True).parameters.values())[1:]  # without the settings
+
+    def callback(debug: bool, **given: Any) -> None:
+        keywords = {parameter.name: given.pop(parameter.name) for parameter in own}
+        values = {name: value for name, value in given.items() if value is not None}
+        function(build(kind, with_config(values)), **keywords)
+
+    types = get_type_hints(kind)
+    has_config = "config" in types
+    flags = [_parameter(option, types[option.name], has_config=has_config) for option in fields(kind)]
+    debug = inspect.Parameter("debug", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=Debug)
+    parameters = [*flags, *own, debug]
+    callback.__doc__ = function.__doc__
+    callback.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    callback.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    return callback
+
+
+def _parameter(option: Field[Any], annotation: Any, *, has_config: bool) -> inspect.Parameter:
+    """The field as a parameter for typer: text, which the settings convert, or a switch; None: not given."""
+    kind: Any = str
+    info: Any
+    default = None
+    flag = "--" + option.name.replace("_", "-")
+    metavar = option.metadata["metavar"] or _metavar(annotation)
+    if is_required(option):
+        kind = list[str] if get_origin(annotation) is tuple else str
+        info = typer.Argument(metavar=metavar, help=_help(option))
+        default = None if has_config else inspect.Parameter.empty  # the file may have it
+    elif annotation is bool:
+        kind = bool
+        if option.default or has_config:  # what is on, here or in the file, can be put off
+            flag += f"/--no-{flag[2:]}"
+        info = typer.Option(flag, help=_help(option), show_default=False)
+    else:
+        info = typer.Option(flag, metavar=metavar, help=_help(option), show_default=False)
+    kind = kind | None if default is None else kind
+    return inspect.Parameter(
+        option.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, info]
+    )
+
+
+def _help(option: Field[Any]) -> str:
+    """The help text and, where there is one, the default as it is typed."""
+    default = option.metadata["shown"] or option.default
+    if any(default is nothing for nothing in (None, False, MISSING)):
+        return str(option.metadata["help"])
+    text = ",".join(map(str, default)) if isinstance(default, tuple) else "on" if default is True else default
+    return f"{option.metadata['help']}  [default: {text}]"
+
+
+def _metavar(annotation: Any) -> str:
+    origin, parts = get_origin(annotation), get_args(annotation)
+    if origin is UnionType:
+        return _metavar(parts[0])
+    if origin is Literal:
+        return "|".join(map(str, parts))
+    if origin is tuple:
+        return f"{_metavar(parts[0])},..."
+    return {int: "N", float: "X", str: "NAME", Path: "PATH", bool: ""}[annotation]

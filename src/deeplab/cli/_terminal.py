@@ -1,0 +1,68 @@
+"""Tables and progress bars on a terminal, plain lines in a pipe."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from deeplab.errors import OutputError
+
+
+@contextmanager
+def progress(title: str, *, total: int) -> Iterator[Callable[[], None]]:
+    """A progress bar on standard error, if that is a terminal; yields what to call after each step."""
+    if not sys.stderr.isatty():
+        yield lambda: None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True, redirect_stdout=False) as bar:
+        task = bar.add_task(title, total=total)
+        yield lambda: bar.advance(task)
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, figures: Collection[str] = ()) -> None:
+    """Rows of text: on a terminal a table once all are there, in a pipe each at once, with tabs between.
+
+    In a table, a first value like the one above is not repeated; the columns `figures` stand to the right.
+    """
+    if not sys.stdout.isatty():
+        for row in rows:
+            print("\t".join(row), flush=True)
+        return
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table()
+    for name in columns:
+        table.add_column(name, justify="right" if name in figures else "left")
+    above = ""
+    for first, *rest in rows:
+        table.add_row(*map(Text, ("" if first == above else first, *rest)))  # Text: no markup in names
+        above = first
+    Console().print(table)
+
+
+def print_json(figures: Mapping[str, Any]) -> None:
+    """`figures` as JSON in one line."""
+    print(json.dumps(figures, allow_nan=False))
+
+
+def warn(text: str) -> None:
+    """One line on standard error, in the form of an error."""
+    print(f"deeplab: {' '.join(text.splitlines())}", file=sys.stderr)
+
+
+def make_folder(path: Path) -> None:
+    """Make the output folder `path`. Raises OutputError."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise OutputError(f"{path}: no folder to write to ({reason}); choose another --output") from error

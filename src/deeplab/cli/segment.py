@@ -1,0 +1,116 @@
+"""`deeplab segment INPUT...`"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from deeplab import api
+from deeplab.cli._options import Json
+from deeplab.cli._terminal import make_folder, print_json, print_table, progress, warn
+from deeplab.errors import DeepLabError, InputNotFoundError, OutputError
+from deeplab.settings import LoadSettings, SegmentSettings
+
+if TYPE_CHECKING:
+    from deeplab.results import Segmentation
+
+Fail = Callable[[Any, DeepLabError], None]
+
+
+def segment(settings: SegmentSettings, *, json: Json = False) -> None:
+    """Segment photos and print the share of each class."""
+    failed: dict[str, str] = {}
+    done: list[dict[str, Any]] = []
+
+    def fail(source: str | Path, error: DeepLabError) -> None:
+        failed[str(source)] = str(error)
+        warn(str(error))
+
+    def rows() -> Iterator[tuple[str, str, str]]:
+        results = api.load(**settings.part(LoadSettings)).stream(targets, on_error=fail)
+        sources = (path for path in targets if str(path) not in failed)  # `fail` comes before the next result
+        with progress("Segmenting", total=len(targets)) as advance:
+            for result, path in zip(results, sources, strict=False):
+                files, areas = targets[path], result.areas()
+                _write(result, files)
+                written = {kind: str(file) for kind, file in files.items()}
+                done.append({"image": str(path), **written, "areas": areas})
+                yield from ((str(path), name, f"{share:.1%}") for name, share in areas.items())
+                advance()
+
+    targets = _targets(_expanded(settings.inputs, fail), settings, fail)
+    if targets:
+        make_folder(settings.output)
+        print_table(("Image", "Class", "Share"), rows(), figures=("Share",))
+    if done:
+        print(f"{len(done)} segmented; the pictures are in {settings.output}")
+    if json:
+        print_json({"images": done, "failed": failed})
+    if failed:
+        raise typer.Exit(2)
+
+
+def _expanded(inputs: Iterable[str], fail: Fail) -> list[Path]:
+    """The files that the inputs name, each once."""
+    from deeplab.files import expand_inputs
+    from deeplab.images import IMAGE_SUFFIXES
+
+    paths: list[Path] = []
+    for item in inputs:
+        try:
+            paths += expand_inputs([item], suffixes=IMAGE_SUFFIXES)
+        except InputNotFoundError as error:
+            fail(item, error)
+    return list(dict.fromkeys(paths))
+
+
+def _targets(paths: list[Path], settings: SegmentSettings, fail: Fail) -> dict[Path, dict[str, Path]]:
+    """What is written for each path, by kind. Paths whose pictures would replace an input or each other fail.
+
+    Inputs with the same stem get different names, x and x_2, which is said.
+    """
+    from deeplab.files import distinct_stems
+
+    targets: dict[Path, dict[str, Path]] = {}
+    taken = {_identity(path): f"the input {path}" for path in paths}
+    for path, stem in zip(paths, distinct_stems(paths), strict=True):
+        files = {"labels": settings.output / f"{stem}.png"}
+        if settings.overlay:
+            files["overlay"] = settings.output / f"{stem}_overlay.png"
+        if settings.probabilities:
+            files["probabilities"] = settings.output / f"{stem}.npz"
+        replaced = [taken[_identity(file)] for file in files.values() if _identity(file) in taken]
+        if replaced:
+            what = f"{path}: its picture would replace {replaced[0]}"
+            fail(path, OutputError(f"{what}; choose another --output"))
+            continue
+        if stem != path.stem:
+            warn(f"{path}: an image of that name came before; written as {files['labels']}")
+        taken |= {_identity(file): f"that of {path}" for file in files.values()}
+        targets[path] = files
+    return targets
+
+
+def _identity(path: Path) -> Any:
+    """What two paths of the same file have in common, also on systems where A.png is a.png."""
+    if path.exists():
+        status = path.stat()
+        return status.st_dev, status.st_ino
+    return str(path.resolve()).casefold()
+
+
+def _write(result: Segmentation, files: dict[str, Path]) -> None:
+    import numpy as np
+
+    from deeplab.files import written_aside
+    from deeplab.images import write_image
+
+    result.save(files["labels"])
+    if "overlay" in files:
+        write_image(files["overlay"], result.overlay())
+    if "probabilities" in files:
+        with written_aside(files["probabilities"]) as aside:
+            np.savez_compressed(aside, probabilities=result.probabilities, classes=np.array(result.classes))

@@ -1,0 +1,21 @@
+"""`deeplab train DATA`"""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+from deeplab import api
+from deeplab.settings import TrainSettings
+
+
+def train(settings: TrainSettings) -> None:
+    """Train on a folder of images and masks."""
+    logger, handler = logging.getLogger("deeplab"), logging.StreamHandler(sys.stderr)
+    logger.setLevel(logging.INFO)
+    logger.addHandler(handler)
+    try:
+        best = api.train(**{**settings.as_dict(), "config": None})
+    finally:
+        logger.removeHandler(handler)
+    print(f"the best model is {best}; try it: deeplab segment photo.jpg --model {best}")

@@ -1,0 +1,122 @@
+"""A data set is its classes and its samples by split; a sample is checked when it is read."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deeplab.data.sample import Sample
+from deeplab.errors import DataError, InputNotFoundError, unknown_name
+from deeplab.images import read_image, read_labels
+
+__all__ = ["DataSet", "load_sample", "open_dataset"]
+
+
+@dataclass(frozen=True, eq=False)
+class DataSet:
+    """Classes and samples of one folder.
+
+    `palette` is uint8 (num_classes, 3); `splits` maps "train", "val", "test" to samples, sorted by name.
+    """
+
+    root: Path
+    classes: tuple[str, ...]
+    palette: NDArray[np.uint8]
+    splits: Mapping[str, tuple[Sample, ...]]
+
+    @property
+    def ignore_index(self) -> int:
+        """The label of pixels that do not count: 255, or 65535 where 255 is a class."""
+        return 255 if len(self.classes) <= 255 else 65535
+
+    def split(self, name: str) -> tuple[Sample, ...]:
+        """The samples of one split. Raises DataError where there are none."""
+        if not self.splits.get(name):
+            there = ", ".join(split for split, samples in self.splits.items() if samples)
+            raise DataError(f"{self.root}: no images in split '{name}'; there are images in: {there or 'none'}")
+        return self.splits[name]
+
+
+def open_dataset(root: str | Path, *, format: str | None = None) -> DataSet:
+    """List the data set in the folder `root`; its format is detected unless given by name.
+
+    Raises:
+        InputNotFoundError: there is no such folder.
+        UnknownNameError: there is no format of that name.
+        DataError: no format fits, or the folder is not in order.
+    """
+    root = Path(root)
+    if not root.is_dir():
+        raise InputNotFoundError(
+            f"{root}: no such folder; wanted a data set with train/images, train/masks and classes.txt"
+        )
+    formats = _formats()
+    if format is not None and format not in formats:
+        raise unknown_name("data format", format, formats)
+    for name, module in formats.items():
+        if format == name or (format is None and module.detect(root)):
+            dataset: DataSet = module.read(root)
+            return dataset
+    raise DataError(
+        f"{root}: not a data set in a known format ({', '.join(formats)}); "
+        f"wanted {root}/train/images/*, {root}/train/masks/*.png and {root}/classes.txt"
+    )
+
+
+def load_sample(sample: Sample, dataset: DataSet) -> tuple[NDArray[np.uint8], NDArray[np.uint8 | np.uint16]]:
+    """Read and check an image and its labels.
+
+    Returns:
+        The image, uint8 (H, W, 3) RGB, and its labels (H, W), 0 .. num_classes - 1 or `dataset.ignore_index`;
+        uint8 up to 255 classes, uint16 above. Without a mask, every label is the ignored one.
+
+    Raises:
+        ImageError: a file that cannot be read.
+        DataError: sizes that differ, or a label out of range.
+    """
+    image = read_image(sample.image)
+    dtype = np.uint8 if dataset.ignore_index == 255 else np.uint16
+    if sample.mask is None:
+        return image, np.full(image.shape[:2], dataset.ignore_index, dtype)
+    labels = read_labels(sample.mask, palette=dataset.palette)
+    _check_size(sample.mask, labels.shape, image.shape[:2])
+    num_classes = len(dataset.classes)
+    ignored = labels == np.iinfo(labels.dtype).max
+    if num_classes <= 255:
+        ignored |= labels == 255
+    wrong = (labels >= num_classes) & ~ignored
+    if wrong.any():
+        row, column = np.argwhere(wrong)[0]
+        values = np.unique(labels[wrong])
+        more = f" ({len(values)} such values: {_some(values)})" if len(values) > 1 else ""
+        raise DataError(
+            f"{sample.mask}: label {labels[row, column]} at (row {row}, column {column}) is outside "
+            f"0..{num_classes - 1} and is not the ignore value {np.iinfo(labels.dtype).max}{more}; "
+            f"add the class to {dataset.root / 'classes.txt'} or correct the mask"
+        )
+    return image, np.where(ignored, dtype(dataset.ignore_index), labels).astype(dtype)
+
+
+def _check_size(mask: Path, size: tuple[int, ...], wanted: tuple[int, ...]) -> None:
+    if size != wanted:
+        guess = "it looks transposed" if size == wanted[::-1] else "export the mask at the size of its image"
+        raise DataError(
+            f"{mask}: mask is {size[0]} x {size[1]} (height x width) "
+            f"but its image is {wanted[0]} x {wanted[1]}; {guess}"
+        )
+
+
+def _some(values: NDArray[np.integer]) -> str:
+    return ", ".join(map(str, values[:8])) + (", ..." if len(values) > 8 else "")
+
+
+def _formats() -> dict[str, ModuleType]:
+    """Every file in `formats/` is a format: `detect(root) -> bool` and `read(root) -> DataSet`."""
+    files = sorted((Path(__file__).parent / "formats").glob("[!_]*.py"))
+    return {file.stem: importlib.import_module(f"deeplab.data.formats.{file.stem}") for file in files}

@@ -1,0 +1,414 @@
+"""Read and write images and label maps: the one room that knows the imaging library (Pillow).
+
+Everything else sees numpy arrays: an image is uint8 (height, width, 3) RGB, a label map uint8 or uint16
+(height, width). Of a file with several frames or pages the first one counts; colour profiles are not applied.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Lock
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageFile, UnidentifiedImageError
+
+from deeplab.errors import DeepLabError, ImageError, InputNotFoundError, OutputError
+from deeplab.files import written_aside
+
+__all__ = [
+    "IGNORE_COLOR",
+    "IMAGE_SUFFIXES",
+    "as_pillow",
+    "color_map",
+    "colorize",
+    "read_image",
+    "read_labels",
+    "resize_image",
+    "write_image",
+    "write_labels",
+]
+
+FORMATS = {
+    "AVIF": (".avif",),
+    "BMP": (".bmp",),
+    "GIF": (".gif",),
+    "JPEG": (".jpg", ".jpeg", ".jfif"),
+    "JPEG2000": (".jp2", ".j2k"),
+    "PNG": (".png",),
+    "PPM": (".ppm", ".pgm", ".pbm", ".pnm"),
+    "TIFF": (".tif", ".tiff"),
+    "WEBP": (".webp",),
+}
+"""What is read and written. A file is known by its content, whatever its name."""
+
+IMAGE_SUFFIXES = frozenset(suffix for suffixes in FORMATS.values() for suffix in suffixes)
+
+LOSSY_FORMATS = frozenset({"AVIF", "JPEG", "JPEG2000", "MPO", "WEBP"})
+
+IGNORE_COLOR = (224, 224, 192)
+"""PASCAL VOC's colour of the label 255, the cream round its objects."""
+
+BIT_DEPTHS = (8, 10, 12, 14, 16)
+"""Those of cameras and scanners; they share 16-bit files, which do not say which one they hold."""
+
+MAX_PIXELS = 2**30
+"""A gigapixel is 3 GB as RGB. Files above it are taken for decompression bombs."""
+
+ORIENTATION_TAG = 0x0112
+UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""EXIF orientation -> what turns the picture upright."""
+
+OTHER_BYTE = {
+    "RGB;16B": "RGB;16L",
+    "RGB;16L": "RGB;16B",
+    "RGB;16N": "RGB;16B" if sys.byteorder == "little" else "RGB;16L",
+}
+"""Pillow reads 16-bit colours as their high bytes; read in the other byte order, it gives the low ones."""
+
+_open_lock = Lock()
+
+
+def read_image(source: str | Path | Image.Image | NDArray[Any]) -> NDArray[np.uint8]:
+    """An image as uint8 (H, W, 3) RGB, upright (EXIF orientation applied).
+
+    Transparent pixels are laid on white: the colours kept under them are not meant to be seen. Values of more
+    than 8 bits are scaled by the smallest bit depth of 8, 10, 12, 14 and 16 that holds the maximum; float
+    values likewise, except that an image within 0..1 is scaled by 255.
+
+    Args:
+        source: A file; a Pillow image; or a uint8 array, (H, W, 3) in RGB or (H, W) in grey, which is copied.
+
+    Raises:
+        ImageError: What came is not an image, is damaged, too large or of a kind that has no meaning as RGB.
+        InputNotFoundError: No such file.
+    """
+    if isinstance(source, np.ndarray):
+        return _array_as_rgb(source)
+    if isinstance(source, Image.Image):
+        return _as_rgb(source, name=getattr(source, "filename", "") or "image")
+    if isinstance(source, str | Path):
+        return _file_as_rgb(source)
+    raise ImageError(f"an image is a path, a Pillow image or a uint8 array (H, W, 3); came {type(source).__name__}")
+
+
+def read_labels(path: str | Path, *, palette: NDArray[np.uint8] | None = None) -> NDArray[np.uint8 | np.uint16]:
+    """The class indices of a mask file: uint8 (H, W), or uint16 where the file has more bits.
+
+    The index of a palette file is the label, whatever its colours; the label of a 1-bit file is 0 or 1. EXIF
+    orientation is applied as for images.
+
+    Args:
+        path: A lossless image file with one band, or, with a `palette`, with three.
+        palette: The colour of every class, uint8 (num_classes, 3), for masks drawn in colours.
+
+    Raises:
+        ImageError: The file cannot be read, or does not hold labels; the text names the pixel.
+        InputNotFoundError: No such file.
+    """
+    with _opened(path) as file:
+        if file.format in LOSSY_FORMATS:
+            raise ImageError(
+                f"{path}: a mask must be lossless, and {file.format} changes labels along borders;"
+                " save the original mask as PNG"
+            )
+        file.load()
+        values = np.array(_upright(file))
+        mode = file.mode
+    if mode in ("LA", "PA", "RGBA"):
+        values = _without_alpha(values, name=str(path))
+    if mode in ("RGB", "RGBA"):
+        return _labels_by_color(values, palette, name=str(path))
+    if mode in ("1", "L", "LA", "P", "PA"):
+        return values.astype(np.uint8)
+    if mode.startswith("I"):
+        _check_range(values, name=str(path), what="label")
+        return values.astype(np.uint16)
+    raise ImageError(f"{path}: a mask holds integer class indices, one a pixel; came mode {mode}; save it as PNG")
+
+
+def write_labels(path: str | Path, labels: NDArray[np.uint8 | np.uint16], *, palette: NDArray[np.uint8]) -> None:
+    """Write class indices as an 8-bit palette PNG, or as 16-bit grey where 8 bits cannot hold all classes.
+
+    Args:
+        path: Ends in .png; replaced in one step.
+        labels: uint8 or uint16 (H, W).
+        palette: uint8 (num_classes, 3).
+
+    Raises:
+        ImageError: `labels` is not such an array.
+        OutputError: Another suffix, or the file cannot be written.
+    """
+    if Path(path).suffix.lower() != ".png":
+        raise OutputError(f"{path}: labels are written as PNG; end the name in .png")
+    if labels.ndim != 2 or labels.dtype not in (np.uint8, np.uint16) or labels.size == 0:
+        raise ImageError(f"{path}: labels must be uint8 or uint16 (H, W); came {_described(labels)}")
+    if labels.max() > 255 or len(palette) > 255:  # with 256 classes, 255 would read as ignored
+        image = Image.fromarray(labels.astype(np.uint16))
+    else:
+        image = Image.fromarray(labels.astype(np.uint8))
+        image.putpalette(_all_colors(palette, count=256).tobytes())
+    with written_aside(path) as aside:
+        image.save(aside, format="PNG")
+
+
+def write_image(path: str | Path, image: Image.Image | NDArray[np.uint8]) -> None:
+    """Write a picture in the format that the suffix of `path` names, in one step.
+
+    Raises:
+        ImageError: `image` is none, see `read_image`.
+        OutputError: An unknown suffix, or the file cannot be written.
+    """
+    suffix = Path(path).suffix.lower()
+    format = next((format for format, suffixes in FORMATS.items() if suffix in suffixes), None)
+    if format is None:
+        raise OutputError(f"{path}: no image format is named '{suffix}'; use .png or .jpg")
+    picture = Image.fromarray(read_image(image))
+    options = {"quality": 95} if format == "JPEG" else {}
+    with written_aside(path) as aside:
+        picture.save(aside, format=format, **options)
+
+
+def as_pillow(image: NDArray[np.uint8]) -> Image.Image:
+    """uint8 (H, W, 3) as a Pillow image, for showing it."""
+    return Image.fromarray(image)
+
+
+def resize_image(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Resize uint8 (H, W, 3) to `size` = (height, width), bilinear, antialiased where it shrinks."""
+    height, width = size
+    if image.shape[:2] == (height, width):
+        return image
+    return np.array(Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR))
+
+
+def color_map(num_classes: int) -> NDArray[np.uint8]:
+    """PASCAL VOC's colours, uint8 (num_classes, 3).
+
+    The bits of the class number, lowest first, go in turn to red, green and blue, and there to the highest
+    bit that is free.
+    """
+    numbers = np.arange(num_classes)
+    colors = np.zeros((num_classes, 3), dtype=np.uint8)
+    for place in range(8):
+        for band in range(3):
+            colors[:, band] |= ((numbers >> (3 * place + band) & 1) << (7 - place)).astype(np.uint8)
+    return colors
+
+
+def colorize(labels: NDArray[np.uint8 | np.uint16], palette: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The colours of a label map, uint8 (H, W, 3).
+
+    The labels 255 and 65535, where they are no classes, are ignored pixels and become cream (`IGNORE_COLOR`);
+    any other label without a class becomes black.
+
+    Args:
+        labels: uint8 or uint16 (H, W).
+        palette: uint8 (num_classes, 3).
+    """
+    colors: NDArray[np.uint8] = _all_colors(palette, count=np.iinfo(labels.dtype).max + 1)[labels]
+    return colors
+
+
+@contextmanager
+def _opened(path: str | Path) -> Iterator[ImageFile.ImageFile]:
+    """The file, its header read and its size checked, its pixels not decoded yet."""
+    name, path = str(path), Path(path)
+    if not path.exists():
+        raise InputNotFoundError(f"{name}: no such file")
+    if path.is_dir():
+        raise ImageError(f"{name}: is a folder; wanted an image file")
+    if path.stat().st_size == 0:
+        raise ImageError(f"{name}: the file is empty (0 bytes); fetch or save it again")
+    with _decoding(name), path.open("rb") as file, _open(file) as image:
+        width, height = image.size
+        if width * height > MAX_PIXELS:
+            raise ImageError(
+                f"{name}: {height} x {width} pixels are more than the {MAX_PIXELS:,} allowed; cut or shrink the image"
+            )
+        yield image
+
+
+def _open(file: BinaryIO) -> ImageFile.ImageFile:
+    """`Image.open` of our formats without Pillow's own limit on the size, which large photographs exceed.
+
+    A path would let Pillow map the file into memory, which scrambles turned TIFFs (seen in 13.0).
+    """
+    with _open_lock:
+        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        try:
+            return Image.open(file, formats=tuple(FORMATS))
+        finally:
+            Image.MAX_IMAGE_PIXELS = limit
+
+
+@contextmanager
+def _decoding(name: str) -> Iterator[None]:
+    """Turn what a decoder raises, on a damaged file anything, into an ImageError that begins with `name`."""
+    try:
+        yield
+    except DeepLabError:
+        raise
+    except UnidentifiedImageError as error:
+        raise ImageError(
+            f"{name}: holds none of {', '.join(FORMATS)} that can be read; save it as PNG or JPEG"
+        ) from error
+    except Exception as error:
+        reason = str(error) or type(error).__name__
+        raise ImageError(f"{name}: cannot be read ({reason}); fetch it again or save it as 8-bit PNG") from error
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    try:
+        turn = UPRIGHT.get(image.getexif().get(ORIENTATION_TAG, 1))
+    except Exception:  # damaged EXIF, on which anything may be raised; the pixels are sound
+        return image
+    return image if turn is None else image.transpose(turn)
+
+
+def _array_as_rgb(array: NDArray[Any]) -> NDArray[np.uint8]:
+    if array.dtype != np.uint8:
+        scale = "multiply values of 0..1 by 255" if array.dtype.kind == "f" else "scale its values to 0..255"
+        raise ImageError(f"an image array must be uint8; came {_described(array)}; {scale} and call .astype('uint8')")
+    if array.size == 0 or not (array.ndim == 2 or (array.ndim == 3 and array.shape[2] == 3)):
+        raise ImageError(
+            f"an image array must be (H, W, 3) in RGB or (H, W) in grey; came {_described(array)}; {_shape_hint(array)}"
+        )
+    return np.array(array if array.ndim == 3 else np.stack([array] * 3, axis=-1), order="C")
+
+
+def _file_as_rgb(path: str | Path) -> NDArray[np.uint8]:
+    with _opened(path) as image:
+        rawmode = _rawmode(image)
+        rgb = _as_rgb(image, name=str(path))
+    if rawmode not in OTHER_BYTE or rgb.max() > 63:
+        return rgb
+    other = OTHER_BYTE[rawmode]  # 14 bits or fewer: the byte that Pillow drops counts
+    with _opened(path) as image:
+        image.tile = [tile._replace(args=_with_rawmode(tile.args, other)) for tile in image.tile]
+        low = _as_rgb(image, name=str(path))
+    return _as_8_bit(rgb.astype(np.uint16) << 8 | low, name=str(path))
+
+
+def _rawmode(image: ImageFile.ImageFile) -> str:
+    args = image.tile[0].args if image.tile else ""
+    return str(args[0] if isinstance(args, tuple) else args)
+
+
+def _with_rawmode(args: Any, rawmode: str) -> Any:
+    return (rawmode, *args[1:]) if isinstance(args, tuple) else rawmode
+
+
+def _as_rgb(image: Image.Image, *, name: str) -> NDArray[np.uint8]:
+    with _decoding(name):
+        image.load()
+        image = _upright(image)
+        if 0 in image.size:
+            raise ImageError(f"{name}: has no pixels; it is {image.height} x {image.width}")
+        if image.mode.startswith("I") or image.mode == "F":
+            grey = _as_8_bit(np.array(image), name=name)
+            return np.stack([grey] * 3, axis=-1)
+        if image.has_transparency_data:
+            white = Image.new("RGBA", image.size, "white")
+            image = Image.alpha_composite(white, image.convert("RGBA"))
+        return np.array(image.convert("RGB"))
+
+
+def _as_8_bit(values: NDArray[Any], *, name: str) -> NDArray[np.uint8]:
+    """Integers or floats of an unknown bit depth, any shape -> uint8 of that shape."""
+    _check_range(values, name=name, what="value")
+    peak = values.max()
+    if values.dtype.kind == "f" and peak <= 1:
+        full = 1
+    else:
+        full = next(2**bits - 1 for bits in BIT_DEPTHS if peak <= 2**bits - 1)
+    scaled: NDArray[np.uint8] = np.rint(values * np.float32(255 / full)).astype(np.uint8)
+    return scaled
+
+
+def _check_range(values: NDArray[Any], *, name: str, what: str) -> None:
+    """Every value is a number in 0..65535, or an ImageError names the first one that is not."""
+    if values.min() >= 0 and values.max() <= 65535:  # false for nan
+        return
+    row, column = np.argwhere(~((values >= 0) & (values <= 65535)))[0][:2]
+    raise ImageError(
+        f"{name}: {what} {values[row, column]} at (row {row}, column {column}) is outside 0..65535;"
+        " replace such pixels and save the file again"
+    )
+
+
+def _without_alpha(values: NDArray[np.uint8], *, name: str) -> NDArray[np.uint8]:
+    """(H, W, bands + 1) whose last band is all opaque -> (H, W, bands), or (H, W) of one band."""
+    holes = np.argwhere(values[..., -1] != 255)
+    if len(holes):
+        row, column = holes[0]
+        raise ImageError(
+            f"{name}: a mask has no transparent pixels, came one at (row {row}, column {column});"
+            " give it a class and save the mask without alpha"
+        )
+    return values[..., 0] if values.shape[-1] == 2 else values[..., :-1]
+
+
+def _labels_by_color(
+    values: NDArray[np.uint8], palette: NDArray[np.uint8] | None, *, name: str
+) -> NDArray[np.uint8 | np.uint16]:
+    """(H, W, 3) in colours of the palette -> class indices (H, W)."""
+    if palette is None:
+        raise ImageError(f"{name}: the mask is in colours (RGB); give every class its colour, or save class indices")
+    order = np.argsort(_packed(palette), kind="stable")
+    known, wanted = _packed(palette)[order], _packed(values)
+    place = np.minimum(np.searchsorted(known, wanted), len(known) - 1)
+    unlisted = np.argwhere(known[place] != wanted)
+    if len(unlisted):
+        row, column = unlisted[0]
+        color = tuple(values[row, column].tolist())
+        raise ImageError(
+            f"{name}: colour {color} at (row {row}, column {column}) is no class's colour;"
+            f" {len(unlisted)} pixels are such; list the colour or repair the mask"
+        )
+    labels = order[place]
+    return labels.astype(np.uint8) if len(palette) <= 255 else labels.astype(np.uint16)
+
+
+def _packed(colors: NDArray[np.uint8]) -> NDArray[np.uint32]:
+    """RGB (..., 3) as one number each."""
+    red, green, blue = np.moveaxis(colors.astype(np.uint32), -1, 0)
+    packed: NDArray[np.uint32] = red << 16 | green << 8 | blue
+    return packed
+
+
+def _all_colors(palette: NDArray[np.uint8], *, count: int) -> NDArray[np.uint8]:
+    """The palette with a colour for each of `count` labels."""
+    colors = np.zeros((count, 3), dtype=np.uint8)
+    colors[[255, -1]] = IGNORE_COLOR
+    colors[: len(palette)] = palette[:count]
+    return colors
+
+
+def _described(array: NDArray[Any]) -> str:
+    return f"{array.dtype} {array.shape}"
+
+
+def _shape_hint(array: NDArray[Any]) -> str:
+    """The way out for an image array of the wrong shape."""
+    if array.ndim == 3 and array.shape[2] == 1:
+        return "drop the last axis: array[..., 0]"
+    if array.ndim == 3 and array.shape[2] == 4:
+        return "drop the fourth band: array[..., :3]"
+    if array.ndim == 3 and array.shape[0] == 3:
+        return "turn it: array.transpose(1, 2, 0)"
+    if array.ndim == 4:
+        return "pass one image at a time"
+    return "pick three bands as red, green and blue"

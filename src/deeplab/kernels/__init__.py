@@ -1,0 +1,1 @@
+"""Hot loops: numpy in, numpy out, compiled by numba, each beside a readable numpy reference."""

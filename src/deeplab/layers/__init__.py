@@ -1,0 +1,20 @@
+"""The blocks that the papers share: convolution with its padding rule, ASPP, the only bilinear resize."""
+
+from deeplab.layers.aspp import ASPP, ATROUS_RATES
+from deeplab.layers.conv import Activation, BatchNorm, Classify, ConvNormAct, PaddedConv, Padding, SeparableConv
+from deeplab.layers.prepare import Prepare
+from deeplab.layers.resize import resize
+
+__all__ = [
+    "ASPP",
+    "ATROUS_RATES",
+    "Activation",
+    "BatchNorm",
+    "Classify",
+    "ConvNormAct",
+    "PaddedConv",
+    "Padding",
+    "Prepare",
+    "SeparableConv",
+    "resize",
+]

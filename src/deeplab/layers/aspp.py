@@ -1,0 +1,57 @@
+"""Atrous spatial pyramid pooling as in DeepLab v3 (Chen et al. 2017, arXiv 1706.05587, section 3.3, Fig. 5)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from deeplab.layers.conv import ConvNormAct, SeparableConv
+
+ATROUS_RATES = {4: (24, 48, 72), 8: (12, 24, 36), 16: (6, 12, 18), 32: (3, 6, 9)}
+"""Rates by output stride: halving the stride doubles the rates, so the field of view stays (section 3.3)."""
+
+EPS, MOMENTUM = 1e-5, 3e-4
+"""BatchNorm of ASPP and decoder in the official code: decay 0.9997."""
+
+
+class ASPP(nn.Module):
+    """Look at the features at several rates at once, and at their mean over the image.
+
+    Branches in the order of the official concatenation: image pooling, 1 x 1, one 3 x 3 per rate; then 1 x 1 and
+    dropout. No rates gives the light head of the official MobileNetV2 checkpoints.
+
+    Shape: (N, in_channels, h, w) -> (N, channels, h, w)
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        *,
+        channels: int = 256,
+        atrous_rates: Sequence[int] = (6, 12, 18),
+        separable: bool = False,
+        image_pooling: bool = True,
+        dropout: float = 0.1,
+    ) -> None:
+        super().__init__()
+        pointwise = partial(ConvNormAct, kernel_size=1, eps=EPS, momentum=MOMENTUM)
+        atrous = SeparableConv if separable else partial(ConvNormAct, kernel_size=3)
+        self.image_pooling = pointwise(in_channels, channels) if image_pooling else None
+        self.pointwise = pointwise(in_channels, channels)
+        self.atrous = nn.ModuleList(
+            atrous(in_channels, channels, dilation=rate, eps=EPS, momentum=MOMENTUM) for rate in atrous_rates
+        )
+        branches = 1 + len(self.atrous) + int(image_pooling)
+        self.project = pointwise(branches * channels, channels)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        branches = [self.pointwise(x), *(branch(x) for branch in self.atrous)]
+        if self.image_pooling is not None:
+            pooled = self.image_pooling(x.mean(dim=(2, 3), keepdim=True))  # (N, channels, 1, 1)
+            branches.insert(0, pooled.expand_as(branches[0]))
+        out: Tensor = self.dropout(self.project(torch.cat(branches, dim=1)))
+        return out

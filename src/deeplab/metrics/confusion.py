@@ -1,0 +1,76 @@
+"""Confusion matrix, and what is read off it: IoU (PASCAL VOC's measure), pixel and mean accuracy.
+
+Matrices of images add up to that of the data set; IoU is taken of the sum, not averaged over images. A class
+that is in neither truth nor prediction is left out of the means; one that is only predicted has IoU 0, as in
+the official TensorFlow code, torchmetrics, VainF and jfzhang95.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deeplab.errors import DataError
+
+__all__ = ["confusion_matrix", "iou", "mean_accuracy", "miou", "pixel_accuracy"]
+
+
+def confusion_matrix(
+    labels: NDArray[np.integer], target: NDArray[np.integer], *, num_classes: int, ignore_index: int = 255
+) -> NDArray[np.int64]:
+    """Count pixels by (true class, predicted class).
+
+    Args:
+        labels: Predicted classes, integer (..., H, W), values 0 .. num_classes - 1.
+        target: True classes, same shape; pixels equal to `ignore_index` are not counted.
+
+    Returns:
+        int64 (num_classes, num_classes); its sum is the number of counted pixels.
+
+    Raises:
+        DataError: The shapes differ, or a counted label is not in 0 .. num_classes - 1.
+    """
+    if labels.shape != target.shape:
+        raise DataError(f"a prediction of shape {labels.shape} for a truth of shape {target.shape}; give equal ones")
+    counted = target != ignore_index
+    true, predicted = target[counted].astype(np.int64), labels[counted].astype(np.int64)
+    for name, values in (("truth", true), ("prediction", predicted)):
+        if values.size and not 0 <= values.min() <= values.max() < num_classes:
+            wrong = values[(values < 0) | (values >= num_classes)][0]
+            raise DataError(
+                f"label {wrong} in the {name} is outside 0..{num_classes - 1} and where the truth is not "
+                f"the ignore value {ignore_index}; correct the label or num_classes"
+            )
+    counts = np.bincount(true * num_classes + predicted, minlength=num_classes**2)
+    return counts.reshape(num_classes, num_classes).astype(np.int64, copy=False)
+
+
+def iou(matrix: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Intersection over union by class, float64 (num_classes,) in 0 .. 1; nan where a class never occurs."""
+    return _ratio(matrix.diagonal(), matrix.sum(axis=0) + matrix.sum(axis=1) - matrix.diagonal())
+
+
+def miou(matrix: NDArray[np.int64]) -> float:
+    """Mean IoU over the classes that occur in truth or prediction; nan where no pixel was counted."""
+    return _mean(iou(matrix))
+
+
+def pixel_accuracy(matrix: NDArray[np.int64]) -> float:
+    """Share of pixels that are right; nan where no pixel was counted."""
+    return float(_ratio(matrix.trace()[None], matrix.sum()[None])[0])
+
+
+def mean_accuracy(matrix: NDArray[np.int64]) -> float:
+    """Mean over the classes in the truth of the share of their pixels that are right."""
+    return _mean(_ratio(matrix.diagonal(), matrix.sum(axis=1)))
+
+
+def _ratio(part: NDArray[np.int64], whole: NDArray[np.int64]) -> NDArray[np.float64]:
+    ratio = np.full(whole.shape, np.nan)
+    np.divide(part, whole, out=ratio, where=whole > 0)
+    return ratio
+
+
+def _mean(values: NDArray[np.float64]) -> float:
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if known.size else float("nan")

@@ -1,0 +1,120 @@
+"""What every model shares: the way in (normalise, pad to the grid), the way out (resize), its arguments."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor, nn
+
+from deeplab import catalog
+from deeplab.backbones import Backbone, create_backbone
+from deeplab.errors import SettingsError, unknown_name
+from deeplab.layers import Prepare, resize
+
+
+class SegmentationModel(nn.Module):
+    """An image in, one score per class and pixel out.
+
+    Shape: (N, in_channels, H, W), RGB in 0 .. 1 -> logits (N, num_classes, H, W), any H and W >= 1
+    """
+
+    backbone: Backbone
+    """All that pre-training gives; everything else is the head."""
+
+    prepare: Prepare
+    """This and all below is the same for every model; `create_model` sets it."""
+    align_corners: bool
+    entry: str
+    """Its name in the catalogue."""
+    arguments: dict[str, Any]
+    """What builds it again, with random weights."""
+
+    def coarse_logits(self, image: Tensor) -> Tensor:
+        """(N, in_channels, H, W) -> logits (N, num_classes, h, w) at the head's own stride, of the padded image."""
+        raise NotImplementedError
+
+    def grid_size(self, size: tuple[int, int]) -> tuple[int, int]:
+        """The (height, width) that the coarse logits of an image of `size` spread over; the image is its top left."""
+        return self.prepare.grid_size(size)
+
+    def forward(self, image: Tensor) -> Tensor:
+        height, width = image.shape[-2:]
+        logits = resize(self.coarse_logits(image), self.grid_size((height, width)), align_corners=self.align_corners)
+        return logits[..., :height, :width]
+
+
+def create_model(
+    name: str,
+    *,
+    backbone: str = "mobilenetv2",
+    num_classes: int = 21,
+    output_stride: int = 16,
+    in_channels: int = 3,
+    image_mean: Sequence[float] | None = None,
+    image_std: Sequence[float] | None = None,
+    align_corners: bool = True,
+    **options: Any,
+) -> SegmentationModel:
+    """Build the model `name` with random weights.
+
+    Args:
+        backbone: Its name in the catalogue.
+        output_stride: Image size over the size of the deepest features: 4, 8, 16 or 32.
+        image_mean: Subtracted from each channel of the image in 0 .. 1; None: what the backbone was pre-trained with.
+        image_std: Divides each channel; None as above.
+        align_corners: How logits are resized; True also pads the image to k * output_stride + 1 (see Prepare).
+        options: What the model's and the backbone's files offer beside (atrous_rates, depth_multiplier ...).
+
+    Raises:
+        UnknownNameError: No such model or backbone.
+        SettingsError: A value that cannot work, or an option that neither has.
+    """
+    if num_classes < 1 or in_channels < 1:
+        raise SettingsError(f"num_classes and in_channels must be at least 1; got {num_classes} and {in_channels}")
+    build = catalog.builder("models", name)
+    given = {"num_classes", "in_channels", "output_stride", "align_corners", "backbone"}
+    head_options = inspect.signature(build).parameters.keys() - given
+    backbone_options = inspect.signature(catalog.builder("backbones", backbone)).parameters.keys() - given
+    for option in options.keys() - head_options - backbone_options:
+        raise SettingsError(
+            str(unknown_name(f"option of {name} on {backbone}", option, head_options | backbone_options))
+        )
+    encoder = create_backbone(
+        backbone,
+        in_channels=in_channels,
+        output_stride=output_stride,
+        **{key: value for key, value in options.items() if key in backbone_options},
+    )
+    model: SegmentationModel = build(
+        encoder,
+        num_classes=num_classes,
+        output_stride=output_stride,
+        **{key: value for key, value in options.items() if key in head_options},
+    )
+    mean = _per_channel("image_mean", image_mean or encoder.image_mean, in_channels)
+    std = _per_channel("image_std", image_std or encoder.image_std, in_channels)
+    model.prepare = Prepare(mean, std, stride=output_stride if align_corners else 1)
+    model.align_corners = align_corners
+    model.entry = name
+    model.arguments = {
+        "backbone": backbone,
+        "num_classes": num_classes,
+        "output_stride": output_stride,
+        "in_channels": in_channels,
+        "image_mean": mean,
+        "image_std": std,
+        "align_corners": align_corners,
+        **options,
+    }
+    return model
+
+
+def _per_channel(name: str, values: Sequence[float], channels: int) -> list[float]:
+    """One value per channel; a backbone's three are averaged for another number of channels."""
+    if len(values) == channels:
+        return [float(value) for value in values]
+    if len(values) == 3:
+        return [sum(values) / 3] * channels
+    raise SettingsError(f"{name} has {len(values)} values; the image has {channels} channels, one value each")

@@ -1,0 +1,60 @@
+"""DeepLab v3 (Chen et al. 2017, arXiv 1706.05587): atrous spatial pyramid pooling over the deepest features."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from deeplab.backbones import Backbone
+from deeplab.layers import ASPP, ATROUS_RATES, Classify
+from deeplab.models._base import SegmentationModel
+
+__all__ = ["DeepLabV3", "deeplabv3"]
+
+
+def deeplabv3(
+    backbone: Backbone,
+    *,
+    num_classes: int,
+    output_stride: int,
+    atrous_rates: Sequence[int] | None = None,
+    aspp_channels: int = 256,
+    aspp_separable: bool = False,
+    image_pooling: bool = True,
+    dropout: float = 0.1,
+) -> DeepLabV3:
+    """DeepLab v3.
+
+    Args:
+        atrous_rates: One 3 x 3 branch each; None: what the output stride asks for; none at all, (), is the light head
+            of the official MobileNetV2 checkpoints.
+    """
+    rates = ATROUS_RATES[output_stride] if atrous_rates is None else atrous_rates
+    aspp = ASPP(
+        backbone.channels.res5,
+        channels=aspp_channels,
+        atrous_rates=rates,
+        separable=aspp_separable,
+        image_pooling=image_pooling,
+        dropout=dropout,
+    )
+    return DeepLabV3(backbone, aspp, Classify(aspp_channels, num_classes))
+
+
+class DeepLabV3(SegmentationModel):
+    """ASPP over the deepest features, then one 1 x 1 (Fig. 5).
+
+    Shape: (N, C, H, W) -> logits (N, num_classes, H, W), any H and W >= 1
+    """
+
+    def __init__(self, backbone: Backbone, aspp: ASPP, classify: Classify) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.aspp = aspp
+        self.classify = classify
+
+    def coarse_logits(self, image: Tensor) -> Tensor:
+        features = self.backbone(self.prepare(image))
+        logits: Tensor = self.classify(self.aspp(features.res5))  # (N, num_classes, H / 16, W / 16) at stride 16
+        return logits

@@ -1,0 +1,343 @@
+"""Every option of every command, once: its default, its help text and its check.
+
+The command line makes its flags from the fields, and the Python calls pass their keywords through `build`, so
+both accept the same values and refuse the same mistakes. Nothing heavy is imported here: a mistake is told
+before torch loads.
+"""
+
+# ruff: noqa: RUF009 (option and argument make dataclass fields)
+from __future__ import annotations
+
+import difflib
+import inspect
+import math
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import MISSING, Field, asdict, dataclass, field, fields
+from pathlib import Path
+from types import UnionType
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+
+from deeplab.errors import SettingsError
+
+_S = TypeVar("_S", bound="Settings")
+_Call = TypeVar("_Call", bound=Callable[..., Any])
+
+LEARNING_RATES = {"adamw": 5e-4, "sgd": 0.007}
+"""The learning rate by optimizer where none is given; 0.007 is that of DeepLab v3 (section 4.1)."""
+
+WEIGHT_DECAYS = {"adamw": 0.01, "sgd": 4e-5}
+"""The weight decay by optimizer where none is given; 4e-5 is that of the official MobileNetV2 models."""
+
+
+def build(kind: type[_S], values: Mapping[str, Any]) -> _S:
+    """The settings of this `kind` from names and values, as they come from keywords, flags or a file.
+
+    Raises:
+        SettingsError: A name that is no option (with the nearest ones), a missing one, or a value that
+            cannot work.
+    """
+    known = {option.name: option for option in fields(kind)}
+    for name in values:
+        if name not in known:
+            near = difflib.get_close_matches(str(name), known, n=3)
+            hint = f"did you mean {', '.join(near)}?" if near else f"there are {', '.join(known)}"
+            raise SettingsError(f"no option '{name}'; {hint}")
+    for name, option in known.items():
+        if name not in values and is_required(option):
+            raise SettingsError(f"{name} is missing: {option.metadata['help']}")
+    return kind(**values)
+
+
+def takes(kind: type[Settings]) -> Callable[[_Call], _Call]:
+    """Decorate a function of `**options` so that its signature shows the fields of `kind` in their place."""
+
+    def show(function: _Call) -> _Call:
+        signature = inspect.signature(function)
+        own = [item for item in signature.parameters.values() if item.kind is not item.VAR_KEYWORD]
+        names = [item.name for item in own]
+        shown = [
+            inspect.Parameter(item.name, inspect.Parameter.KEYWORD_ONLY, default=item.default, annotation=item.type)
+            for item in fields(kind)
+            if item.name not in names and not is_required(item)
+        ]
+        signature = signature.replace(parameters=[*own, *shown])
+        function.__signature__ = signature  # type: ignore[attr-defined]
+        return function
+
+    return show
+
+
+def option(
+    default: Any,
+    help: str,
+    *,
+    metavar: str | None = None,
+    shown: str | None = None,
+    at_least: float | None = None,
+    above: float | None = None,
+    at_most: float | None = None,
+) -> Any:
+    """A field with its help text and, where the help says something else than the value, its `shown` default.
+
+    The bounds hold for each number of the field.
+    """
+    bounds = {"at_least": at_least, "above": above, "at_most": at_most}
+    return field(default=default, metadata={"help": help, "metavar": metavar, "shown": shown, **bounds})
+
+
+def argument(help: str, *, metavar: str) -> Any:
+    """A field that has to be given; on the command line by its place."""
+    return field(metadata={"help": help, "metavar": metavar, "shown": None})
+
+
+def is_required(option: Field[Any]) -> bool:
+    """Whether this field is an argument, which has no default."""
+    return option.default is MISSING
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Turns every field into its annotated type ("0.75,1" into (0.75, 1.0)), or refuses the value."""
+
+    def __post_init__(self) -> None:
+        types = get_type_hints(type(self))
+        for option in fields(self):
+            value = _converted(option, types[option.name], getattr(self, option.name))
+            object.__setattr__(self, option.name, value)
+
+    def part(self, kind: type[Settings]) -> dict[str, Any]:
+        """Those options that `kind` has too, by name."""
+        return {option.name: getattr(self, option.name) for option in fields(kind)}
+
+    def as_dict(self) -> dict[str, Any]:
+        """The options as plain values (paths as text, tuples as lists), fit for YAML and JSON."""
+        return {name: _plain(value) for name, value in asdict(self).items()}  # `build` takes them back
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadSettings(Settings):
+    """How a model predicts; the options that `segment` and `evaluate` share."""
+
+    model: str = option("objects", "The model: a name from 'deeplab models' or a file.", metavar="NAME|PATH")
+    scales: tuple[float, ...] = option((1.0,), "Mean over the image at these sizes, as in 0.75,1,1.25.", above=0)
+    flip: bool = option(False, "Mean over the image and its mirror image.")
+    tile_size: int | None = option(
+        None, "Predict in overlapping squares of this side, in pixels; for large images.", at_least=32
+    )
+    long_side: int | None = option(
+        None, "Longer side that the network sees, in pixels.", shown="the model's own", at_least=1
+    )
+    device: str = option("auto", "Where to compute.", metavar="cpu|cuda|mps|auto")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_device(self.device)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SegmentSettings(LoadSettings):
+    """The options of `deeplab segment`."""
+
+    inputs: tuple[str, ...] = argument("Image files, folders or patterns such as 'photos/*.jpg'.", metavar="INPUT")
+    output: Path = option(Path("segmentations"), "Folder for the pictures.", metavar="DIR")
+    overlay: bool = option(False, "Also write <stem>_overlay.png: the photo under its classes.")
+    probabilities: bool = option(False, "Also write <stem>.npz: the probability of each class at each pixel.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateSettings(LoadSettings):
+    """The options of `deeplab evaluate`."""
+
+    model: str = argument("The model: a name from 'deeplab models' or a file.", metavar="MODEL")
+    data: Path = argument("Folder of the data set.", metavar="DATA")
+    split: str = option("val", "The part of the data set to measure on.")
+    limit: int | None = option(None, "Measure on the first N images only.", at_least=1)
+    output: Path | None = option(None, "Folder for the report and the predicted label maps.", metavar="DIR")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainSettings(Settings):
+    """The options of `deeplab train`; None means: chosen from the data and the machine."""
+
+    data: Path = argument("Folder of images and masks.", metavar="DATA")
+    output: Path = option(
+        Path("runs/{data}"),
+        "Folder of the run; {data} stands for the name of the data folder.",
+        metavar="DIR",
+    )
+    config: Path | None = option(
+        None,
+        "YAML file with these options, such as the config.yaml of a run; flags override it.",
+        metavar="FILE",
+    )
+    resume: bool = option(False, "Go on where the run in --output stopped, with its options.")
+
+    model: str = option("deeplabv3plus", "Model variant, from 'deeplab models'.", metavar="NAME")
+    backbone: str = option("mobilenetv2", "Backbone, from 'deeplab models'.", metavar="NAME")
+    weights: str = option(
+        "auto",
+        "Weights to start from; auto: those that ship, where the backbone fits.",
+        metavar="NAME|PATH|auto|none",
+    )
+    output_stride: Literal[4, 8, 16, 32] = option(16, "Image side over the side of the deepest features.")
+    atrous_rates: tuple[int, ...] | None = option(
+        None, "Rates of the atrous branches.", shown="by the output stride", at_least=1
+    )
+
+    train_splits: tuple[str, ...] = option(("train",), "The parts of the data set to train on, as in train,val.")
+    val_split: str = option("val", "The part to choose the best epoch on; none: no validation.")
+    validate_every: int = option(1, "Epochs between two validations.", at_least=1)
+    val_limit: int | None = option(None, "Validate on the first N images only.", at_least=1)
+    crop_size: tuple[int, int] | None = option(
+        None, "Crop as SIDE or HEIGHT,WIDTH in pixels.", shown="from the data", metavar="N", at_least=1
+    )
+    long_side: int | None = option(
+        None, "Longer side that images are resized to first, in pixels.", shown="from the data", at_least=1
+    )
+    scale: tuple[float, float] = option((0.5, 2.0), "Least and greatest random scale.", metavar="MIN,MAX", above=0)
+    photometric: bool = option(True, "Random brightness, contrast, saturation and hue.")
+
+    epochs: int = option(50, "Passes over the training images.", at_least=1)
+    batch_size: int = option(8, "Images in a step.", at_least=1)
+    optimizer: Literal["adamw", "sgd"] = option("adamw", "How the weights follow the gradient.")
+    learning_rate: float | None = option(
+        None, "Learning rate at its peak.", shown="0.0005 with adamw, 0.007 with sgd", above=0
+    )
+    head_multiplier: float = option(10.0, "Learning rate of the new layers over that of the backbone.", above=0)
+    weight_decay: float | None = option(None, "Weight decay.", shown="0.01 with adamw, 0.00004 with sgd", at_least=0)
+    warmup_epochs: float = option(1.0, "Epochs until the learning rate reaches its peak.", at_least=0)
+    power: float = option(0.9, "Power of the falling learning rate ('poly').", above=0)
+    gradient_clip: float = option(5.0, "Greatest norm of the gradient; 0: any.", at_least=0)
+    ema: float = option(0.99, "Decay of the running mean of the weights; 0: off.", at_least=0, at_most=0.99999)
+    batch_norm: Literal["train", "freeze"] = option("train", "Whether batch statistics are learned.")
+    class_weights: Literal["none", "sqrt", "balanced"] = option(
+        "none", "Weigh rare classes more: by the inverse of their share or its square root."
+    )
+    label_smoothing: float = option(0.0, "Share of each label spread over all classes.", at_least=0, at_most=1)
+    teacher: str | None = option(None, "Model whose probabilities are learned as well.", metavar="NAME|PATH")
+    distillation: float = option(0.5, "Weight of the teacher's probabilities in the loss.", at_least=0, at_most=1)
+
+    precision: Literal["auto", "32", "bf16"] = option("auto", "Arithmetic; auto: bf16 where the GPU has it.")
+    device: str = option("auto", "Where to compute.", metavar="cpu|cuda|mps|auto")
+    devices: int = option(1, "Number of GPUs.", at_least=1)
+    workers: int = option(-1, "Processes that read images; -1: as many as fit.", at_least=-1)
+    seed: int = option(0, "Seed of everything random.", at_least=0, at_most=2**32 - 1)
+    half: bool = option(False, "Write the model's weights in half precision.")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_device(self.device)
+        if self.scale[0] > self.scale[1]:
+            raise SettingsError(f"scale wants MIN,MAX with MIN <= MAX, got {self.scale}")
+        name = self.data.resolve().name
+        object.__setattr__(self, "output", Path(str(self.output).replace("{data}", name)))
+
+
+def _converted(option: Field[Any], annotation: Any, value: Any) -> Any:
+    """`value` as the annotated type and within the bounds. Raises SettingsError."""
+    try:
+        converted = _as_type(annotation, value)
+        fits = all(_is_within(number, option.metadata) for number in _numbers(converted))
+    except (ValueError, TypeError):
+        fits = False
+    if not fits:
+        wanted = _wanted(annotation) + _bounds(option.metadata)
+        raise SettingsError(f"{option.name} wants {wanted}, got {value!r}")
+    return converted
+
+
+def _as_type(annotation: Any, value: Any) -> Any:
+    """`value` as the type `annotation`; ValueError or TypeError unless that is clear beyond doubt."""
+    origin, parts = get_origin(annotation), get_args(annotation)
+    if origin is UnionType:
+        return None if value is None else _as_type(parts[0], value)
+    if origin is Literal:
+        return {str(choice): choice for choice in parts}.get(str(value)) or _refuse(value)
+    if origin is tuple:
+        return _as_tuple(parts, value)
+    if annotation is bool:
+        return value if isinstance(value, bool) else _refuse(value)
+    if value is None or isinstance(value, bool) or value == "":
+        return _refuse(value)
+    if annotation in (str, Path):
+        return annotation(os.fspath(value))
+    number = float(value)  # text too: YAML reads 5e-4 as text
+    if annotation is float:
+        return number if math.isfinite(number) else _refuse(value)
+    return int(number) if number.is_integer() else _refuse(value)
+
+
+def _as_tuple(parts: tuple[Any, ...], value: Any) -> Any:
+    items = value.split(",") if isinstance(value, str) else value
+    items = list(items) if isinstance(items, (list, tuple)) else [items]
+    open_ended = parts[-1] is Ellipsis
+    if len(items) == 1 and not open_ended:
+        items *= len(parts)  # one number stands for both: a square crop, a fixed scale
+    if not items or not (open_ended or len(items) == len(parts)):
+        return _refuse(value)
+    return tuple(_as_type(parts[0], item.strip() if isinstance(item, str) else item) for item in items)
+
+
+def _refuse(value: Any) -> Any:  # an expression that raises
+    raise ValueError(value)
+
+
+def _numbers(value: Any) -> Iterator[float]:
+    for item in value if isinstance(value, tuple) else (value,):
+        if isinstance(item, (int, float)) and not isinstance(item, bool):
+            yield item
+
+
+def _is_within(number: float, bounds: Mapping[str, Any]) -> bool:
+    at_least, above, at_most = (bounds.get(name) for name in ("at_least", "above", "at_most"))
+    return (
+        (at_least is None or number >= at_least)
+        and (above is None or number > above)
+        and (at_most is None or number <= at_most)
+    )
+
+
+def _bounds(bounds: Mapping[str, Any]) -> str:
+    """The bounds in words: " (at least 1)", or nothing."""
+    words = [
+        f"{name.replace('_', ' ')} {bounds[name]}"
+        for name in ("at_least", "above", "at_most")
+        if bounds.get(name) is not None
+    ]
+    return f" ({', '.join(words)})" if words else ""
+
+
+def _wanted(annotation: Any) -> str:
+    """The type in words."""
+    origin, parts = get_origin(annotation), get_args(annotation)
+    if origin is UnionType:
+        return _wanted(parts[0])
+    if origin is Literal:
+        return " or ".join(map(str, parts))
+    if origin is tuple:
+        plural = _PLURALS[parts[0]]
+        return f"{plural} with commas between" if parts[-1] is Ellipsis else f"one or {len(parts)} {plural}"
+    return _WORDS[annotation]
+
+
+_WORDS = {
+    str: "a text",
+    Path: "a path",
+    bool: "true or false, without quotes",
+    int: "a whole number",
+    float: "a number",
+}
+_PLURALS = {str: "names", int: "whole numbers", float: "numbers"}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return list(value)
+    return str(value) if isinstance(value, Path) else value
+
+
+def _check_device(device: str) -> None:
+    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", device):
+        raise SettingsError(f"device wants cpu, cuda, cuda:N, mps or auto, got '{device}'")

@@ -1,0 +1,31 @@
+"""Training a model on a data set."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from deeplab._optional import require
+from deeplab.settings import TrainSettings
+
+__all__ = ["train"]
+
+
+def train(settings: TrainSettings) -> Path:
+    """Train as the settings say and return the file of the best model.
+
+    The folder of the run gets best.safetensors and last.safetensors, config.yaml (every value and why),
+    steps.csv, validation.csv, curves.png, samples.png and TensorBoard's logs.
+
+    Raises:
+        MissingExtraError: What training needs is not installed.
+        SettingsError: Settings that cannot work with each other, or with the data.
+        DataError, ImageError: Data that cannot be trained on.
+        OutputError: The folder of the run is not empty, or cannot be written.
+        TrainingError: The loss is no longer a number.
+        KeyboardInterrupt: Ctrl-C; the run can be resumed from its last whole epoch.
+    """
+    for module in ("torchvision", "lightning.pytorch", "tensorboard", "matplotlib", "yaml"):
+        require(module, extra="train")
+    from deeplab.training.run import run
+
+    return run(settings)

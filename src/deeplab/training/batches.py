@@ -1,0 +1,189 @@
+"""From files to batches: images kept in memory if they fit, varied by (seed, epoch, place in the epoch)."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Generator, Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from deeplab.data import DataSet, Sample, load_sample
+from deeplab.data.transforms import Augmentation
+from deeplab.errors import DeepLabError
+from deeplab.images import resize_image
+
+__all__ = ["Batch", "Epochs", "Photos", "TrainingCrops", "loader", "workers_that_fit"]
+
+logger = logging.getLogger(__name__)
+
+CACHE_BYTES = 2 * 2**30
+"""Decoded images are kept in memory when all of them take less."""
+
+
+class Batch(NamedTuple):
+    """What a training step gets; the tensors are those of `TrainingSample`, stacked."""
+
+    image: Tensor
+    labels: Tensor
+    inside: Tensor
+    probabilities: Tensor | None
+    indices: tuple[int, ...]
+    """Places in the list of samples, to name the files when something is wrong."""
+
+
+class Photos:
+    """Samples of a data set by index: read, checked, resized to `long_side`; from memory after `keep`."""
+
+    def __init__(self, samples: Sequence[Sample], dataset: DataSet, *, long_side: int | None) -> None:
+        self.samples = samples
+        self.dataset = dataset
+        self.long_side = long_side
+        self._kept: list[tuple[NDArray[np.uint8], NDArray[np.uint8 | np.uint16]]] | None = None
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, index: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8 | np.uint16]]:
+        """Image uint8 (H, W, 3) and labels (H, W)."""
+        return self._kept[index] if self._kept is not None else self._read(index)
+
+    def keep(self, limit: int = CACHE_BYTES) -> None:
+        """Read everything into memory if it takes less than `limit` bytes, judged by the first image."""
+        image, labels = self._read(0)
+        needed = len(self) * (image.nbytes + labels.nbytes)
+        if needed < limit:
+            with ThreadPoolExecutor(os.cpu_count()) as pool:
+                self._kept = list(pool.map(self._read, range(len(self))))
+            logger.info("%d images kept in memory (%.0f MB)", len(self), needed / 1e6)
+
+    def class_shares(self) -> NDArray[np.float64]:
+        """Each class's share of the labelled pixels, (num_classes,)."""
+        num_classes = len(self.dataset.classes)
+        counts = np.zeros(num_classes, np.int64)
+        for index in range(len(self)):
+            labels = self[index][1]
+            counts += np.bincount(labels[labels != self.dataset.ignore_index], minlength=num_classes)
+        shares: NDArray[np.float64] = counts / max(1, counts.sum())
+        return shares
+
+    def _read(self, index: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8 | np.uint16]]:
+        image, labels = load_sample(self.samples[index], self.dataset)
+        size = shrunk(image.shape[:2], self.long_side)
+        if size == image.shape[:2]:
+            return image, labels
+        rows, columns = (
+            ((np.arange(new) + 0.5) * old / new).astype(int) for new, old in zip(size, labels.shape, strict=True)
+        )
+        return resize_image(image, size), labels[np.ix_(rows, columns)]
+
+
+def shrunk(size: tuple[int, ...], long_side: int | None) -> tuple[int, int]:
+    """(height, width) with its longer side at `long_side`, whichever way that is; None: as it is."""
+    height, width = size
+    factor = 1.0 if long_side is None else long_side / max(size)
+    return max(1, round(height * factor)), max(1, round(width * factor))
+
+
+@dataclass(frozen=True)
+class TrainingCrops(Dataset[Any]):
+    """Random crops of photos, by (epoch, place in the epoch, index of the photo)."""
+
+    photos: Photos
+    augmentation: Augmentation
+    seed: int
+    probabilities: Callable[[int], Tensor] | None = None
+    """A teacher's probabilities of a photo by its index."""
+
+    def __getitem__(self, key: tuple[int, int, int]) -> Any:
+        epoch, place, index = key
+        generator = seeded(self.seed, epoch, place)
+        try:
+            image, labels = self.photos[index]
+        except DeepLabError as error:
+            return error  # raised by the training step; a worker process would wrap it into a traceback
+        sample = self.augmentation(
+            torch.from_numpy(image).permute(2, 0, 1),  # (H, W, 3) -> (3, H, W)
+            torch.from_numpy(labels if labels.dtype == np.uint8 else labels.astype(np.int32)),
+            None if self.probabilities is None else self.probabilities(index),
+            generator=generator,
+        )
+        return sample, index
+
+
+class Epochs(Sampler[tuple[int, int, int]]):
+    """Shuffled epochs of equal, full batches: the last batch is filled from the start of the same shuffle.
+
+    With several processes each takes its share of every batch.
+    """
+
+    def __init__(self, length: int, batch_size: int, *, seed: int, rank: int = 0, world_size: int = 1) -> None:
+        self.length, self.seed, self.rank, self.world_size = length, seed, rank, world_size
+        self.batches = -(-length // (batch_size * world_size))
+        self.places = self.batches * batch_size * world_size
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """The next iteration is that of this epoch, counted from 0."""
+        self.epoch = epoch
+
+    def __iter__(self) -> Iterator[tuple[int, int, int]]:
+        order = torch.randperm(self.length, generator=seeded(self.seed, self.epoch, -1)).tolist()
+        for place in range(self.rank, self.places, self.world_size):
+            yield self.epoch, place, order[place % self.length]
+
+    def __len__(self) -> int:
+        return self.places // self.world_size
+
+
+def seeded(*numbers: int) -> Generator:
+    """A generator that depends on all of the numbers."""
+    entropy = np.random.SeedSequence([number % 2**32 for number in numbers]).generate_state(1, np.uint64)[0]
+    return Generator().manual_seed(int(entropy % 2**63))
+
+
+def loader(crops: TrainingCrops, epochs: Epochs, *, batch_size: int, workers: int, pin_memory: bool) -> DataLoader[Any]:
+    """Batches of `batch_size`; each is a `Batch`, or the DeepLabError of a file that cannot be used."""
+    return DataLoader(
+        crops,
+        batch_size=batch_size,
+        sampler=epochs,
+        num_workers=workers,
+        collate_fn=_collate,
+        persistent_workers=workers > 0,
+        pin_memory=pin_memory,
+    )
+
+
+def workers_that_fit(device: str) -> int:
+    """Processes that read images: on a GPU one per core up to 8; on a CPU few, as they share its cores."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(8, cores) if device != "cpu" else min(2, cores // 4)
+
+
+def _collate(items: list[Any]) -> Batch | DeepLabError:
+    for item in items:
+        if isinstance(item, DeepLabError):
+            return item
+    samples, indices = zip(*items, strict=True)
+    images, labels, inside, probabilities = zip(*samples, strict=True)
+    return Batch(
+        torch.stack(images),
+        torch.stack(labels),
+        torch.stack(inside),
+        None if probabilities[0] is None else torch.stack(probabilities),
+        indices,
+    )
+
+
+def files(samples: Sequence[Sample], indices: Sequence[int]) -> list[Path]:
+    """The image files of a batch."""
+    return [samples[index].image for index in indices]

@@ -1,0 +1,126 @@
+"""What a run leaves behind: figures of every step and validation, the models, the state to resume from."""
+
+from __future__ import annotations
+
+import csv
+import logging
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from deeplab.files import written_aside
+from deeplab.metrics import iou, mean_accuracy, miou, pixel_accuracy
+from deeplab.training.task import SegmentationTask
+
+__all__ = ["Record"]
+
+logger = logging.getLogger(__name__)
+
+STEP_COLUMNS = ("step", "epoch", "loss", "learning_rate")
+
+
+class Record(Callback):
+    """Writes at the end of every epoch, so that the files and the state to resume from always agree."""
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        classes: Sequence[str],
+        save: Callable[[Path, dict[str, Any]], None],
+        draw: Callable[[], None],
+    ) -> None:
+        self.folder = folder
+        self.classes = tuple(classes)
+        self.save = save
+        self.draw = draw
+        self.best: dict[str, Any] = {}
+        self._rate = 0.0
+        self._steps: list[dict[str, Any]] = []
+        self._scores: dict[str, Any] = {}
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"best": self.best}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.best = state_dict["best"]
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.is_global_zero:  # an interrupted save may have left rows of an epoch that is done again
+            _keep_rows(self.folder / "steps.csv", below=trainer.global_step)
+            _keep_rows(self.folder / "validation.csv", below=trainer.global_step)
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        self._rate = min(group["lr"] for group in trainer.optimizers[0].param_groups)
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        row = (trainer.global_step - 1, trainer.current_epoch, outputs["loss"].item(), self._rate)
+        self._steps.append(dict(zip(STEP_COLUMNS, row, strict=True)))
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        assert isinstance(pl_module, SegmentationTask)
+        matrix = pl_module.confusion
+        self._scores = {
+            "step": trainer.global_step - 1,
+            "epoch": trainer.current_epoch,
+            "miou": miou(matrix),
+            "pixel_accuracy": pixel_accuracy(matrix),
+            "mean_accuracy": mean_accuracy(matrix),
+            **{f"iou {name}": float(value) for name, value in zip(self.classes, iou(matrix), strict=True)},
+        }
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        assert isinstance(pl_module, SegmentationTask)
+        loss = float(np.mean([row["loss"] for row in self._steps]))
+        words = f"epoch {trainer.current_epoch + 1} of {trainer.max_epochs}: loss {loss:.4f}"
+        if trainer.is_global_zero:
+            _append(self.folder / "steps.csv", self._steps)
+            facts = {
+                "epoch": trainer.current_epoch,
+                "step": trainer.global_step - 1,
+                "loss": loss,
+                **_known(self._scores),
+            }
+            self.save(self.folder / "last.safetensors", facts)
+            if self._scores:
+                words += f", validation mIoU {self._scores['miou']:.4f}"
+                _append(self.folder / "validation.csv", [self._scores])
+                if self._scores["miou"] > self.best.get("miou", -1.0):
+                    self.best = facts
+                    self.save(self.folder / "best.safetensors", facts)
+            if self._scores or trainer.current_epoch + 1 == trainer.max_epochs:
+                self.draw()
+        self._steps, self._scores = [], {}
+        with written_aside(self.folder / "last.ckpt") if trainer.is_global_zero else nullcontext(Path()) as aside:
+            trainer.save_checkpoint(aside)
+        logger.info("%s", words)
+
+
+def _known(scores: dict[str, Any]) -> dict[str, Any]:
+    """Scores as JSON holds them: a class in neither truth nor prediction has none."""
+    return {name: None if value != value else value for name, value in scores.items()}
+
+
+def _append(path: Path, rows: Sequence[dict[str, Any]]) -> None:
+    new = not path.exists()
+    with path.open("a", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        if new:
+            writer.writeheader()
+        writer.writerows(rows)
+
+
+def _keep_rows(path: Path, *, below: int) -> None:
+    """Drop the rows from step `below` on."""
+    if path.exists():
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = [row for row in csv.DictReader(file) if int(row["step"]) < below]
+        path.unlink()
+        if rows:
+            _append(path, rows)

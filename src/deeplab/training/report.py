@@ -1,0 +1,80 @@
+"""Pictures of a run: curves.png and samples.png."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deeplab.files import written_aside
+from deeplab.images import colorize, resize_image, write_image
+
+__all__ = ["draw_curves", "draw_samples"]
+
+Labels: TypeAlias = NDArray[np.uint8 | np.uint16]
+
+ROW_HEIGHT = 240
+"""Pixels of a row of samples.png."""
+
+
+def draw_curves(folder: Path) -> None:
+    """Draw loss, learning rate and validation scores from the run's CSV files into curves.png."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    steps, scores = _columns(folder / "steps.csv"), _columns(folder / "validation.csv")
+    figure = Figure(figsize=(15, 4.5), layout="constrained")
+    FigureCanvasAgg(figure)
+    loss, rate, quality = figure.subplots(1, 3)
+    loss.plot(steps["step"], steps["loss"], color="0.8", linewidth=0.5)
+    loss.plot(steps["step"], _smooth(steps["loss"]))
+    loss.set(title="training loss", xlabel="step", ylim=(0, 1.1 * np.quantile(steps["loss"], 0.99)))
+    rate.plot(steps["step"], steps["learning_rate"])
+    rate.set(title="learning rate of the backbone", xlabel="step")
+    if scores:
+        for name in [name for name in scores if name.startswith("iou ")][:20]:
+            quality.plot(scores["step"], scores[name], linewidth=0.7, alpha=0.6, label=name.removeprefix("iou "))
+        quality.plot(scores["step"], scores["miou"], color="black", marker=".", label="mIoU")
+        quality.set(title="validation IoU", xlabel="step", ylim=(0, 1))
+        quality.legend(fontsize="x-small", loc="upper left", bbox_to_anchor=(1, 1))
+    with written_aside(folder / "curves.png") as aside:
+        figure.savefig(aside, dpi=100)
+
+
+def draw_samples(
+    path: Path,
+    samples: Sequence[tuple[NDArray[np.uint8], Labels, Labels]],
+    *,
+    palette: NDArray[np.uint8],
+    ignore_index: int,
+) -> None:
+    """A row for each sample: image, true labels, predicted labels (the ignored ones left out of both)."""
+    rows = []
+    for image, target, labels in samples:
+        known = (target != ignore_index)[..., None]
+        shown = [image, *(np.where(known, colorize(part, palette), 0) for part in (target, labels))]
+        width = max(1, round(ROW_HEIGHT * image.shape[1] / image.shape[0]))
+        rows.append(np.hstack([resize_image(part.astype(np.uint8), (ROW_HEIGHT, width)) for part in shown]))
+    widest = max(row.shape[1] for row in rows)
+    white = [np.full((ROW_HEIGHT, widest - row.shape[1], 3), 255, np.uint8) for row in rows]
+    write_image(path, np.vstack([np.hstack(pair) for pair in zip(rows, white, strict=True)]))
+
+
+def _columns(path: Path) -> dict[str, NDArray[np.float64]]:
+    if not path.exists():
+        return {}
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    return {name: np.array([float(row[name]) for row in rows]) for name in rows[0]}
+
+
+def _smooth(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Mean over the last hundredth of the run, at least 10 steps."""
+    length = max(10, len(values) // 100)
+    sums = np.cumsum(np.insert(values, 0, 0.0))
+    starts = np.maximum(0, np.arange(1, len(values) + 1) - length)
+    return (sums[1:] - sums[starts]) / (np.arange(1, len(values) + 1) - starts)

@@ -1,0 +1,295 @@
+"""A training run from its settings to its best model."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import shutil
+import signal
+import sys
+import threading
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import TQDMProgressBar
+from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.utilities import rank_zero_only
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+
+from deeplab import catalog, checkpoints
+from deeplab.checkpoints import Checkpoint, Preprocessing
+from deeplab.data import DataSet, open_dataset
+from deeplab.data.transforms import Augmentation
+from deeplab.errors import DeepLabError, OutputError, SettingsError
+from deeplab.inference import Segmenter
+from deeplab.models import SegmentationModel, create_model
+from deeplab.settings import TrainSettings
+from deeplab.training import recipe, report
+from deeplab.training.batches import Epochs, Photos, TrainingCrops, loader, seeded
+from deeplab.training.record import Record
+from deeplab.training.task import SegmentationTask
+from deeplab.training.teacher import ask
+from deeplab.weights import find, transfer
+
+__all__ = ["run"]
+
+logger = logging.getLogger(__name__)
+
+CONFIG, LAST_STATE = "config.yaml", "last.ckpt"
+
+CLASS_WEIGHT_LIMIT = 10.0
+"""No class weighs more, so that a handful of pixels does not steer the training."""
+
+
+def run(settings: TrainSettings) -> Path:
+    """See `deeplab.training.train`."""
+    folder = settings.output
+    rank: int = getattr(rank_zero_only, "rank", None) or 0  # of several processes, which all come here
+    if rank == 0:
+        _check_folder(folder, resume=settings.resume)
+    dataset = open_dataset(settings.data)
+    settings, reasons = recipe.choose(settings, dataset)
+    if settings.resume:
+        recipe.check_same_run(folder / CONFIG, settings)
+    model = _start_model(settings, dataset)
+
+    photos = Photos(recipe.training_samples(settings, dataset), dataset, long_side=settings.long_side)
+    photos.keep()
+    validation = Photos(recipe.validation_samples(settings, dataset), dataset, long_side=None)
+    if rank == 0:
+        recipe.write(folder / CONFIG, settings, reasons)
+    logger.info("training on %d images, validating on %d, writing to %s", len(photos), len(validation), folder)
+
+    teacher = settings.teacher and ask(settings.teacher, photos, folder / "teacher", device=settings.device)
+    crops = TrainingCrops(photos, _augmentation(settings, model, dataset), settings.seed, teacher or None)
+    epochs = Epochs(len(photos), settings.batch_size, seed=settings.seed, rank=rank, world_size=settings.devices)
+    checkpoint = partial(_checkpoint, settings=settings, dataset=dataset)
+    task = SegmentationTask(
+        model.to(memory_format=torch.channels_last),
+        settings,
+        samples=photos.samples,
+        num_classes=len(dataset.classes),
+        ignore_index=dataset.ignore_index,
+        epochs=epochs,
+        segmenter=lambda model: Segmenter(checkpoint(model, {}), device=str(task.device)),
+        class_weights=_class_weights(photos, settings.class_weights),
+    )
+    record = Record(
+        folder,
+        classes=dataset.classes,
+        save=lambda path, facts: checkpoints.save(path, checkpoint(task.best_guess, facts), half=settings.half),
+        draw=lambda: _draw(task, folder=folder, photos=validation),
+    )
+    trainer = _trainer(settings, record, validate=len(validation) > 0)
+    state = folder / LAST_STATE
+    with _interruptible(trainer), _quiet():
+        trainer.fit(
+            task,
+            loader(
+                crops,
+                epochs,
+                batch_size=settings.batch_size,
+                workers=settings.workers,
+                pin_memory=settings.device.startswith("cuda"),
+            ),
+            DataLoader(_Checked(validation), batch_size=None, collate_fn=_as_it_is) if len(validation) else None,
+            ckpt_path=state if settings.resume and state.exists() else None,
+            weights_only=True,
+        )
+    if rank == 0:
+        shutil.rmtree(folder / "teacher", ignore_errors=True)
+    best = folder / "best.safetensors"
+    return best if best.exists() else folder / "last.safetensors"
+
+
+def _check_folder(folder: Path, *, resume: bool) -> None:
+    if resume and not (folder / CONFIG).is_file():
+        raise SettingsError(f"nothing to resume in {folder}; start the run without --resume")
+    if not resume and folder.is_dir() and any(folder.iterdir()):
+        raise OutputError(f"{folder} is not empty; go on with that run by --resume, or choose another --output")
+
+
+def _start_model(settings: TrainSettings, dataset: DataSet) -> SegmentationModel:
+    """The model with its start weights; its backbone is built as that of the weights was."""
+    torch.manual_seed(seeded(settings.seed).initial_seed())
+    start = None if settings.weights == "none" else checkpoints.load(find(settings.weights))
+    options: dict[str, Any] = {} if start is None else _options_of(start, settings)
+    if settings.atrous_rates is not None:
+        options["atrous_rates"] = settings.atrous_rates
+    model = create_model(
+        settings.model,
+        backbone=settings.backbone,
+        num_classes=len(dataset.classes),
+        output_stride=settings.output_stride,
+        **options,
+    )
+    if start is not None:
+        done = transfer(model, start, classes=dataset.classes)
+        logger.info(
+            "started from %s: %d tensors, %d classes by name; %d tensors at random",
+            settings.weights, len(done.copied), len(done.rows), len(done.left),
+        )  # fmt: skip
+    return model
+
+
+def _options_of(start: Checkpoint, settings: TrainSettings) -> dict[str, Any]:
+    """How the start model's backbone was built, and its head too where the new model is of the same kind."""
+    arguments = start.model.arguments
+    if arguments["backbone"] != settings.backbone:
+        raise SettingsError(
+            f"the weights {settings.weights} have the backbone {arguments['backbone']} but --backbone is "
+            f"{settings.backbone}; choose --backbone {arguments['backbone']}, or --weights none"
+        )
+    names = {*inspect.signature(catalog.builder("backbones", settings.backbone)).parameters, "align_corners"}
+    if start.model.entry == settings.model:
+        names |= {*inspect.signature(catalog.builder("models", settings.model)).parameters}
+    ours = ("backbone", "num_classes", "output_stride", "in_channels")
+    return {name: value for name, value in arguments.items() if name in names and name not in ours}
+
+
+def _augmentation(settings: TrainSettings, model: SegmentationModel, dataset: DataSet) -> Augmentation:
+    assert settings.crop_size is not None, "chosen by the recipe"
+    mean = tuple((255 * model.prepare.mean.flatten()).round().tolist())
+    return Augmentation(
+        settings.crop_size,
+        settings.scale,
+        fill=mean,
+        ignore_index=dataset.ignore_index,
+        photometric=settings.photometric,
+    )
+
+
+def _class_weights(photos: Photos, kind: str) -> Tensor | None:
+    """Weights by the share of each class: 1 in the mean over the pixels, before the limit."""
+    if kind == "none":
+        return None
+    shares = photos.class_shares()
+    rarity = np.where(shares > 0, shares, 1.0) ** (-1.0 if kind == "balanced" else -0.5)
+    weights = rarity / (shares * rarity).sum()
+    return torch.from_numpy(np.where(shares > 0, weights.clip(max=CLASS_WEIGHT_LIMIT), 1.0)).float()
+
+
+class _Checked(Dataset[Any]):
+    """Photos, whole and one by one; in the place of a file that cannot be used its DeepLabError."""
+
+    def __init__(self, photos: Photos) -> None:
+        self.photos = photos
+
+    def __len__(self) -> int:
+        return len(self.photos)
+
+    def __getitem__(self, index: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8 | np.uint16]] | DeepLabError:
+        try:
+            return self.photos[index]
+        except DeepLabError as error:
+            return error
+
+
+def _as_it_is(item: Any) -> Any:
+    return item
+
+
+def _checkpoint(model: nn.Module, facts: Mapping[str, Any], *, settings: TrainSettings, dataset: DataSet) -> Checkpoint:
+    assert isinstance(model, SegmentationModel)
+    options = {name: value for name, value in settings.as_dict().items() if name not in recipe.PLACES}
+    training = {"data": dataset.root.resolve().name, **options, "torch": torch.__version__, **facts}
+    preprocessing = Preprocessing(long_side=settings.long_side)
+    return Checkpoint(model, dataset.classes, dataset.palette, preprocessing, training)
+
+
+def _draw(task: SegmentationTask, *, folder: Path, photos: Photos) -> None:
+    report.draw_curves(folder)
+    if len(photos) == 0:
+        return
+    rows = []
+    for index in np.linspace(0, len(photos) - 1, min(6, len(photos))).astype(int).tolist():
+        image, target = photos[index]
+        rows.append((image, target, task.predict(image)))
+    dataset = photos.dataset
+    report.draw_samples(folder / "samples.png", rows, palette=dataset.palette, ignore_index=dataset.ignore_index)
+
+
+def _trainer(settings: TrainSettings, record: Record, *, validate: bool) -> Trainer:
+    bar = sys.stdout.isatty()  # where Lightning's goes
+    kind, _, number = settings.device.partition(":")
+    with _quiet():
+        return Trainer(
+            accelerator=kind,
+            devices=[int(number)] if number else settings.devices,
+            strategy="auto" if settings.devices == 1 else "ddp",
+            sync_batchnorm=settings.devices > 1 and settings.batch_norm == "train",
+            precision="bf16-mixed" if settings.precision == "bf16" else "32-true",
+            max_epochs=settings.epochs,
+            check_val_every_n_epoch=settings.validate_every,
+            limit_val_batches=1.0 if validate else 0,
+            num_sanity_val_steps=0,
+            gradient_clip_val=settings.gradient_clip or None,
+            logger=TensorBoardLogger(settings.output, name="", version="tensorboard"),
+            log_every_n_steps=10,
+            callbacks=[record, _Bar(leave=True)] if bar else [record],
+            enable_progress_bar=bar,
+            enable_model_summary=False,
+            enable_checkpointing=False,
+            use_distributed_sampler=False,
+        )
+
+
+class _Bar(TQDMProgressBar):
+    """Lightning's progress bar without its version number."""
+
+    def get_metrics(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:
+        metrics = super().get_metrics(trainer, pl_module)
+        return {name: value for name, value in metrics.items() if name != "v_num"}
+
+
+@contextmanager
+def _interruptible(trainer: Trainer) -> Iterator[None]:
+    """Ctrl-C is KeyboardInterrupt again; Lightning makes it SystemExit(1) and ignores the next ones."""
+    main = threading.current_thread() is threading.main_thread()
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    except SystemExit as error:
+        if not trainer.interrupted:
+            raise
+        raise KeyboardInterrupt from error
+    finally:
+        if main:
+            signal.signal(signal.SIGINT, handler)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without Lightning's own advice: the settings that it is about were chosen by the recipe."""
+    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric", "lightning")]
+    levels = [each.level for each in loggers]
+    for each in loggers:
+        each.setLevel(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            for text in _KNOWN_WARNINGS:
+                warnings.filterwarnings("ignore", text)
+            yield
+    finally:
+        for each, level in zip(loggers, levels, strict=True):
+            each.setLevel(level)
+
+
+_KNOWN_WARNINGS = (
+    r".*does not have many workers.*",
+    r".*have no `val_dataloader`.*",
+    r".*number of training batches .* is smaller than the logging interval.*",
+    r".*in eval mode at the start of training.*",
+    r".*GPU available but not used.*",
+    r".*LeafSpec.*is deprecated.*",
+    r".*Checkpoint directory .* exists and is not empty.*",
+)

@@ -1,0 +1,180 @@
+"""The training task: one step, one validation, the running mean of the weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from lightning.pytorch import LightningModule
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import LambdaLR
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from deeplab import losses
+from deeplab.data import Sample
+from deeplab.errors import DeepLabError, TrainingError
+from deeplab.inference import Segmenter
+from deeplab.layers import resize
+from deeplab.metrics import confusion_matrix, miou
+from deeplab.settings import TrainSettings
+from deeplab.training.batches import Batch, Epochs, files, seeded
+from deeplab.training.optimizers import create_optimizer, parameter_groups
+from deeplab.training.schedule import poly
+
+__all__ = ["SegmentationTask"]
+
+
+class SegmentationTask(LightningModule):
+    """Trains `model`; validation and the saved file use `best_guess`: the mean of its weights, or itself."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        settings: TrainSettings,
+        *,
+        samples: Sequence[Sample],
+        num_classes: int,
+        ignore_index: int,
+        epochs: Epochs,
+        segmenter: Callable[[nn.Module], Segmenter],
+        class_weights: Tensor | None = None,
+    ) -> None:
+        super().__init__()
+        self.model = model
+        _settle_statistics(model, steps=settings.epochs * epochs.batches)
+        self.settings = settings
+        self.samples = samples
+        self.num_classes = num_classes
+        self.ignore_index = ignore_index
+        self.epochs = epochs
+        self.segmenter = segmenter
+        self.class_weights: Tensor | None
+        self.register_buffer("class_weights", class_weights, persistent=False)
+        self.average = _average(model, decay=settings.ema) if settings.ema > 0 else None
+        self.confusion: NDArray[np.int64] = np.zeros((num_classes, num_classes), np.int64)
+
+    @property
+    def best_guess(self) -> nn.Module:
+        """The model as it would be saved now."""
+        return self.model if self.average is None else self.average.module
+
+    def train(self, mode: bool = True) -> SegmentationTask:
+        """As ever, but neither the mean of the weights nor frozen normalisation is ever in training mode."""
+        super().train(mode)
+        if self.average is not None:
+            self.average.eval()
+        if self.settings.batch_norm == "freeze":
+            for module in self.model.modules():
+                if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                    module.eval()
+        return self
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Lightning starts to read batches before it tells the sampler the epoch."""
+        self.epochs.set_epoch(checkpoint["global_step"] // self.epochs.batches)
+
+    def on_train_start(self) -> None:
+        self.train()
+
+    def on_train_epoch_start(self) -> None:
+        self.train()
+
+    def training_step(self, batch: Batch | DeepLabError, batch_index: int) -> Tensor:
+        if isinstance(batch, DeepLabError):
+            raise batch
+        step = self.global_step
+        torch.manual_seed(seeded(self.settings.seed, step, -2).initial_seed())  # dropout; the same after a resume
+        logits = self.model(to_float(batch.image))
+        with torch.autocast(self.device.type, enabled=False):
+            loss = self.loss(logits, batch)
+        if not torch.isfinite(loss):
+            names = ", ".join(str(file) for file in files(self.samples, batch.indices))
+            raise TrainingError(
+                f"the loss is {loss.item()} at step {step} on {names}; "
+                "lower --learning-rate, or train with --precision 32"
+            )
+        self.log("loss", loss.detach(), prog_bar=True)
+        return loss
+
+    def loss(self, logits: Tensor, batch: Batch) -> Tensor:
+        """The loss of logits (N, num_classes, H, W): of the labels, mixed with the teacher's if any."""
+        loss = losses.cross_entropy(
+            logits,
+            batch.labels,
+            ignore_index=self.ignore_index,
+            class_weights=self.class_weights,
+            label_smoothing=self.settings.label_smoothing,
+        )
+        if batch.probabilities is None:
+            return loss
+        probabilities = resize(batch.probabilities, (logits.shape[-2], logits.shape[-1]), align_corners=False)
+        share = self.settings.distillation
+        return (1 - share) * loss + share * losses.distillation(logits, probabilities, inside=batch.inside)
+
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+        if self.average is not None:
+            self.average.update_parameters(self.model)
+
+    def on_validation_epoch_start(self) -> None:
+        self.confusion = np.zeros_like(self.confusion)
+
+    def validation_step(self, batch: Any, batch_index: int) -> None:
+        if isinstance(batch, DeepLabError):
+            raise batch
+        image, target = batch
+        self.confusion += confusion_matrix(
+            self.predict(image), target, num_classes=self.num_classes, ignore_index=self.ignore_index
+        )
+
+    def on_validation_epoch_end(self) -> None:
+        self.log("val_miou", miou(self.confusion), prog_bar=True)
+
+    def predict(self, image: NDArray[np.uint8]) -> NDArray[np.uint8 | np.uint16]:
+        """Labels (H, W) of an image (H, W, 3), as the saved model would give them: in full precision."""
+        with torch.autocast(self.device.type, enabled=False):
+            return self.segmenter(self.best_guess).labels(image)
+
+    def configure_optimizers(self) -> Any:
+        settings = self.settings
+        assert settings.learning_rate is not None, "chosen by the recipe"
+        assert settings.weight_decay is not None, "chosen by the recipe"
+        groups = parameter_groups(
+            self.model,
+            learning_rate=settings.learning_rate,
+            head_multiplier=settings.head_multiplier,
+            weight_decay=settings.weight_decay,
+        )
+        optimizer = create_optimizer(groups, name=settings.optimizer)
+        total_steps = settings.epochs * self.epochs.batches
+        warmup_steps = round(settings.warmup_epochs * self.epochs.batches)
+
+        def factor(step: int) -> float:
+            return poly(step, total_steps=total_steps, warmup_steps=warmup_steps, power=settings.power)
+
+        return [optimizer], [{"scheduler": LambdaLR(optimizer, factor), "interval": "step"}]
+
+
+def to_float(image: Tensor) -> Tensor:
+    """uint8 (N, 3, H, W) -> float in 0 .. 1, channels last in memory."""
+    return image.contiguous(memory_format=torch.channels_last).float() / 255
+
+
+def _settle_statistics(model: nn.Module, *, steps: int) -> None:
+    """Let BatchNorm's running statistics follow fast enough for a run of `steps`.
+
+    The momentum of the official head, 0.0003, is made for 30 000 steps; in a short run its statistics would end
+    near where they started.
+    """
+    for module in model.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.momentum is not None:
+            module.momentum = max(module.momentum, min(0.1, 20 / steps))
+
+
+def _average(model: nn.Module, *, decay: float) -> AveragedModel:
+    """The running mean of weights and buffers; a copy of the model before the first step."""
+    function = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
+    average = AveragedModel(model, multi_avg_fn=function, use_buffers=True)
+    return average.requires_grad_(False).eval()

@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from deeplab.backbones import create_backbone
+from deeplab.backbones._base import atrous_plan
+from deeplab.catalog import entries
+from deeplab.errors import SettingsError, UnknownNameError
+
+BACKBONES = list(entries("backbones"))
+
+
+def random_statistics(backbone):
+    """BatchNorms that neither vanish nor explode, so that a difference anywhere would show."""
+    generator = torch.Generator().manual_seed(1)
+    for module in backbone.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.weight.data.uniform_(0.5, 1.5, generator=generator)
+            module.bias.data.uniform_(-0.5, 0.5, generator=generator)
+    return backbone.eval()
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+@pytest.mark.parametrize(("fine", "coarse"), [(4, 8), (8, 16), (16, 32)])
+@torch.inference_mode()
+def test_a_finer_output_stride_only_adds_samples(name, fine, coarse):
+    torch.manual_seed(0)
+    weights = random_statistics(create_backbone(name, output_stride=coarse))
+    finer = create_backbone(name, output_stride=fine).eval()
+    finer.load_state_dict(weights.state_dict())
+    image = torch.rand(1, 3, 65, 33)  # k * 32 + 1
+    for few, many in zip(weights(image), finer(image), strict=True):
+        step = (many.shape[-1] - 1) // (few.shape[-1] - 1)
+        scale = few.std()
+        # the same sums in another order: float32 rounding through up to 100 layers
+        torch.testing.assert_close(many[..., ::step, ::step] / scale, few / scale, atol=1e-3, rtol=1e-3)
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+@pytest.mark.parametrize("output_stride", [4, 8, 16, 32])
+@torch.inference_mode()
+def test_features_have_the_promised_channels_and_strides(name, output_stride):
+    backbone = create_backbone(name, in_channels=2, output_stride=output_stride).eval()
+    features = backbone(torch.rand(1, 2, 70, 50))
+    for feature, channels, stride in zip(features, backbone.channels, (4, 8, 16, 32), strict=True):
+        stride = min(stride, output_stride)
+        assert feature.shape == (1, channels, -(-70 // stride), -(-50 // stride))
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+@torch.inference_mode()
+def test_one_pixel_is_enough(name):
+    assert create_backbone(name).eval()(torch.rand(1, 3, 1, 1)).res5.shape[-2:] == (1, 1)
+
+
+def test_the_block_that_would_stride_stays_undilated():
+    assert list(atrous_plan([1, 2, 1, 2, 1], start=8, output_stride=8)) == [
+        (1, 1),
+        (1, 1),
+        (1, 2),
+        (1, 2),
+        (1, 4),
+    ]
+
+
+def test_a_misspelt_backbone_names_the_nearest():
+    with pytest.raises(UnknownNameError, match="did you mean resnet"):
+        create_backbone("resnet51")
+
+
+def test_an_odd_output_stride_names_the_possible_ones():
+    with pytest.raises(SettingsError, match="4, 8, 16, 32"):
+        create_backbone("resnet18", output_stride=12)
+
+
+def test_an_option_of_another_backbone_is_refused():
+    with pytest.raises(SettingsError, match="depth_multiplier"):
+        create_backbone("resnet18", depth_multiplier=0.5)

@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from deeplab.backbones import create_backbone
+from deeplab.errors import SettingsError
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    # torchvision's counts, less the classifier: 512 or 2048 x 1000 + 1000
+    [
+        ("resnet18", 11_689_512 - 513_000),
+        ("resnet34", 21_797_672 - 513_000),
+        ("resnet50", 25_557_032 - 2_049_000),
+        ("resnet101", 44_549_160 - 2_049_000),
+    ],
+)
+def test_parameters_are_torchvision_s_without_the_classifier(name, parameters):
+    assert sum(p.numel() for p in create_backbone(name).parameters()) == parameters
+
+
+def test_multi_grid_multiplies_the_rates_of_the_last_stage():
+    backbone = create_backbone("resnet50", output_stride=8, multi_grid=(1, 2, 4))
+    assert [unit.conv2.conv.dilation[0] for unit in backbone.res5] == [2, 8, 16]
+
+
+def test_a_multi_grid_of_another_length_is_refused():
+    with pytest.raises(SettingsError, match="3 units"):
+        create_backbone("resnet50", multi_grid=(1, 2))
+
+
+def test_same_padding_moves_even_sizes_only():
+    torch.manual_seed(0)
+    symmetric, same = (create_backbone("resnet18", padding=rule).eval() for rule in ("symmetric", "same"))
+    same.load_state_dict(symmetric.state_dict())
+    with torch.inference_mode():
+        odd, even = torch.rand(1, 3, 65, 65), torch.rand(1, 3, 64, 64)
+        torch.testing.assert_close(symmetric(odd).res5, same(odd).res5)
+        assert not torch.allclose(symmetric(even).res5, same(even).res5)

@@ -1,0 +1,57 @@
+"""`deeplab evaluate`: the table, the JSON, the files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import deeplab
+
+Run = Callable[..., Any]
+
+
+def test_json_has_the_promised_figures(run: Run, tiny: Path, data: Path) -> None:
+    status, out, err = run("evaluate", tiny, data, "--json")
+    assert (status, err) == (0, "")
+    figures = json.loads(out.splitlines()[-1])
+    assert {"miou", "pixel_accuracy", "mean_accuracy", "iou", "images"} <= figures.keys()
+    assert list(figures["iou"]) == ["background", "cat", "dog"]
+    assert figures["images"] == 1
+
+
+def test_the_figures_are_those_of_the_python_call(run: Run, tiny: Path, data: Path) -> None:
+    figures = json.loads(run("evaluate", tiny, data, "--json", "--split", "train").out.splitlines()[-1])
+    report = deeplab.evaluate(tiny, data, split="train")
+    assert figures["miou"] == pytest.approx(report.miou)
+    assert report.images == 2
+
+
+def test_the_table_has_a_row_for_each_class(run: Run, tiny: Path, data: Path) -> None:
+    rows = [line.split("\t") for line in run("evaluate", tiny, data).out.splitlines()]
+    assert [row[0] for row in rows[:3]] == ["background", "cat", "dog"]
+    assert [row[0] for row in rows[3:6]] == ["mIoU", "pixel accuracy", "mean accuracy"]
+
+
+def test_the_report_and_the_label_maps_are_written_when_asked_for(
+    run: Run, tiny: Path, data: Path, tmp_path: Path
+) -> None:
+    out = run("evaluate", tiny, data, "--json", "--output", tmp_path / "out").out
+    assert sorted(file.name for file in (tmp_path / "out").iterdir()) == ["0.png", "report.json"]
+    assert json.loads((tmp_path / "out" / "report.json").read_text()) == json.loads(out.splitlines()[-1])
+
+
+def test_label_maps_are_never_written_into_the_data_set(run: Run, tiny: Path, data: Path) -> None:
+    status, _, err = run("evaluate", tiny, data, "--output", data / "val" / "masks")
+    assert status == 2
+    assert "lies inside the data set" in err
+
+
+def test_an_unknown_split_is_said_with_those_there_are(run: Run, tiny: Path, data: Path) -> None:
+    status, _, err = run("evaluate", tiny, data, "--split", "test")
+    assert status == 2
+    assert "no images in split 'test'" in err
+    assert "train, val" in err

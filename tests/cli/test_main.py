@@ -1,0 +1,112 @@
+"""What all commands share: exit status, one line per mistake, help."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+import deeplab
+from deeplab import api
+
+
+def one_line(err: str) -> str:
+    assert err.count("\n") == 1, err
+    assert err.startswith("deeplab: ")
+    return err.removeprefix("deeplab: ").rstrip("\n")
+
+
+def fails_with(error: BaseException) -> Callable[..., Any]:
+    def load(**_: Any) -> Any:
+        raise error
+
+    return load
+
+
+def test_no_command_shows_the_help(run: Callable[..., Any]) -> None:
+    status, out, err = run()
+    assert (status, err) == (0, "")
+    assert all(name in out for name in ("segment", "train", "evaluate", "models"))
+
+
+@pytest.mark.parametrize("command", ["segment", "train", "evaluate", "models"])
+def test_every_command_has_help(run: Callable[..., Any], command: str) -> None:
+    status, out, err = run(command, "--help")
+    assert (status, err) == (0, "")
+    assert "--debug" in out
+
+
+def test_the_help_shows_each_default_as_it_is_typed(run: Callable[..., Any]) -> None:
+    text = " ".join(run("train", "--help").out.split())
+    for default in ("0.5,2.0", "adamw", "by the output stride", "on", "0.0"):
+        assert f"[default: {default}]" in text
+
+
+def test_the_version_is_printed(run: Callable[..., Any]) -> None:
+    assert run("--version") == (0, f"deeplab {deeplab.__version__}\n", "")
+
+
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        (("segmant",), "segmant"),  # the words before the flag are typer's, and change
+        (("segment",), "INPUT"),
+        (("segment", "x.jpg", "--scale", "1"), "--scale"),
+        (("segment", "x.jpg", "--scales", "big"), "scales wants numbers with commas between"),
+        (("segment", "x.jpg", "--model"), "--model"),
+        (("segment", "x.jpg", "--flip=False"), "--flip"),
+        (("evaluate", "objects"), "DATA"),
+        (("train", "data", "--backbone", "resnet49"), "no backbone 'resnet49'; did you mean resnet"),
+        (("train",), "data is missing"),
+    ],
+)
+def test_a_users_mistake_is_one_line_and_status_2(
+    run: Callable[..., Any], arguments: tuple[str, ...], words: str
+) -> None:
+    status, out, err = run(*arguments)
+    assert (status, out) == (2, "")
+    assert words in one_line(err)
+
+
+def test_debug_shows_the_traceback_before_the_line(run: Callable[..., Any]) -> None:
+    status, _, err = run("train", "data", "--backbone", "resnet49", "--debug")
+    assert status == 2
+    assert err.startswith("Traceback")
+    assert err.splitlines()[-1].startswith("deeplab: ")
+
+
+def test_ctrl_c_is_status_130(run: Callable[..., Any], photo: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(api, "load", fails_with(KeyboardInterrupt()))
+    assert run("segment", photo("x.png"), "--output", photo("o/y.png").parent).status == 130
+
+
+def test_a_mistake_of_ours_is_one_line_and_status_1(
+    run: Callable[..., Any], photo: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(api, "load", fails_with(ZeroDivisionError("of\nours")))
+    status, _, err = run("segment", photo("x.png"), "--output", photo("o/y.png").parent)
+    assert status == 1
+    assert "ZeroDivisionError: of ours" in one_line(err)
+    assert "--debug" in err
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a signal of POSIX")
+def test_an_interrupted_process_ends_with_status_130_and_no_traceback() -> None:
+    code = (
+        "import os, signal, sys, deeplab.api\n"
+        "from deeplab.__main__ import main\n"
+        "deeplab.api.train = lambda **_: os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.exit(main(['train', '.']))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=False,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    assert (done.returncode, done.stderr) == (130, "deeplab: interrupted\n")

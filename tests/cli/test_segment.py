@@ -1,0 +1,157 @@
+"""`deeplab segment`: what it writes, what it refuses, what it prints."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+Run = Callable[..., Any]
+Photo = Callable[[str], Path]
+
+
+def test_labels_are_a_palette_png_of_the_size_of_the_photo(run: Run, photo: Photo, tiny: Path, tmp_path: Path) -> None:
+    assert run("segment", photo("x.jpg"), "--model", tiny, "--output", tmp_path / "out").status == 0
+    with Image.open(tmp_path / "out" / "x.png") as labels:
+        assert (labels.mode, labels.size) == ("P", (32, 24))
+    assert [file.name for file in (tmp_path / "out").iterdir()] == ["x.png"]
+
+
+def test_overlay_and_probabilities_are_written_when_asked_for(
+    run: Run, photo: Photo, tiny: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    flags = ("--overlay", "--probabilities", "--scales", "0.5,1", "--flip", "--device", "cpu")
+    assert run("segment", photo("x.jpg"), "--model", tiny, "--output", out, *flags).status == 0
+    assert sorted(file.name for file in out.iterdir()) == ["x.npz", "x.png", "x_overlay.png"]
+    with np.load(out / "x.npz") as file:
+        assert file["probabilities"].shape == (3, 24, 32)
+        np.testing.assert_allclose(file["probabilities"].sum(axis=0), 1, atol=1e-5)  # float32 of three terms
+        assert file["classes"].tolist() == ["background", "cat", "dog"]
+
+
+def test_the_share_of_each_class_is_printed_and_where_the_pictures_are(
+    run: Run, photo: Photo, tiny: Path, tmp_path: Path
+) -> None:
+    path = photo("x.jpg")
+    out = run("segment", path, "--model", tiny, "--output", tmp_path / "out").out
+    shares = [line.split("\t") for line in out.splitlines()[:-1]]
+    assert all(name == str(path) for name, _, _ in shares)
+    assert sum(float(share.rstrip("%")) for _, _, share in shares) == pytest.approx(100, abs=0.2)  # one decimal
+    assert out.splitlines()[-1] == f"1 segmented; the pictures are in {tmp_path / 'out'}"
+
+
+def test_nothing_is_drawn_in_a_pipe(run: Run, photo: Photo, tiny: Path, tmp_path: Path) -> None:
+    _, out, err = run("segment", photo("x.jpg"), "--model", tiny, "--output", tmp_path / "out")
+    assert err == ""
+    assert "\x1b" not in out
+
+
+def test_json_is_the_last_line(run: Run, photo: Photo, tiny: Path, tmp_path: Path) -> None:
+    path, bad = photo("ä x.jpg"), tmp_path / "bad.jpg"
+    bad.write_bytes(b"no image")
+    status, out, _ = run("segment", path, bad, "--model", tiny, "--output", tmp_path / "out", "--json")
+    figures = json.loads(out.splitlines()[-1])
+    assert status == 2
+    assert [image["image"] for image in figures["images"]] == [str(path)]
+    assert figures["images"][0]["labels"] == str(tmp_path / "out" / "ä x.png")
+    assert sum(figures["images"][0]["areas"].values()) == pytest.approx(1)
+    assert list(figures["failed"]) == [str(bad)]
+
+
+def test_a_bad_file_is_named_and_the_rest_is_done(run: Run, photo: Photo, tiny: Path, tmp_path: Path) -> None:
+    photo("in/a.jpg")
+    photo("in/c.jpg")
+    (tmp_path / "in" / "b.jpg").write_bytes(b"")
+    status, out, err = run("segment", tmp_path / "in", "--model", tiny, "--output", tmp_path / "out")
+    assert status == 2
+    assert err.startswith(f"deeplab: {tmp_path / 'in' / 'b.jpg'}: ")
+    assert err.count("\n") == 1
+    assert sorted(file.name for file in (tmp_path / "out").iterdir()) == ["a.png", "c.png"]
+    assert "2 segmented" in out
+
+
+def test_the_shares_stand_beside_the_right_name_after_a_bad_file(
+    run: Run, photo: Photo, tiny: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "a.png").write_bytes(b"no image")
+    Image.new("RGB", (50, 40)).save(tmp_path / "b.png")
+    run(
+        "segment",
+        tmp_path / "a.png",
+        tmp_path / "b.png",
+        photo("c.png"),
+        "--model",
+        tiny,
+        "--output",
+        tmp_path / "o",
+    )
+    sizes = {}
+    for name in ("b", "c"):
+        with Image.open(tmp_path / "o" / f"{name}.png") as labels:
+            sizes[name] = labels.size
+    assert sizes == {"b": (50, 40), "c": (32, 24)}
+
+
+def test_a_missing_input_is_named_and_the_rest_is_done(run: Run, photo: Photo, tiny: Path, tmp_path: Path) -> None:
+    status, _, err = run("segment", "gone.jpg", photo("x.jpg"), "--model", tiny, "--output", tmp_path / "out")
+    assert (status, err) == (2, "deeplab: gone.jpg: no such file or folder\n")
+    assert (tmp_path / "out" / "x.png").is_file()
+
+
+def test_the_same_name_in_two_folders_gives_two_pictures_and_says_so(
+    run: Run, photo: Photo, tiny: Path, tmp_path: Path
+) -> None:
+    second = photo("b/x.png")
+    status, _, err = run("segment", photo("a/x.jpg"), second, "--model", tiny, "--output", tmp_path / "out")
+    assert status == 0
+    written = tmp_path / "out" / "x_2.png"
+    assert err == f"deeplab: {second}: an image of that name came before; written as {written}\n"
+    assert sorted(file.name for file in (tmp_path / "out").iterdir()) == ["x.png", "x_2.png"]
+
+
+def test_an_input_is_never_overwritten(run: Run, photo: Photo, tiny: Path, tmp_path: Path) -> None:
+    png, jpg = photo("x.png"), photo("y.jpg")
+    before = png.read_bytes()
+    status, _, err = run("segment", png, jpg, "--model", tiny, "--output", tmp_path)
+    assert status == 2
+    assert err == f"deeplab: {png}: its picture would replace the input {png}; choose another --output\n"
+    assert png.read_bytes() == before
+    assert (tmp_path / "y.png").is_file()
+
+
+def test_an_input_behind_a_link_is_not_overwritten(run: Run, photo: Photo, tiny: Path, tmp_path: Path) -> None:
+    png = photo("in/x.png")
+    try:
+        (tmp_path / "out").symlink_to(tmp_path / "in", target_is_directory=True)
+    except OSError:
+        pytest.skip("this system makes no links")
+    before = png.read_bytes()
+    assert run("segment", png, "--model", tiny, "--output", tmp_path / "out").status == 2
+    assert png.read_bytes() == before
+
+
+def test_one_picture_never_replaces_another_of_the_same_run(run: Run, photo: Photo, tiny: Path, tmp_path: Path) -> None:
+    paths = photo("x.jpg"), photo("x_overlay.jpg")
+    status, _, err = run("segment", *paths, "--overlay", "--model", tiny, "--output", tmp_path / "out")
+    assert status == 2
+    assert f"{paths[1]}: its picture would replace that of {paths[0]}" in err
+
+
+def test_an_output_that_is_a_file_is_refused(run: Run, photo: Photo, tiny: Path, tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("taken")
+    status, _, err = run("segment", photo("x.jpg"), "--model", tiny, "--output", tmp_path / "out")
+    assert status == 2
+    assert err.startswith(f"deeplab: {tmp_path / 'out'}: no folder to write to")
+
+
+def test_a_model_that_is_not_there_is_said(run: Run, photo: Photo, tmp_path: Path) -> None:
+    missing = tmp_path / "gone.safetensors"
+    status, out, err = run("segment", photo("x.jpg"), "--model", missing, "--output", tmp_path / "out")
+    assert (status, out) == (2, "")
+    assert f"no model file {missing}" in err

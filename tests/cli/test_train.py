@@ -1,0 +1,80 @@
+"""`deeplab train`: flags over the file over the defaults; the run itself is tested in tests/training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deeplab import training
+from deeplab.settings import TrainSettings
+
+pytest.importorskip("yaml", reason="needs the extra [train]")
+
+Run = Callable[..., Any]
+
+
+@pytest.fixture
+def seen(monkeypatch: pytest.MonkeyPatch) -> list[TrainSettings]:
+    """The settings of each training, which is not done."""
+    settings: list[TrainSettings] = []
+
+    def train(given: TrainSettings) -> Path:
+        settings.append(given)
+        return Path("best.safetensors")
+
+    monkeypatch.setattr(training, "train", train)
+    return settings
+
+
+def test_flags_become_settings(run: Run, seen: list[TrainSettings]) -> None:
+    status, out, err = run("train", "pets", "--epochs", 3, "--crop-size", "32,48", "--no-photometric", "--seed", 7)
+    assert (status, err) == (0, "")
+    assert "best.safetensors" in out
+    assert seen == [TrainSettings(data=Path("pets"), epochs=3, crop_size=(32, 48), photometric=False, seed=7)]
+
+
+def test_flags_override_the_file(run: Run, seen: list[TrainSettings], tmp_path: Path) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text("data: pets\nepochs: 9\nlearning_rate: 5e-4\nhalf: true\ncrop_size: [32, 48]\n")
+    assert run("train", "--config", config, "--epochs", 3, "--no-half").status == 0
+    (settings,) = seen
+    assert (settings.data, settings.epochs, settings.half) == (Path("pets"), 3, False)
+    assert (settings.learning_rate, settings.crop_size) == (5e-4, (32, 48))
+
+
+def test_a_resumed_run_goes_on_with_its_own_options(run: Run, seen: list[TrainSettings], tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("data: pets\nepochs: 9\n")
+    assert run("train", "--resume", "--output", tmp_path).status == 0
+    (settings,) = seen
+    assert (settings.data, settings.epochs, settings.resume) == (Path("pets"), 9, True)
+
+
+@pytest.mark.parametrize(
+    "text, words",
+    [
+        ("epoch: 3", "no option 'epoch'; did you mean epochs?"),
+        ("photometric: 'False'", "photometric wants true or false, without quotes, got 'False'"),
+        ("epochs: [", "not readable as YAML"),
+        ("- epochs", "wanted lines such as 'epochs: 50', got list"),
+        ("", "wanted lines such as 'epochs: 50', got NoneType"),
+    ],
+)
+def test_a_mistake_in_the_file_names_the_file(
+    run: Run, seen: list[TrainSettings], tmp_path: Path, text: str, words: str
+) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text(text)
+    status, _, err = run("train", "pets", "--config", config)
+    assert (status, seen) == (2, [])
+    assert f"{config}: " in err
+    assert words in err
+    assert err.count("\n") == 1
+
+
+def test_a_file_that_is_not_there_is_said(run: Run, seen: list[TrainSettings]) -> None:
+    status, _, err = run("train", "pets", "--config", "gone.yaml")
+    assert (status, seen) == (2, [])
+    assert "gone.yaml: no such file" in err

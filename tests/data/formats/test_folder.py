@@ -1,0 +1,112 @@
+import numpy as np
+import pytest
+
+from deeplab.data import open_dataset
+from deeplab.errors import DataError, InputNotFoundError, UnknownNameError
+
+
+def test_classes_and_samples_are_listed_in_order(root):
+    dataset = open_dataset(root)
+    assert dataset.classes == ("sky", "road", "traffic light")
+    assert dataset.palette[1].tolist() == [1, 2, 3]
+    assert [sample.image.name for sample in dataset.split("train")] == ["a.png", "b.png"]
+    assert [sample.mask.parent.name for sample in dataset.split("train")] == ["masks", "masks"]
+
+
+def test_class_lists_may_have_windows_line_ends_and_blank_lines(root):
+    (root / "classes.txt").write_bytes("\ufeffsky\r\n\r\nstraße 1 2 3\r\n".encode())
+    assert open_dataset(root).classes == ("sky", "straße")
+
+
+def test_a_name_may_end_in_a_number(root):
+    (root / "classes.txt").write_text("lane 2\nlane 3\n")
+    assert open_dataset(root).classes == ("lane 2", "lane 3")
+
+
+def test_hidden_files_and_strangers_are_not_samples(root):
+    (root / "train/images/._a.jpg").write_bytes(b"")
+    (root / "train/images/Thumbs.db").write_bytes(b"")
+    (root / "train/masks/notes.txt").write_text("")
+    assert len(open_dataset(root).split("train")) == 2
+
+
+def test_upper_case_suffixes_count(root):
+    (root / "train/images/a.png").rename(root / "train/images/a.PNG")
+    assert len(open_dataset(root).split("train")) == 2
+
+
+def test_a_split_without_a_masks_folder_is_unlabelled(root, write):
+    write(root / "test/images/c.png", np.zeros((4, 4, 3), np.uint8))
+    assert [sample.mask for sample in open_dataset(root).split("test")] == [None]
+
+
+def test_a_missing_mask_is_named(root):
+    (root / "train/masks/b.png").unlink()
+    with pytest.raises(DataError, match=r"1 images have no mask \(b\); put them as <stem>.png into .*masks"):
+        open_dataset(root)
+
+
+def test_a_missing_image_is_named(root):
+    (root / "train/images/b.png").unlink()
+    with pytest.raises(DataError, match=r"1 masks have no image \(b\)"):
+        open_dataset(root)
+
+
+def test_two_images_of_one_stem_are_refused(root, write):
+    write(root / "train/images/a.jpg", np.zeros((6, 8, 3), np.uint8))
+    with pytest.raises(DataError, match=r"a\.jpg and a\.png have the same stem"):
+        open_dataset(root)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("", "empty"),
+        ("a\nb\na\n", "line 3: class 'a' occurs twice"),
+        ("a\nb 1 2 300\n", "line 2: colour 1 2 300 is outside 0..255"),
+    ],
+)
+def test_a_wrong_class_list_is_refused(root, text, problem):
+    (root / "classes.txt").write_text(text)
+    with pytest.raises(DataError, match=problem):
+        open_dataset(root)
+
+
+def test_a_missing_class_list_is_asked_for(root):
+    (root / "classes.txt").unlink()
+    with pytest.raises(DataError, match=r"classes\.txt: no such file; write one class a line"):
+        open_dataset(root)
+
+
+def test_a_split_that_is_not_there_names_those_that_are(root):
+    with pytest.raises(DataError, match="no images in split 'val'; there are images in: train"):
+        open_dataset(root).split("val")
+
+
+def test_a_folder_of_something_else_is_refused(tmp_path):
+    with pytest.raises(DataError, match=r"not a data set in a known format \(folder\)"):
+        open_dataset(tmp_path)
+
+
+def test_a_missing_folder_is_said_to_be_missing(tmp_path):
+    with pytest.raises(InputNotFoundError, match="no such folder"):
+        open_dataset(tmp_path / "nothing")
+
+
+def test_an_unknown_format_brings_the_nearest(root):
+    with pytest.raises(UnknownNameError, match="did you mean folder"):
+        open_dataset(root, format="foldr")
+
+
+def test_the_shared_data_sets_open(shared):
+    sizes = {
+        name: {split: len(samples) for split, samples in open_dataset(shared / "data" / name).splits.items()}
+        for name in ("camvid", "clothing_ccp", "coco128_voc21", "dubai_aerial", "dsb2018_nuclei96")
+    }
+    assert sizes == {
+        "camvid": {"test": 233, "train": 367, "val": 101},
+        "clothing_ccp": {"test": 100, "train": 402, "val": 100},
+        "coco128_voc21": {"test": 126},
+        "dubai_aerial": {"test": 8, "train": 56, "val": 8},
+        "dsb2018_nuclei96": {"test": 102, "train": 468, "val": 100},
+    }

@@ -1,0 +1,122 @@
+import math
+
+import pytest
+import torch
+
+from deeplab.data.transforms import Augmentation, photometric
+
+FILL = (10.0, 20.0, 30.0)
+
+
+def augment(image, labels, probabilities=None, *, seed=0, **options):
+    options = {"size": (16, 20), "scale": (1.0, 1.0), "photometric": False, "flip": False, **options}
+    augmentation = Augmentation(fill=FILL, ignore_index=255, **options)
+    return augmentation(image, labels, probabilities, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.fixture
+def labels():
+    """(40, 30), each pixel of its own kind: row + 40 * column, modulo 251."""
+    rows, columns = torch.meshgrid(torch.arange(40), torch.arange(30), indexing="ij")
+    return ((rows + 40 * columns) % 251).to(torch.uint8)
+
+
+@pytest.fixture
+def image(labels):
+    """The labels as a grey image."""
+    return labels.expand(3, -1, -1).contiguous()
+
+
+@pytest.mark.parametrize("size", [(1, 1), (16, 20), (200, 7)])
+@pytest.mark.parametrize("scale", [0.01, 0.5, 1.0, 3.7])
+@pytest.mark.parametrize("source", [(1, 1), (1, 50), (40, 30)])
+def test_every_crop_has_its_size(size, scale, source):
+    image = torch.zeros(*source, 3, dtype=torch.uint8).permute(2, 0, 1)
+    sample = augment(image, image[0], torch.ones(2, 3, 3), size=size, scale=(scale, scale), photometric=True)
+    assert sample.image.shape == (3, *size)
+    assert sample.labels.shape == sample.inside.shape == size
+    assert sample.probabilities.shape == (2, math.ceil(size[0] / 4), math.ceil(size[1] / 4))
+    assert sample.inside.any()
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_image_and_labels_stay_together(image, labels, seed):
+    sample = augment(image, labels, seed=seed, flip=True)
+    assert torch.equal(sample.image[0], sample.labels)
+    assert sample.inside.all()
+
+
+def test_the_crop_moves_over_the_image(image, labels):
+    corners = {augment(image, labels, seed=seed).labels[0, 0].item() for seed in range(20)}
+    assert len(corners) > 10
+
+
+def test_a_small_image_is_padded_with_the_mean_and_the_ignored_label(image, labels):
+    sample = augment(image, labels, size=(60, 50), photometric=True)
+    assert sample.inside.sum() == 40 * 30
+    assert (sample.labels[~sample.inside] == 255).all()
+    assert sample.image[:, ~sample.inside].unique(dim=1).flatten().tolist() == list(FILL)
+    assert torch.equal(sample.labels[sample.inside], labels.flatten())
+
+
+def test_scale_two_shows_half_the_image_twice_as_large(image, labels):
+    sample = augment(image, labels, size=(80, 60), scale=(2.0, 2.0))
+    assert torch.equal(sample.labels, labels.repeat_interleave(2, dim=0).repeat_interleave(2, dim=1))
+
+
+def test_labels_are_never_mixed(image):
+    labels = torch.randint(0, 2, (40, 30), dtype=torch.uint8) * 200
+    for seed in range(5):
+        assert set(augment(image, labels, seed=seed, scale=(0.3, 3.0)).labels.unique().tolist()) <= {
+            0,
+            200,
+            255,
+        }
+
+
+def test_labels_above_255_survive(image, labels):
+    sample = augment(image, labels.int() + 60000, size=(40, 30))
+    assert torch.equal(sample.labels, labels.int() + 60000)
+
+
+def test_half_of_the_samples_are_mirrored(image, labels):
+    mirrored = [
+        torch.equal(augment(image, labels, seed=seed, size=(40, 30), flip=True).labels, labels.flip(-1))
+        for seed in range(200)
+    ]
+    assert 70 < sum(mirrored) < 130  # 100 +- 4 standard deviations
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_teachers_probabilities_follow_the_image(seed):
+    ramp = torch.linspace(0, 1, 120).expand(80, -1)  # grows from left to right
+    image = (255 * ramp).round().to(torch.uint8).expand(3, -1, -1).contiguous()
+    sample = augment(image, image[0], ramp[None, ::4, 1::4], seed=seed, size=(40, 40), scale=(0.8, 1.2), flip=True)
+    # a step of the ramp is 1 / 119 of a pixel and the map has a fourth of them
+    torch.testing.assert_close(
+        sample.probabilities[0][1:-1, 1:-1],
+        (sample.image[0].float() / 255)[2::4, 2::4][1:-1, 1:-1],
+        atol=0.03,
+        rtol=0,
+    )
+
+
+def test_the_same_seed_gives_the_same_sample(image, labels):
+    first, again, other = (
+        augment(image, labels, seed=seed, scale=(0.5, 2.0), photometric=True, flip=True) for seed in (1, 1, 2)
+    )
+    assert torch.equal(first.image, again.image)
+    assert not torch.equal(first.image, other.image)
+
+
+def test_a_grey_image_stays_grey_under_other_colours():
+    grey = torch.randint(0, 256, (1, 8, 8), dtype=torch.uint8).expand(3, -1, -1).contiguous()
+    varied = photometric(grey, generator=torch.Generator().manual_seed(0)).int()
+    assert (varied - varied[:1]).abs().max() <= 1  # rounding
+
+
+def test_colours_vary_around_themselves():
+    image = torch.tensor([120, 60, 180], dtype=torch.uint8).view(3, 1, 1).expand(-1, 4, 4).contiguous()
+    generator = torch.Generator().manual_seed(0)
+    mean = torch.stack([photometric(image, generator=generator).float() for _ in range(500)]).mean(dim=0)
+    torch.testing.assert_close(mean[:, 0, 0], torch.tensor([120.0, 60.0, 180.0]), atol=6, rtol=0)

@@ -1,0 +1,112 @@
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from deeplab.data import open_dataset
+from deeplab.errors import DataError, ImageError
+from deeplab.evaluation import evaluate
+
+CLASSES = ("black", "grey", "white")
+
+
+@pytest.fixture
+def make_dataset(tmp_path):
+    """`make_dataset(pairs, classes)`: a folder whose val split has these (image, mask) arrays."""
+
+    def make(pairs, classes=CLASSES):
+        for kind in ("images", "masks"):
+            (tmp_path / "val" / kind).mkdir(parents=True)
+        for index, (image, mask) in enumerate(pairs):
+            Image.fromarray(image).save(tmp_path / "val" / "images" / f"{index}.png")
+            Image.fromarray(mask).save(tmp_path / "val" / "masks" / f"{index}.png")
+        (tmp_path / "classes.txt").write_text("\n".join(classes))
+        return open_dataset(tmp_path)
+
+    return make
+
+
+@pytest.fixture
+def segmenter():
+    """Tells black, grey and white from the brightness."""
+    return SimpleNamespace(classes=CLASSES, labels=lambda image: (image[..., 0] // 86).astype(np.uint8))
+
+
+@pytest.fixture
+def pairs():
+    """Two images of different size; all is right but two pixels of the second, and one is ignored."""
+    masks = [np.array([[0, 1, 2], [0, 1, 2]], np.uint8), np.array([[0, 0, 2, 2]], np.uint8)]
+    images = [np.repeat((mask * 127)[..., None], 3, axis=2) for mask in masks]
+    masks[0][0, 0] = 255
+    masks[1][0, :] = [1, 0, 2, 1]
+    return list(zip(images, masks, strict=True))
+
+
+def test_pixels_of_all_images_are_counted_together(segmenter, make_dataset, pairs):
+    report = evaluate(segmenter, make_dataset(pairs))
+    assert report.confusion.tolist() == [[2, 0, 0], [1, 2, 1], [0, 0, 3]]
+    assert report.images == 2
+    assert report.classes == CLASSES
+    assert report.pixel_accuracy == 7 / 9
+    assert report.miou == pytest.approx((2 / 3 + 2 / 4 + 3 / 4) / 3)
+    assert json.loads(report.to_json())["pixels"] == {"black": 2, "grey": 4, "white": 3}
+
+
+def test_each_image_is_handed_over_with_its_labels(segmenter, make_dataset, pairs):
+    seen = []
+    evaluate(
+        segmenter,
+        make_dataset(pairs),
+        on_image=lambda sample, labels: seen.append((sample.image.name, labels)),
+    )
+    assert [name for name, _ in seen] == ["0.png", "1.png"]
+    assert seen[1][1].tolist() == [[0, 0, 2, 2]]
+
+
+def test_a_limit_takes_the_first_images(segmenter, make_dataset, pairs):
+    report = evaluate(segmenter, make_dataset(pairs), limit=1)
+    assert report.images == 1
+    assert report.confusion.sum() == 5
+
+
+def test_a_damaged_image_is_named(segmenter, make_dataset, pairs):
+    dataset = make_dataset(pairs)
+    dataset.splits["val"][1].image.write_bytes(b"no image")
+    with pytest.raises(ImageError, match=r"1\.png"):
+        evaluate(segmenter, dataset)
+
+
+def test_a_label_out_of_range_is_named(segmenter, make_dataset, pairs):
+    pairs[1][1][0, 2] = 7
+    with pytest.raises(DataError, match=r"masks/1\.png: label 7 at \(row 0, column 2\)"):
+        evaluate(segmenter, make_dataset(pairs))
+
+
+def test_another_number_of_classes_is_refused(segmenter, make_dataset, pairs):
+    with pytest.raises(DataError, match="has 4 classes and the model 3"):
+        evaluate(segmenter, make_dataset(pairs, classes=(*CLASSES, "red")))
+
+
+def test_other_names_are_refused(segmenter, make_dataset, pairs):
+    with pytest.raises(DataError, match=r"label 2 is 'red' here and 'white' in the model; name"):
+        evaluate(segmenter, make_dataset(pairs, classes=("black", "grey", "red")))
+
+
+def test_the_same_names_in_another_order_are_refused(segmenter, make_dataset, pairs):
+    with pytest.raises(DataError, match=r"label 0 is 'white' here and 'black' in the model; bring"):
+        evaluate(segmenter, make_dataset(pairs, classes=("white", "grey", "black")))
+
+
+def test_a_split_without_masks_is_refused(segmenter, tmp_path, make_dataset, pairs):
+    make_dataset(pairs)
+    (tmp_path / "test" / "images").mkdir(parents=True)
+    Image.fromarray(pairs[0][0]).save(tmp_path / "test" / "images" / "a.png")
+    with pytest.raises(DataError, match=r"a\.png: no mask.* split 'test'"):
+        evaluate(segmenter, open_dataset(tmp_path), split="test")
+
+
+def test_a_split_that_is_not_there_is_refused(segmenter, make_dataset, pairs):
+    with pytest.raises(DataError, match="tset"):
+        evaluate(segmenter, make_dataset(pairs), split="tset")

@@ -1,0 +1,223 @@
+import gc
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from deeplab.errors import CheckpointError, ImageError, InputNotFoundError, SettingsError
+from deeplab.inference import Segmenter, pick_device
+from deeplab.models import create_model
+
+SIZES = [(1, 1), (1, 9), (7, 1), (2, 2), (16, 33), (37, 53), (64, 65)]
+
+
+@pytest.fixture
+def make_segmenter(make_checkpoint):
+    def make(network=None, *, num_classes=4, checkpoint_side=None, **options):
+        checkpoint = make_checkpoint(network, num_classes=num_classes, long_side=checkpoint_side)
+        return Segmenter(checkpoint, device="cpu", **options)
+
+    return make
+
+
+@pytest.fixture
+def save(tmp_path, noise):
+    """`save(name, height, width, seed)` -> path of a PNG and its pixels."""
+
+    def make(name, height, width, seed=0):
+        image = noise(height, width, seed)
+        Image.fromarray(image).save(tmp_path / name)
+        return tmp_path / name, image
+
+    return make
+
+
+@pytest.mark.parametrize("align_corners", [False, True])
+@pytest.mark.parametrize("size", SIZES)
+def test_labels_are_the_argmax_of_the_models_logits(make_segmenter, noise, size, align_corners):
+    torch.manual_seed(0)
+    model = create_model("deeplabv3", num_classes=5, align_corners=align_corners).eval()
+    image = noise(*size)
+    with torch.inference_mode():
+        logits = model(torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255)[0].numpy()
+    labels = make_segmenter(model, num_classes=5).labels(image)
+    assert labels.shape == size
+    lost = logits.max(axis=0) - np.take_along_axis(logits, labels[None].astype(np.int64), axis=0)[0]
+    assert lost.max() <= 1e-5 * np.abs(logits).max()  # float32 sums in another order
+
+
+@pytest.mark.parametrize("options", [{}, {"scales": (0.5, 1, 1.5), "flip": True}, {"tile_size": 32}])
+@pytest.mark.parametrize("size", SIZES)
+def test_labels_are_the_most_probable_classes(make_segmenter, noise, size, options):
+    result = make_segmenter(**options)(noise(*size))
+    probabilities = result.probabilities
+    assert probabilities.shape == (4, *size)
+    assert probabilities.dtype == np.float32
+    np.testing.assert_allclose(probabilities.sum(axis=0), 1, rtol=1e-5)
+    chosen = np.take_along_axis(probabilities, result.labels[None].astype(np.int64), axis=0)[0]
+    np.testing.assert_allclose(chosen, probabilities.max(axis=0), atol=1e-6)
+
+
+@pytest.mark.parametrize("align_corners", [False, True])
+@pytest.mark.parametrize("size", [(300, 257), (97, 500), (129, 129), (64, 400)])
+def test_tiles_of_a_local_network_give_the_whole_images_labels(
+    make_segmenter, local_network, noise, size, align_corners
+):
+    network = local_network(align_corners=align_corners)
+    image = noise(*size)
+    whole, tiled = make_segmenter(network)(image), make_segmenter(network, tile_size=97)(image)
+    np.testing.assert_allclose(tiled.probabilities, whole.probabilities, atol=1e-5)
+    assert (tiled.labels != whole.labels).mean() < 1e-3  # float32 rounding at ties
+
+
+@pytest.mark.parametrize("checkpoint_side", [150, 700])
+def test_tiles_are_of_what_the_network_sees(make_segmenter, local_network, noise, checkpoint_side):
+    network = local_network()
+    image = noise(200, 300)
+    whole = make_segmenter(network, checkpoint_side=checkpoint_side)(image)
+    network.calls.clear()
+    tiled = make_segmenter(network, checkpoint_side=checkpoint_side, tile_size=128)(image)
+    assert len(network.calls) > 1
+    assert max(max(shape[2:]) for shape in network.calls) <= 128
+    np.testing.assert_allclose(tiled.probabilities, whole.probabilities, atol=1e-5)
+
+
+def test_tiles_scales_and_mirror_images_go_together(make_segmenter, local_network, make_image):
+    network = local_network(stride=1)
+    image = make_image(150, 200)
+    whole = make_segmenter(network, scales=(1, 2), flip=True)(image)
+    tiled = make_segmenter(network, scales=(1, 2), flip=True, tile_size=64)(image)
+    assert (tiled.labels != whole.labels).mean() < 0.02  # a tile is resized on its own: its grid is not the image's
+
+
+@pytest.mark.parametrize(
+    "size, side, seen", [((40, 80), 20, (10, 20)), ((10, 20), 80, (40, 80)), ((1, 500), 50, (1, 50))]
+)
+def test_the_longer_side_is_scaled_and_the_labels_have_the_images_size(
+    make_segmenter, local_network, noise, size, side, seen
+):
+    network = local_network()
+    labels = make_segmenter(network, checkpoint_side=side).labels(noise(*size))
+    assert network.calls == [(1, 3, *seen)]
+    assert labels.shape == size
+
+
+def test_a_given_long_side_goes_before_that_of_the_checkpoint(make_segmenter, local_network, noise):
+    network = local_network()
+    make_segmenter(network, checkpoint_side=100, long_side=30)(noise(30, 15))
+    assert network.calls == [(1, 3, 30, 15)]
+
+
+def test_a_result_carries_the_image_and_the_classes(make_segmenter, save):
+    segmenter = make_segmenter()
+    path, image = save("photo.png", 12, 17)
+    result = segmenter(path)
+    np.testing.assert_array_equal(result.image, image)
+    np.testing.assert_array_equal(result.labels, segmenter.labels(image))
+    np.testing.assert_array_equal(result.labels, segmenter(Image.fromarray(image)).labels)
+    assert result.classes == segmenter.classes == ("class 0", "class 1", "class 2", "class 3")
+    assert result.palette.shape == (4, 3)
+
+
+def test_labels_of_more_than_256_classes_have_16_bits(make_segmenter, noise):
+    for options in ({}, {"flip": True}):
+        labels = make_segmenter(num_classes=300, **options).labels(noise(60, 60))
+        assert labels.dtype == np.uint16
+        assert labels.max() > 255
+
+
+@pytest.mark.parametrize("batch_size", [None, 1, 2, 3])
+def test_a_stream_gives_the_same_as_single_calls_in_order(make_segmenter, save, batch_size):
+    sizes = [(20, 30), (20, 30), (20, 30), (31, 9), (20, 30), (31, 9)]
+    files = [save(f"{index}.png", *size, seed=index) for index, size in enumerate(sizes)]
+    segmenter = make_segmenter()
+    results = list(segmenter.stream([path for path, _ in files], batch_size=batch_size))
+    assert len(results) == len(files)
+    for result, (_, image) in zip(results, files, strict=True):
+        np.testing.assert_array_equal(result.image, image)
+        np.testing.assert_array_equal(result.labels, segmenter.labels(image))
+        np.testing.assert_allclose(result.probabilities, segmenter.probabilities(image), atol=1e-6)
+
+
+def test_neighbours_that_the_network_sees_at_one_size_are_a_batch(make_segmenter, local_network, noise):
+    network = local_network()
+    images = [noise(20, 40), noise(10, 20), noise(40, 80), noise(40, 40)]
+    segmenter = make_segmenter(network, long_side=40)
+    assert [result.labels.shape for result in segmenter.stream(images, batch_size=8)] == [
+        (20, 40), (10, 20), (40, 80), (40, 40),
+    ]  # fmt: skip
+    assert network.calls == [(3, 3, 20, 40), (1, 3, 40, 40)]
+
+
+@pytest.mark.parametrize("batch_size", [1, 3])
+def test_a_bad_file_is_reported_in_its_place_and_the_stream_goes_on(make_segmenter, save, tmp_path, batch_size):
+    good = [save(f"{index}.png", 20, 30, seed=index)[0] for index in range(4)]
+    empty, missing = tmp_path / "empty.png", tmp_path / "missing.png"
+    empty.touch()
+    events = []
+    stream = make_segmenter().stream(
+        [good[0], empty, good[1], good[2], missing, good[3]],
+        batch_size=batch_size,
+        on_error=lambda source, error: events.append((source, type(error))),
+    )
+    for result in stream:
+        events.append(result.labels.shape)
+    shape = (20, 30)
+    assert events == [shape, (empty, ImageError), shape, shape, (missing, InputNotFoundError), shape]
+
+
+def test_without_on_error_a_bad_file_raises_after_the_results_before_it(make_segmenter, save, tmp_path):
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(save("whole.png", 20, 30)[0].read_bytes()[:100])
+    stream = make_segmenter().stream([save("a.png", 20, 30)[0], broken], batch_size=4)
+    assert next(stream).labels.shape == (20, 30)
+    with pytest.raises(ImageError, match=r"broken\.png"):
+        next(stream)
+
+
+def test_an_empty_stream_is_empty(make_segmenter):
+    assert list(make_segmenter().stream([])) == []
+
+
+def test_a_stream_can_be_left_early(make_segmenter, noise):
+    stream = make_segmenter().stream(noise(8, 8, seed) for seed in range(100))
+    next(stream)
+    stream.close()
+    gc.collect()
+
+
+def test_logits_that_are_not_finite_are_refused(make_segmenter, local_network, noise):
+    network = local_network()
+    network.weight[:] = float("nan")
+    with pytest.raises(CheckpointError, match="not finite"):
+        make_segmenter(network).labels(noise(8, 8))
+
+
+def test_a_model_for_other_images_than_rgb_is_refused(make_segmenter, local_network):
+    network = local_network()
+    network.arguments["in_channels"] = 4
+    with pytest.raises(CheckpointError, match="4 channels"):
+        make_segmenter(network)
+
+
+def test_auto_takes_the_best_device_there_is(monkeypatch):
+    for cuda, mps, wanted in [(True, True, "cuda"), (False, True, "mps"), (False, False, "cpu")]:
+        monkeypatch.setattr(torch.cuda, "is_available", lambda cuda=cuda: cuda)
+        monkeypatch.setattr(torch.backends.mps, "is_available", lambda mps=mps: mps)
+        assert pick_device("auto").type == wanted
+
+
+def test_a_device_that_is_not_there_is_refused(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    with pytest.raises(SettingsError, match=r"device 'cuda:1' .* use cpu or auto"):
+        pick_device("cuda:1")
+
+
+def test_a_gpu_number_that_is_not_there_is_refused(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert pick_device("cuda:1") == torch.device("cuda:1")
+    with pytest.raises(SettingsError, match="'cuda:2'"):
+        pick_device("cuda:2")

@@ -1,0 +1,30 @@
+from __future__ import annotations
+
+import torch
+
+from deeplab.layers import ASPP, ATROUS_RATES
+
+
+def test_halving_the_output_stride_doubles_the_rates():
+    for stride in (8, 16, 32):
+        assert tuple(2 * rate for rate in ATROUS_RATES[stride]) == ATROUS_RATES[stride // 2]
+
+
+def test_no_rates_give_the_light_head_of_two_branches():
+    aspp = ASPP(8, channels=4, atrous_rates=())
+    assert aspp.project.conv.in_channels == 2 * 4
+
+
+def test_image_pooling_comes_first_in_the_concatenation():
+    aspp = ASPP(3, channels=2, atrous_rates=(1,), dropout=0).eval()
+    seen = []
+    aspp.project.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    aspp(torch.randn(1, 3, 5, 5))
+    pooled = seen[0][0, :2].flatten(1)
+    assert (pooled == pooled[:, :1]).all()  # one value all over the image
+    assert not (seen[0][0, 2:].flatten(1).std(dim=1) == 0).any()
+
+
+def test_a_single_image_trains():
+    aspp = ASPP(3, channels=2, atrous_rates=(1,)).train()
+    assert aspp(torch.randn(1, 3, 5, 5)).shape == (1, 2, 5, 5)

@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from deeplab.layers import BatchNorm, ConvNormAct, PaddedConv
+
+
+@pytest.mark.parametrize("size", [1, 2, 7, 8, 224, 225])
+@pytest.mark.parametrize("padding", ["symmetric", "same"])
+def test_both_padding_rules_keep_ceil_of_size_over_stride(size, padding):
+    conv = PaddedConv(1, 1, 3, stride=2, padding=padding)
+    assert conv(torch.zeros(1, 1, size, size)).shape[-2:] == (-(-size // 2),) * 2
+
+
+def test_same_puts_the_odd_pixel_after_and_symmetric_before():
+    taps = torch.arange(9.0).reshape(1, 1, 3, 3)
+    image = torch.zeros(1, 1, 4, 4)
+    image[..., 0, 0] = 1  # seen by the tap that lies on it: the first without padding before, the centre with it
+    seen = {}
+    for padding in ("same", "symmetric"):
+        conv = PaddedConv(1, 1, 3, stride=2, padding=padding)
+        conv.weight.data.copy_(taps)
+        seen[padding] = conv(image)[0, 0, 0, 0].item()
+    assert seen == {"same": 0, "symmetric": 4}
+
+
+@pytest.mark.parametrize("size", [9, 17, 33])
+def test_the_padding_rules_agree_at_odd_sizes(size):
+    torch.manual_seed(0)
+    image = torch.randn(1, 3, size, size)
+    same, symmetric = (PaddedConv(3, 4, 3, stride=2, padding=rule) for rule in ("same", "symmetric"))
+    same.load_state_dict(symmetric.state_dict())
+    torch.testing.assert_close(same(image), symmetric(image))
+
+
+def test_batchnorm_of_one_value_per_channel_uses_and_keeps_the_running_statistics():
+    norm = BatchNorm(2).train()
+    norm.running_mean.copy_(torch.tensor([1.0, 2.0]))
+    out = norm(torch.tensor([1.0, 3.0]).reshape(1, 2, 1, 1))
+    torch.testing.assert_close(out.flatten(), torch.tensor([0.0, 1.0]), atol=1e-4, rtol=0)  # eps is 1e-5
+    assert norm.running_mean.tolist() == [1, 2]
+
+
+def test_activations_bound_as_they_say():
+    x = torch.full((1, 1, 1, 1), 100.0)
+    bounded, unbounded = (ConvNormAct(1, 1, 1, act=act).eval() for act in ("relu6", "relu"))
+    unbounded.load_state_dict(bounded.state_dict())
+    bounded.conv.weight.data.fill_(1)
+    unbounded.conv.weight.data.fill_(1)
+    assert bounded(x).item() == 6
+    assert unbounded(x).item() == pytest.approx(100, rel=1e-4)

@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from deeplab.catalog import entries
+from deeplab.errors import SettingsError, UnknownNameError
+from deeplab.models import create_model
+
+MODELS = list(entries("models"))
+BACKBONES = list(entries("backbones"))
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("backbone", BACKBONES)
+@pytest.mark.parametrize("align_corners", [True, False])
+@torch.inference_mode()
+def test_logits_have_the_size_of_any_image(name, backbone, align_corners):
+    model = create_model(name, backbone=backbone, num_classes=3, align_corners=align_corners).eval()
+    for size in ((1, 1), (1, 40), (33, 33), (48, 31)):
+        assert model(torch.rand(1, 3, *size)).shape == (1, 3, *size)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_parameter_gets_a_gradient_from_a_batch_of_one(name):
+    torch.manual_seed(0)
+    model = create_model(name, backbone="mobilenetv2", num_classes=3).train()
+    model(torch.rand(1, 3, 65, 65)).square().sum().backward()
+    assert [key for key, value in model.named_parameters() if value.grad is None or not value.grad.any()] == []
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize(("channels", "classes"), [(1, 1), (3, 300), (8, 2)])
+@torch.inference_mode()
+def test_any_number_of_channels_and_classes(name, channels, classes):
+    model = create_model(name, in_channels=channels, num_classes=classes).eval()
+    assert model(torch.rand(2, channels, 20, 20)).shape == (2, classes, 20, 20)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_training_on_a_crop_of_one_pixel_does_not_fail(name):
+    assert create_model(name).train()(torch.rand(1, 3, 1, 1)).shape == (1, 21, 1, 1)
+
+
+@pytest.mark.parametrize("name", MODELS)
+@torch.inference_mode()
+def test_the_same_weights_work_at_another_output_stride(name):
+    coarse, fine = (create_model(name, output_stride=stride, num_classes=2).eval() for stride in (16, 8))
+    fine.load_state_dict(coarse.state_dict())
+    assert fine(torch.rand(1, 3, 33, 33)).shape == (1, 2, 33, 33)
+
+
+@torch.inference_mode()
+def test_a_shifted_image_gives_shifted_logits_at_any_size():
+    # away from the borders, and by a whole output stride, also where the size is not k * 16 + 1
+    torch.manual_seed(0)
+    model = create_model("deeplabv3", image_pooling=False, atrous_rates=(), num_classes=2).eval()
+    image = torch.rand(1, 3, 480, 480)
+    whole, part = model(image), model(image[..., 16:460, 16:460])
+    middle = slice(210, 240)
+    torch.testing.assert_close(
+        part[..., middle, middle], whole[..., 226:256, 226:256], atol=2e-2 * whole.std().item(), rtol=0
+    )
+
+
+def test_a_misspelt_model_names_the_nearest():
+    with pytest.raises(UnknownNameError, match="did you mean deeplabv3"):
+        create_model("deeplab3")
+
+
+def test_an_unknown_option_names_the_nearest():
+    with pytest.raises(SettingsError, match="aspp_channels"):
+        create_model("deeplabv3", aspp_channel=3)
+
+
+def test_no_classes_is_refused():
+    with pytest.raises(SettingsError, match="num_classes"):
+        create_model("deeplabv3", num_classes=0)

@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from deeplab import checkpoints
+from deeplab.catalog import entries
+from deeplab.checkpoints import Checkpoint, Preprocessing
+from deeplab.errors import CheckpointError, InputNotFoundError
+from deeplab.models import create_model
+
+PALETTE = np.array([[0, 0, 0], [255, 0, 0]], np.uint8)
+
+
+def checkpoint(name="deeplabv3", **options):
+    torch.manual_seed(0)
+    model = create_model(name, num_classes=2, **options).eval()
+    return Checkpoint(model, ("background", "thing"), PALETTE, Preprocessing(long_side=257), {"epochs": 3})
+
+
+@pytest.fixture
+def saved(tmp_path):
+    path = tmp_path / "model.safetensors"
+    checkpoints.save(path, checkpoint())
+    return path
+
+
+@pytest.mark.parametrize("name", list(entries("models")))
+@pytest.mark.parametrize("backbone", ["mobilenetv2", "mobilenet_edgetpu", "resnet18"])
+@torch.inference_mode()
+def test_a_saved_model_gives_the_same_logits(tmp_path, name, backbone):
+    before = checkpoint(name, backbone=backbone, output_stride=8, image_mean=(0.1, 0.2, 0.3))
+    checkpoints.save(tmp_path / "m.safetensors", before)
+    after = checkpoints.load(tmp_path / "m.safetensors")
+    image = torch.rand(1, 3, 40, 30)
+    torch.testing.assert_close(after.model(image), before.model(image), rtol=0, atol=0)
+
+
+def test_everything_but_the_weights_comes_back_too(saved):
+    loaded = checkpoints.load(saved)
+    assert loaded.classes == ("background", "thing")
+    assert (loaded.palette == PALETTE).all()
+    assert loaded.preprocessing == Preprocessing(long_side=257)
+    assert loaded.training == {"epochs": 3}
+    assert not loaded.model.training
+
+
+def test_half_precision_takes_half_the_space_and_loads_as_float32(tmp_path, saved):
+    checkpoints.save(tmp_path / "half.safetensors", checkpoint(), half=True)
+    assert (tmp_path / "half.safetensors").stat().st_size < 0.55 * saved.stat().st_size
+    assert {p.dtype for p in checkpoints.load(tmp_path / "half.safetensors").model.parameters()} == {torch.float32}
+
+
+def test_a_truncated_file_is_named(saved):
+    saved.write_bytes(saved.read_bytes()[:-100])
+    with pytest.raises(CheckpointError, match=r"model\.safetensors: not a complete"):
+        checkpoints.load(saved)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(InputNotFoundError, match="nothing"):
+        checkpoints.load(tmp_path / "nothing.safetensors")
+
+
+def test_a_pickle_is_not_opened(tmp_path):
+    torch.save({"a": torch.zeros(1)}, tmp_path / "model.pth")
+    with pytest.raises(CheckpointError, match="not a complete"):
+        checkpoints.load(tmp_path / "model.pth")
+
+
+def test_weights_of_somebody_else_are_refused(tmp_path):
+    save_file({"a": torch.zeros(1)}, tmp_path / "other.safetensors")
+    with pytest.raises(CheckpointError, match="without a description"):
+        checkpoints.load(tmp_path / "other.safetensors")
+
+
+def rewritten(path, *, drop=None, change=None, **description):
+    """The file again with a tensor dropped or changed, or other entries in its description."""
+    from safetensors import safe_open
+
+    with safe_open(path, framework="pt") as file:
+        known = json.loads(file.metadata()["deeplab"])
+        state = {name: file.get_tensor(name) for name in file.keys() if name != drop}  # noqa: SIM118
+    if change:
+        state.update(change)
+    save_file(state, path, {"deeplab": json.dumps({**known, **description})})
+
+
+def test_a_missing_tensor_is_named(saved):
+    rewritten(saved, drop="classify.bias")
+    with pytest.raises(CheckpointError, match=r"classify\.bias is absent in the file and 2 in deeplabv3"):
+        checkpoints.load(saved)
+
+
+def test_a_tensor_too_many_is_named(saved):
+    rewritten(saved, change={"classify.scale": torch.zeros(2, 3)})
+    with pytest.raises(CheckpointError, match=r"classify\.scale is 2 x 3 in the file and absent"):
+        checkpoints.load(saved)
+
+
+def test_weights_that_are_not_finite_are_refused(saved):
+    rewritten(saved, change={"classify.bias": torch.tensor([0.0, torch.nan])})
+    with pytest.raises(CheckpointError, match=r"classify\.bias has values that are not finite"):
+        checkpoints.load(saved)
+
+
+def test_a_file_of_a_newer_version_says_upgrade(saved):
+    rewritten(saved, format=99)
+    with pytest.raises(CheckpointError, match="newer"):
+        checkpoints.load(saved)
+
+
+def test_a_model_that_is_not_there_is_named(saved):
+    rewritten(saved, model="deeplabv9")
+    with pytest.raises(CheckpointError, match="deeplabv9"):
+        checkpoints.load(saved)
+
+
+@pytest.mark.parametrize("broken", [{"palette": [[0, 0, 0]]}, {"preprocessing": {"unknown": 1}}, {"classes": ["one"]}])
+def test_a_description_that_contradicts_itself_is_refused(saved, broken):
+    rewritten(saved, **broken)
+    with pytest.raises(CheckpointError):
+        checkpoints.load(saved)

@@ -1,0 +1,138 @@
+"""Inputs are found once each, and outputs are whole or not there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from deeplab.errors import ImageError, InputNotFoundError, OutputError
+from deeplab.files import distinct_stems, expand_inputs, written_aside
+
+SUFFIXES = (".jpg", ".png")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name in ("b.jpg", "a.PNG", "notes.txt", "Thumbs.db", "._b.jpg", ".hidden.png", "with space é漢.jpg"):
+        (tmp_path / name).touch()
+    (tmp_path / "deeper.jpg").mkdir()
+    (tmp_path / "deeper.jpg" / "c.jpg").touch()
+    return tmp_path
+
+
+def names(paths):
+    return [path.name for path in paths]
+
+
+def test_a_folder_gives_its_images_sorted_without_hidden_files_and_sub_folders(folder):
+    assert names(expand_inputs([folder], suffixes=SUFFIXES)) == ["a.PNG", "b.jpg", "with space é漢.jpg"]
+
+
+def test_a_pattern_gives_the_images_that_it_matches(folder):
+    assert names(expand_inputs([f"{folder}/*b*"], suffixes=SUFFIXES)) == ["b.jpg"]
+
+
+def test_a_double_star_goes_into_sub_folders(folder):
+    assert "c.jpg" in names(expand_inputs([f"{folder}/**/*.jpg"], suffixes=SUFFIXES))
+
+
+def test_a_file_is_kept_whatever_its_suffix_or_hidden(folder):
+    inputs = [folder / "notes.txt", str(folder / ".hidden.png")]
+    assert names(expand_inputs(inputs, suffixes=SUFFIXES)) == ["notes.txt", ".hidden.png"]
+
+
+def test_inputs_keep_their_order_and_count_once(folder):
+    inputs = [folder / "b.jpg", folder, f"{folder}/*.jpg"]
+    assert names(expand_inputs(inputs, suffixes=SUFFIXES)) == ["b.jpg", "a.PNG", "with space é漢.jpg"]
+
+
+def test_a_file_may_have_a_name_that_looks_like_a_pattern(tmp_path):
+    odd = tmp_path / "photo[1].jpg"
+    odd.touch()
+    assert expand_inputs([odd], suffixes=SUFFIXES) == [odd]
+
+
+def test_a_link_in_a_folder_is_kept_even_when_it_leads_nowhere(tmp_path):
+    (tmp_path / "lost.jpg").symlink_to(tmp_path / "gone.jpg")
+    assert names(expand_inputs([tmp_path], suffixes=SUFFIXES)) == ["lost.jpg"]  # for reading to name it
+
+
+@pytest.mark.parametrize("name", ["missing.jpg", "missing*.jpg", "empty"])
+def test_an_input_without_files_is_an_error_that_names_it(tmp_path, name):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputNotFoundError) as error:
+        expand_inputs([tmp_path / name], suffixes=SUFFIXES)
+    assert str(tmp_path / name) in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_output_stems_are_distinct_also_where_case_does_not_count():
+    paths = [Path("a/x.jpg"), Path("b/x.jpg"), Path("a/X.png"), Path("a/y.tar.png")]
+    assert distinct_stems(paths) == ["x", "x_2", "X_3", "y.tar"]
+
+
+def test_a_file_written_aside_replaces_the_old_one_at_the_end(tmp_path):
+    target = tmp_path / "new folder" / "mask.png"
+    for text in ("old", "new"):
+        with written_aside(target) as aside:
+            aside.write_text(text)
+            assert aside.parent == target.parent
+            assert aside.suffix == target.suffix
+            assert aside.name.startswith(".")
+            assert not target.exists() or target.read_text() == "old"
+    assert target.read_text() == "new"
+    assert list(target.parent.iterdir()) == [target]
+
+
+def write_half(target, failure):
+    with written_aside(target) as aside:
+        aside.write_text("half")
+        raise failure
+
+
+@pytest.mark.parametrize("failure", [ValueError, KeyboardInterrupt, ImageError])
+def test_a_failure_in_the_middle_leaves_the_old_file(tmp_path, failure):
+    target = tmp_path / "mask.png"
+    target.write_text("old")
+    with pytest.raises(failure):
+        write_half(target, failure)
+    assert target.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_new_file_has_the_usual_permissions(tmp_path):
+    (tmp_path / "usual").touch()
+    with written_aside(tmp_path / "mask.png") as aside:
+        aside.touch()
+    assert (tmp_path / "mask.png").stat().st_mode == (tmp_path / "usual").stat().st_mode
+
+
+def test_a_link_is_followed_to_the_file_that_it_names(tmp_path):
+    (tmp_path / "real.png").write_text("old")
+    (tmp_path / "link.png").symlink_to("real.png")
+    with written_aside(tmp_path / "link.png") as aside:
+        aside.write_text("new")
+    assert (tmp_path / "link.png").is_symlink()
+    assert (tmp_path / "real.png").read_text() == "new"
+
+
+def test_a_folder_that_cannot_be_made_is_an_output_error_with_the_way_out(tmp_path):
+    (tmp_path / "file").touch()
+    target = tmp_path / "file" / "masks" / "mask.png"  # under a file nobody can write, root neither
+    with pytest.raises(OutputError, match="choose another output") as error, written_aside(target):
+        pytest.fail("the body runs only where it can write")
+    assert str(target) in str(error.value)
+
+
+def test_a_folder_in_the_place_of_the_file_is_an_output_error(tmp_path):
+    (tmp_path / "mask.png").mkdir()
+    with pytest.raises(OutputError), written_aside(tmp_path / "mask.png") as aside:
+        aside.touch()
+    assert names(tmp_path.iterdir()) == ["mask.png"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_disk_is_an_output_error(tmp_path):
+    with pytest.raises(OutputError, match="No space left"), written_aside(tmp_path / "mask.png"):
+        Path("/dev/full").write_text("x")

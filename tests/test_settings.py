@@ -1,0 +1,163 @@
+"""Settings take what keywords, flags and YAML give, and refuse what cannot work in one line."""
+
+from __future__ import annotations
+
+from dataclasses import FrozenInstanceError, fields
+from inspect import signature
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from deeplab.errors import SettingsError
+from deeplab.settings import (
+    EvaluateSettings,
+    LoadSettings,
+    SegmentSettings,
+    Settings,
+    TrainSettings,
+    build,
+    is_required,
+    takes,
+)
+
+KINDS: list[type[Settings]] = [LoadSettings, SegmentSettings, EvaluateSettings, TrainSettings]
+REQUIRED: dict[str, Any] = {"inputs": ("a.jpg",), "model": "objects", "data": "data"}
+
+
+def made(kind: type[Settings], **values: Any) -> Any:
+    required = {option.name: REQUIRED[option.name] for option in fields(kind) if is_required(option)}
+    return build(kind, {**required, **values})
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_option_says_what_it_is_in_a_sentence(kind: type[Settings]) -> None:
+    for option in fields(kind):
+        assert option.metadata["help"].endswith("."), option.name
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_default_is_what_its_check_makes_of_it(kind: type[Settings]) -> None:
+    settings = made(kind)
+    for option in fields(kind):
+        if not is_required(option) and option.name != "output":
+            assert getattr(settings, option.name) == option.default
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_settings_come_back_from_plain_values(kind: type[Settings]) -> None:
+    assert build(kind, made(kind).as_dict()) == made(kind)
+
+
+@pytest.mark.parametrize(
+    "name, value, wanted",
+    [
+        ("epochs", "7", 7),
+        ("epochs", 7.0, 7),
+        ("epochs", np.int64(7), 7),
+        ("learning_rate", "5e-4", 5e-4),  # YAML reads it as text
+        ("learning_rate", np.float64(0.25), 0.25),
+        ("learning_rate", 1, 1.0),
+        ("crop_size", 256, (256, 256)),
+        ("crop_size", "320,480", (320, 480)),
+        ("crop_size", [320, 480], (320, 480)),
+        ("scale", "0.75, 1.25", (0.75, 1.25)),
+        ("scale", 1, (1.0, 1.0)),
+        ("atrous_rates", "6,12,18", (6, 12, 18)),
+        ("train_splits", "train,val", ("train", "val")),
+        ("output_stride", "8", 8),
+        ("precision", 32, "32"),
+        ("weights", Path("a/b.safetensors"), str(Path("a/b.safetensors"))),
+        ("device", "cuda:1", "cuda:1"),
+        ("val_limit", None, None),
+    ],
+)
+def test_a_value_becomes_the_type_of_its_option(name: str, value: Any, wanted: Any) -> None:
+    converted = getattr(made(TrainSettings, **{name: value}), name)
+    assert (converted, type(converted)) == (wanted, type(wanted))
+
+
+@pytest.mark.parametrize(
+    "name, value",
+    [
+        ("epochs", "five"),
+        ("epochs", 0),
+        ("epochs", 2.5),
+        ("epochs", True),
+        ("epochs", None),
+        ("epochs", [1, 2]),
+        ("learning_rate", 0),
+        ("learning_rate", "nan"),
+        ("learning_rate", float("inf")),
+        ("photometric", "False"),
+        ("photometric", 0),
+        ("crop_size", "1,2,3"),
+        ("crop_size", ""),
+        ("crop_size", 0),
+        ("scale", "2,1"),
+        ("scale", "0,1"),
+        ("output_stride", 12),
+        ("optimizer", "adam"),
+        ("optimizer", True),
+        ("label_smoothing", 1.5),
+        ("device", "gpu"),
+        ("model", ""),
+        ("model", 3),
+        ("seed", -1),
+    ],
+)
+def test_a_value_that_cannot_work_is_refused_by_name(name: str, value: Any) -> None:
+    with pytest.raises(SettingsError, match=rf"^{name} wants .*, got "):
+        made(TrainSettings, **{name: value})
+
+
+def test_the_text_false_is_no_switch() -> None:
+    with pytest.raises(SettingsError, match="wants true or false, without quotes, got 'False'"):
+        made(LoadSettings, flip="False")
+
+
+def test_a_refusal_names_the_bound() -> None:
+    with pytest.raises(SettingsError, match=r"^epochs wants a whole number \(at least 1\), got 0$"):
+        made(TrainSettings, epochs=0)
+
+
+def test_an_unknown_option_is_refused_with_the_nearest_name() -> None:
+    with pytest.raises(SettingsError, match=r"^no option 'epoch'; did you mean epochs\?$"):
+        made(TrainSettings, epoch=3)
+
+
+def test_a_missing_argument_is_said_with_its_help() -> None:
+    with pytest.raises(SettingsError, match=r"^data is missing: Folder of images and masks\.$"):
+        build(TrainSettings, {})
+
+
+def test_a_scale_of_zero_is_refused() -> None:
+    with pytest.raises(SettingsError, match=r"^scales wants numbers with commas between \(above 0\)"):
+        made(LoadSettings, scales="1,0")
+
+
+def test_one_input_may_have_a_comma_in_its_name() -> None:
+    assert build(SegmentSettings, {"inputs": ["a,b.jpg"]}).inputs == ("a,b.jpg",)
+
+
+def test_the_folder_of_a_run_is_named_after_the_data() -> None:
+    assert made(TrainSettings, data="some/camvid").output == Path("runs/camvid")
+
+
+def test_the_folder_of_a_run_has_a_name_for_data_in_the_present_folder() -> None:
+    assert made(TrainSettings, data=".").output == Path("runs") / Path.cwd().name
+
+
+def test_settings_cannot_be_changed() -> None:
+    with pytest.raises(FrozenInstanceError):
+        made(LoadSettings).flip = True
+
+
+def test_takes_shows_the_options_as_keywords() -> None:
+    @takes(LoadSettings)
+    def load(model: str, **options: Any) -> None: ...
+
+    names = [option.name for option in fields(LoadSettings)]
+    assert list(signature(load).parameters) == names
+    assert signature(load).parameters["scales"].default == (1.0,)

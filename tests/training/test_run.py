@@ -1,0 +1,193 @@
+import csv
+import signal
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from deeplab import checkpoints
+from deeplab.data import open_dataset
+from deeplab.errors import DataError, OutputError, SettingsError, TrainingError
+from deeplab.evaluation import evaluate
+from deeplab.images import read_image
+from deeplab.inference import Segmenter
+from deeplab.training import train
+from deeplab.training.record import Record
+from deeplab.training.task import SegmentationTask
+
+
+@pytest.fixture(scope="module")
+def whole(settings, tmp_path_factory):
+    """The folder of a run that was not disturbed."""
+    folder = tmp_path_factory.mktemp("whole") / "run"
+    train(settings(folder))
+    return folder
+
+
+@pytest.fixture
+def stop_at(monkeypatch):
+    """`stop_at(step)`: Ctrl-C at the start of that step."""
+
+    def stop(step):
+        start = Record.on_train_batch_start
+
+        def interrupt(self, trainer, *rest):
+            if trainer.global_step == step:
+                raise KeyboardInterrupt
+            start(self, trainer, *rest)
+
+        monkeypatch.setattr(Record, "on_train_batch_start", interrupt)
+
+    return stop
+
+
+def rows(path):
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_run_leaves_models_figures_and_pictures(whole):
+    names = {path.name for path in whole.iterdir()}
+    assert names == {
+        *("best.safetensors", "last.safetensors", "last.ckpt", "config.yaml", "tensorboard"),
+        *("steps.csv", "validation.csv", "curves.png", "samples.png"),
+    }
+
+
+def test_every_step_and_every_validation_has_its_row(whole):
+    assert [row["step"] for row in rows(whole / "steps.csv")] == [str(step) for step in range(9)]
+    scores = rows(whole / "validation.csv")
+    assert [row["epoch"] for row in scores] == ["0", "1", "2"]
+    assert {"miou", "pixel_accuracy", "iou dark", "iou middle", "iou bright"} <= set(scores[0])
+
+
+def test_the_learning_rate_warms_up_and_falls(whole):
+    rates = np.array([float(row["learning_rate"]) for row in rows(whole / "steps.csv")])
+    assert rates[3] == rates.max() == 5e-4
+    assert (np.diff(rates[:4]) > 0).all()
+    assert (np.diff(rates[3:]) < 0).all()
+
+
+def test_the_best_model_evaluates_to_the_score_that_it_was_chosen_for(whole, data):
+    checkpoint = checkpoints.load(whole / "best.safetensors")
+    report = evaluate(Segmenter(checkpoint, device="cpu"), open_dataset(data), split="val")
+    best = max(float(row["miou"]) for row in rows(whole / "validation.csv"))
+    assert report.miou == best == checkpoint.training["miou"]
+
+
+def test_the_saved_model_tells_how_it_was_trained_but_not_where(whole):
+    training = checkpoints.load(whole / "last.safetensors").training
+    assert (training["epoch"], training["epochs"], training["batch_size"]) == (2, 3, 2)
+    assert not {"output", "device", "workers"} & set(training)
+    assert "/" not in training["data"]
+
+
+def test_samples_show_image_truth_and_prediction(whole):
+    assert read_image(whole / "samples.png").shape[0] == 2 * 240
+
+
+def test_a_resumed_run_has_the_losses_of_one_that_was_not_interrupted(whole, settings, tmp_path, stop_at, monkeypatch):
+    folder = tmp_path / "run"
+    stop_at(5)  # in the middle of the second epoch
+    with pytest.raises(KeyboardInterrupt):
+        train(settings(folder))
+    assert len(rows(folder / "steps.csv")) == 3
+    monkeypatch.undo()
+    train(settings(folder, resume=True, workers=1))
+    assert (folder / "steps.csv").read_text() == (whole / "steps.csv").read_text()
+    assert (folder / "validation.csv").read_text() == (whole / "validation.csv").read_text()
+
+
+def test_after_ctrl_c_the_next_one_works_too(settings, tmp_path, stop_at):
+    handler = signal.getsignal(signal.SIGINT)
+    stop_at(0)
+    with pytest.raises(KeyboardInterrupt):
+        train(settings(tmp_path / "run"))
+    assert signal.getsignal(signal.SIGINT) is handler
+
+
+def test_a_run_that_was_stopped_in_its_first_epoch_starts_again(whole, settings, tmp_path, stop_at, monkeypatch):
+    stop_at(1)
+    with pytest.raises(KeyboardInterrupt):
+        train(settings(tmp_path / "run", epochs=1))
+    monkeypatch.undo()
+    train(settings(tmp_path / "run", epochs=1, resume=True))
+    assert len(rows(tmp_path / "run/steps.csv")) == 3
+
+
+def test_resuming_a_finished_run_changes_nothing(whole, settings):
+    before = (whole / "steps.csv").read_bytes()
+    assert train(settings(whole, resume=True)) == whole / "best.safetensors"
+    assert (whole / "steps.csv").read_bytes() == before
+
+
+def test_a_folder_with_a_run_is_not_overwritten(whole, settings):
+    with pytest.raises(OutputError, match="is not empty; go on with that run by --resume, or choose another"):
+        train(settings(whole))
+
+
+def test_nothing_to_resume_is_said(settings, tmp_path):
+    with pytest.raises(SettingsError, match=r"nothing to resume in .*; start the run without --resume"):
+        train(settings(tmp_path / "nothing", resume=True))
+
+
+def test_a_loss_that_is_no_number_stops_the_run_and_names_step_and_files(settings, tmp_path, monkeypatch):
+    monkeypatch.setattr(SegmentationTask, "loss", lambda self, logits, batch: logits.sum() * float("nan"))
+    with pytest.raises(TrainingError, match=r"the loss is nan at step 0 on .*train/images/\d\.png, .*; lower"):
+        train(settings(tmp_path / "run"))
+
+
+def test_wrong_data_stop_the_run_before_it_begins(settings, data, tmp_path):
+    root = tmp_path / "data"
+    for folder in ("images", "masks"):
+        (root / "train" / folder).mkdir(parents=True)
+    Image.new("RGB", (20, 20)).save(root / "train/images/a.png")
+    Image.new("L", (20, 20), 9).save(root / "train/masks/a.png")
+    (root / "classes.txt").write_text("a\nb\n")
+    with pytest.raises(DataError, match=r"masks/a\.png: label 9 at \(row 0, column 0\)"):
+        train(settings(tmp_path / "run", data=root))
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_teacher_of_the_same_classes_is_followed(whole, settings, tmp_path):
+    options = {
+        "teacher": str(whole / "best.safetensors"),
+        "distillation": 1.0,
+        "epochs": 1,
+        "val_split": "none",
+    }
+    best = train(settings(tmp_path / "run", **options, weights=str(whole / "best.safetensors")))
+    assert best.name == "last.safetensors"
+    losses = [float(row["loss"]) for row in rows(tmp_path / "run/steps.csv")]
+    assert max(losses) < 0.5  # the student starts as its teacher; a stranger has about log(3)
+    assert not (tmp_path / "run/teacher").exists()
+
+
+def test_a_teacher_of_other_classes_is_refused(whole, settings, data, tmp_path):
+    copied = tmp_path / "copy"
+    copied.mkdir()
+    for split in ("train", "val"):
+        (copied / split).symlink_to(data / split, target_is_directory=True)
+    (copied / "classes.txt").write_text("a\nb\nc\n")
+    with pytest.raises(SettingsError, match="take a teacher of the same classes in the same order"):
+        train(settings(tmp_path / "run", data=copied, teacher=str(whole / "best.safetensors")))
+
+
+def test_start_weights_of_another_backbone_are_refused(whole, settings, tmp_path):
+    with pytest.raises(SettingsError, match="have the backbone mobilenetv2 but --backbone is resnet18"):
+        train(settings(tmp_path / "run", backbone="resnet18", weights=str(whole / "best.safetensors")))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"batch_size": 1, "crop_size": 1, "ema": 0},
+        {"batch_norm": "freeze", "optimizer": "sgd", "class_weights": "balanced", "label_smoothing": 0.1},
+        {"precision": "bf16", "half": True, "long_side": 24, "gradient_clip": 0},
+    ],
+    ids=["one pixel", "frozen", "bf16"],
+)
+def test_other_options_train_too(settings, tmp_path, options):
+    best = train(settings(tmp_path / "run", epochs=1, val_limit=1, **options))
+    labels = Segmenter(checkpoints.load(best), device="cpu").labels(np.zeros((30, 40, 3), np.uint8))
+    assert labels.shape == (30, 40)
