@@ -207,7 +207,9 @@ class TrainSettings(Settings):
     )
     head_multiplier: float = option(10.0, "Learning rate of the new layers over that of the backbone.", above=0)
     weight_decay: float | None = option(None, "Weight decay.", shown="0.01 with adamw, 0.00004 with sgd", at_least=0)
-    warmup_epochs: float = option(1.0, "Epochs until the learning rate reaches its peak.", at_least=0)
+    warmup_epochs: float | None = option(
+        None, "Epochs until the learning rate reaches its peak; none: one, at most a tenth of the run.", at_least=0
+    )
     power: float = option(0.9, "Power of the falling learning rate ('poly').", above=0)
     gradient_clip: float = option(5.0, "Greatest norm of the gradient; 0: any.", at_least=0)
     ema: float = option(0.99, "Decay of the running mean of the weights; 0: off.", at_least=0, at_most=0.99999)
@@ -219,7 +221,9 @@ class TrainSettings(Settings):
     teacher: str | None = option(None, "Model whose probabilities are learned as well.", metavar="NAME|PATH")
     distillation: float = option(0.5, "Weight of the teacher's probabilities in the loss.", at_least=0, at_most=1)
 
-    precision: Literal["auto", "32", "bf16"] = option("auto", "Arithmetic; auto: bf16 where the GPU has it.")
+    precision: Literal["auto", "32", "bf16"] = option(
+        "auto", "Arithmetic; auto: bf16 where the machine computes it fast."
+    )
     device: str = option("auto", "Where to compute.", metavar="cpu|cuda|mps|auto")
     devices: int = option(1, "Number of GPUs.", at_least=1)
     workers: int = option(-1, "Processes that read images; -1: as many as fit.", at_least=-1)

@@ -54,14 +54,11 @@ def test_one_pixel_is_enough(name):
     assert create_backbone(name).eval()(torch.rand(1, 3, 1, 1)).res5.shape[-2:] == (1, 1)
 
 
-def test_the_block_that_would_stride_stays_undilated():
-    assert list(atrous_plan([1, 2, 1, 2, 1], start=8, output_stride=8)) == [
-        (1, 1),
-        (1, 1),
-        (1, 2),
-        (1, 2),
-        (1, 4),
-    ]
+def test_the_block_that_would_stride_still_reads_the_undilated_grid():
+    steps = list(atrous_plan([1, 2, 1, 2, 1], start=8, output_stride=8))
+    assert {step.stride for step in steps} == {1}
+    assert [step.dilation for step in steps] == [1, 1, 2, 2, 4]
+    assert [step.dilation_after for step in steps] == [1, 2, 2, 4, 4]
 
 
 def test_a_misspelt_backbone_names_the_nearest():

@@ -29,7 +29,7 @@ class LocalNetwork(nn.Module):
         height, width = image.shape[-2:]
         grid_height, grid_width = self.grid_size((height, width))
         image = F.pad(image, (0, grid_width - width, 0, grid_height - height), mode="replicate")
-        coarse = image[..., ::self.stride, ::self.stride] if self.align_corners else F.avg_pool2d(image, self.stride)
+        coarse = image[..., :: self.stride, :: self.stride] if self.align_corners else F.avg_pool2d(image, self.stride)
         return F.conv2d(coarse - 0.5, self.weight)
 
     def forward(self, image):

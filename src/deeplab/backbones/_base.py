@@ -62,8 +62,17 @@ def create_backbone(name: str, *, in_channels: int = 3, output_stride: int = 16,
     return backbone
 
 
-def atrous_plan(strides: Iterable[int], *, start: int, output_stride: int) -> Iterator[tuple[int, int]]:
-    """(stride, dilation) of each block in turn, so that the last features have `output_stride`.
+class Step(NamedTuple):
+    """How a block samples: what it strides, and the dilation of the grid that it reads and of the one it writes."""
+
+    stride: int
+    dilation: int
+    dilation_after: int
+    """For a second 3 x 3 in the block; more than `dilation` where a stride was taken out."""
+
+
+def atrous_plan(strides: Iterable[int], *, start: int, output_stride: int) -> Iterator[Step]:
+    """How each block in turn samples, so that the last features have `output_stride`.
 
     A block whose stride would go beyond the output stride keeps stride 1 and the dilation so far: it still reads the
     undilated grid, and only the blocks after it are dilated. So a finer output stride only adds samples between those
@@ -77,7 +86,7 @@ def atrous_plan(strides: Iterable[int], *, start: int, output_stride: int) -> It
     for stride in strides:
         if current * stride <= output_stride:
             current *= stride
-            yield stride, dilation
+            yield Step(stride, dilation, dilation)
         else:
-            yield 1, dilation
+            yield Step(1, dilation, dilation * stride)
             dilation *= stride

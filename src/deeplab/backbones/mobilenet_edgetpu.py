@@ -91,7 +91,7 @@ class MobileNetEdgeTPU(Backbone):
         for filters, kernel_size, stage_width, units, expansion, _ in STAGES:
             width = make_divisible(depth_multiplier * stage_width, divisible_by)
             for unit in range(units):
-                stride, dilation = next(plan)
+                stride, dilation, _ = next(plan)
                 blocks.append(
                     InvertedResidual(
                         channels,

@@ -80,7 +80,7 @@ class MobileNetV2(Backbone):
         ]
         plan = atrous_plan((stride for *_, stride in layout), start=2, output_stride=output_stride)
         blocks, channels = [], stem
-        for (expansion, width, _), (stride, dilation) in zip(layout, plan, strict=True):
+        for (expansion, width, _), (stride, dilation, _) in zip(layout, plan, strict=True):
             blocks.append(
                 InvertedResidual(
                     channels, width, expansion=expansion, stride=stride, dilation=dilation, padding=padding

@@ -9,7 +9,7 @@ from functools import partial
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from deeplab.backbones._base import Backbone, Features, atrous_plan
+from deeplab.backbones._base import Backbone, Features, Step, atrous_plan
 from deeplab.errors import SettingsError
 from deeplab.layers import ConvNormAct, Padding
 
@@ -95,10 +95,9 @@ class ResNet(Backbone):
             width = 64 * 2**stage
             members = []
             for index in range(count):
-                stride, dilation = next(plan)
-                if stage == 3:
-                    dilation *= grid[index]
-                members.append(unit(channels, width, stride=stride, dilation=dilation, padding=padding))
+                step = next(plan)
+                multiplier = grid[index] if stage == 3 else 1
+                members.append(unit(channels, width, step=step, multiplier=multiplier, padding=padding))
                 channels = width * unit.expansion
             stages.append(nn.Sequential(*members))
         self.res2, self.res3, self.res4, self.res5 = stages
@@ -117,12 +116,12 @@ class BasicUnit(nn.Module):
 
     expansion = 1
 
-    def __init__(self, in_channels: int, width: int, *, stride: int, dilation: int, padding: Padding) -> None:
+    def __init__(self, in_channels: int, width: int, *, step: Step, multiplier: int, padding: Padding) -> None:
         super().__init__()
         layer = partial(ConvNormAct, padding=padding, eps=EPS, momentum=MOMENTUM)
-        self.conv1 = layer(in_channels, width, 3, stride=stride, dilation=dilation)
-        self.conv2 = layer(width, width, 3, dilation=dilation, act="none")
-        self.shortcut = _shortcut(in_channels, width, stride)
+        self.conv1 = layer(in_channels, width, 3, stride=step.stride, dilation=multiplier * step.dilation)
+        self.conv2 = layer(width, width, 3, dilation=multiplier * step.dilation_after, act="none")
+        self.shortcut = _shortcut(in_channels, width, step.stride)
 
     def forward(self, x: Tensor) -> Tensor:
         return F.relu(self.shortcut(x) + self.conv2(self.conv1(x)))
@@ -133,13 +132,13 @@ class BottleneckUnit(nn.Module):
 
     expansion = 4
 
-    def __init__(self, in_channels: int, width: int, *, stride: int, dilation: int, padding: Padding) -> None:
+    def __init__(self, in_channels: int, width: int, *, step: Step, multiplier: int, padding: Padding) -> None:
         super().__init__()
         layer = partial(ConvNormAct, padding=padding, eps=EPS, momentum=MOMENTUM)
         self.conv1 = layer(in_channels, width, 1)
-        self.conv2 = layer(width, width, 3, stride=stride, dilation=dilation)
+        self.conv2 = layer(width, width, 3, stride=step.stride, dilation=multiplier * step.dilation)
         self.conv3 = layer(width, self.expansion * width, 1, act="none")
-        self.shortcut = _shortcut(in_channels, self.expansion * width, stride)
+        self.shortcut = _shortcut(in_channels, self.expansion * width, step.stride)
 
     def forward(self, x: Tensor) -> Tensor:
         return F.relu(self.shortcut(x) + self.conv3(self.conv2(self.conv1(x))))

@@ -58,6 +58,8 @@ def choose(settings: TrainSettings, dataset: DataSet) -> tuple[TrainSettings, Re
         take("learning_rate", LEARNING_RATES[settings.optimizer], f"usual for {settings.optimizer}")
     if settings.weight_decay is None:
         take("weight_decay", WEIGHT_DECAYS[settings.optimizer], f"usual for {settings.optimizer}")
+    if settings.warmup_epochs is None:
+        take("warmup_epochs", min(1.0, settings.epochs / 10), "one epoch, at most a tenth of the run")
     device = str(pick_device(settings.device))
     if settings.device == "auto":
         take("device", device, "the fastest here")
@@ -151,7 +153,7 @@ def _start(settings: TrainSettings) -> tuple[str, str]:
 
 
 def _check(settings: TrainSettings, dataset: DataSet) -> None:
-    if settings.warmup_epochs > settings.epochs:
+    if settings.warmup_epochs is not None and settings.warmup_epochs > settings.epochs:
         raise SettingsError(
             f"warmup_epochs {settings.warmup_epochs:g} is longer than the training "
             f"of {settings.epochs} epochs; shorten it or train longer"

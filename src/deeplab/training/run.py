@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import inspect
 import logging
 import shutil
@@ -91,6 +92,8 @@ def run(settings: TrainSettings) -> Path:
     )
     trainer = _trainer(settings, record, validate=len(validation) > 0)
     state = folder / LAST_STATE
+    if settings.device == "cpu":
+        _keep_freed_memory()
     with _interruptible(trainer), _quiet():
         trainer.fit(
             task,
@@ -249,6 +252,20 @@ class _Bar(TQDMProgressBar):
     def get_metrics(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:
         metrics = super().get_metrics(trainer, pl_module)
         return {name: value for name, value in metrics.items() if name != "v_num"}
+
+
+def _keep_freed_memory() -> None:
+    """Have glibc keep the tensors that a step frees for the next step, instead of giving them back to the system.
+
+    Fetching them again, page by page, can take longer than the arithmetic: on a virtual machine with 2 cores it was
+    three quarters of a step.
+    """
+    if sys.platform == "linux":
+        libc = ctypes.CDLL(None)
+        if hasattr(libc, "mallopt"):  # not in musl
+            M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # malloc.h
+            libc.mallopt(M_MMAP_MAX, 0)
+            libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from lightning.pytorch import LightningModule
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 
 from deeplab import losses
 from deeplab.data import Sample
@@ -149,6 +149,7 @@ class SegmentationTask(LightningModule):
         )
         optimizer = create_optimizer(groups, name=settings.optimizer)
         total_steps = settings.epochs * self.epochs.batches
+        assert settings.warmup_epochs is not None, "chosen by the recipe"
         warmup_steps = round(settings.warmup_epochs * self.epochs.batches)
 
         def factor(step: int) -> float:
@@ -174,7 +175,19 @@ def _settle_statistics(model: nn.Module, *, steps: int) -> None:
 
 
 def _average(model: nn.Module, *, decay: float) -> AveragedModel:
-    """The running mean of weights and buffers; a copy of the model before the first step."""
-    function = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
-    average = AveragedModel(model, multi_avg_fn=function, use_buffers=True)
+    """The running mean of weights and buffers; a copy of the model before the first step.
+
+    It begins as a plain mean of few steps, so that a short run does not end near where it started.
+    """
+
+    @torch.no_grad()
+    def update(averages: Sequence[Tensor], values: Sequence[Tensor], count: Tensor) -> None:
+        share = 1 - min(decay, (1 + float(count)) / (10 + float(count)))
+        for average, value in zip(averages, values, strict=True):
+            if average.is_floating_point():
+                average.lerp_(value, share)
+            else:
+                average.copy_(value)
+
+    average = AveragedModel(model, multi_avg_fn=update, use_buffers=True)
     return average.requires_grad_(False).eval()
