@@ -13,6 +13,7 @@ import argparse
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,7 +47,8 @@ def official(weights: Path, *, threads: int) -> Callable[[NDArray[np.uint8]], La
             ((np.arange(new) + 0.5) * old / new).astype(int)
             for new, old in zip(image.shape[:2], labels.shape, strict=True)
         )
-        return labels[np.ix_(rows, columns)]
+        enlarged: Labels = labels[np.ix_(rows, columns)]
+        return enlarged
 
     return segment
 
@@ -62,7 +64,7 @@ def main() -> None:
         arguments.model: deeplab.load(arguments.model).labels,
         "official 8-bit": official(weights, threads=arguments.threads),
     }
-    report = {}
+    report: dict[str, dict[str, Any]] = {}
     for name, split, people_only in (("coco128_voc21", "test", False), ("clothing_ccp", "test", True)):
         dataset = open_dataset(arguments.shared / "data" / name)
         classes = 2 if people_only else len(dataset.classes)

@@ -37,7 +37,7 @@ def main() -> None:
     options = parser.parse_args()
     try:
         blur_background(options.photo, subject=options.subject, radius=options.radius).save(options.output)
-    except (deeplab.DeepLabError, ValueError) as error:
+    except (OSError, LookupError, ValueError) as error:  # each DeepLabError is one of them
         sys.exit(f"blur_background: {error}")
     print(f"written: {options.output}")
 

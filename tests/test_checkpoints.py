@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 from deeplab import checkpoints
 from deeplab.catalog import entries
 from deeplab.checkpoints import Checkpoint, Preprocessing
-from deeplab.errors import CheckpointError, InputNotFoundError
+from deeplab.errors import CheckpointError, InputNotFoundError, OutputError
 from deeplab.models import create_model
 
 PALETTE = np.array([[0, 0, 0], [255, 0, 0]], np.uint8)
@@ -120,8 +120,40 @@ def test_a_model_that_is_not_there_is_named(saved):
         checkpoints.load(saved)
 
 
-@pytest.mark.parametrize("broken", [{"palette": [[0, 0, 0]]}, {"preprocessing": {"unknown": 1}}, {"classes": ["one"]}])
-def test_a_description_that_contradicts_itself_is_refused(saved, broken):
+@pytest.mark.parametrize(
+    ("broken", "problem"),
+    [
+        ({"palette": [[0, 0, 0]]}, r"palette of shape \(1, 3\); 2 classes need \(2, 3\)"),
+        ({"palette": [[0, 0, 300], [0, 0, 0]]}, "does not hold together"),
+        ({"preprocessing": {"unknown": 1}}, "does not hold together"),
+        ({"classes": ["one"]}, "1 class names for 2 classes"),
+        ({"format": "one"}, "does not hold together"),
+        ({"arguments": {"num_classes": 2, "aspp_channels": -1}}, "does not hold together"),
+    ],
+)
+def test_a_description_that_contradicts_itself_is_refused(saved, broken, problem):
     rewritten(saved, **broken)
-    with pytest.raises(CheckpointError):
+    with pytest.raises(CheckpointError, match=rf"model\.safetensors: .*{problem}"):
         checkpoints.load(saved)
+
+
+@pytest.mark.parametrize("description", ["", "{}", "[]"])
+def test_a_description_that_is_none_is_refused(tmp_path, description):
+    path = tmp_path / "model.safetensors"
+    save_file({"a": torch.zeros(1)}, path, {"deeplab": description})
+    with pytest.raises(CheckpointError, match=r"model\.safetensors: a description that does not hold together"):
+        checkpoints.load(path)
+
+
+def test_a_full_disk_leaves_the_file_as_it_was(saved):
+    resource = pytest.importorskip("resource", reason="needs a limit on the size of files")
+    before = saved.read_bytes()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
+    try:
+        with pytest.raises(OutputError, match=r"model\.safetensors: cannot be written"):
+            checkpoints.save(saved, checkpoint())
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert saved.read_bytes() == before
+    assert list(saved.parent.iterdir()) == [saved]

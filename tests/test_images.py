@@ -425,7 +425,7 @@ def test_an_array_of_another_shape_is_refused_with_the_way_out(shape, way_out):
 
 @pytest.mark.parametrize("shape", [(0, 4, 3), (4, 0), (0, 0, 3)])
 def test_an_array_without_pixels_is_refused(shape):
-    refused(lambda: read_image(np.zeros(shape, np.uint8)), shape)
+    refused(lambda: read_image(np.zeros(shape, np.uint8)), shape, "no pixels")
 
 
 def test_a_pillow_image_without_pixels_is_refused():

@@ -32,6 +32,13 @@ def test_class_weights_weigh_the_sum_but_not_the_number():
     assert loss.item() == pytest.approx((1 + 3) * math.log(2) / 2)
 
 
+def test_smoothing_spreads_its_share_over_all_classes_of_the_counted_pixels():
+    # probabilities (3/4, 1/4) at both pixels, target (0.9, 0.1) at the first; the second is ignored
+    logits = torch.tensor([math.log(3), 0.0]).view(1, 2, 1, 1).expand(1, 2, 1, 2)
+    loss = cross_entropy(logits, torch.tensor([[[0, 255]]]), label_smoothing=0.2)
+    assert loss.item() == pytest.approx(-0.9 * math.log(3 / 4) - 0.1 * math.log(1 / 4))
+
+
 def test_half_precision_logits_give_a_float32_loss():
     loss = cross_entropy(torch.zeros(1, 2, 1, 1, dtype=torch.bfloat16), torch.zeros(1, 1, 1, dtype=torch.uint8))
     assert loss.dtype == torch.float32

@@ -96,6 +96,13 @@ def test_tiny_overlays_have_the_size_of_the_image(segment, make_labels, size):
     assert segment(make_labels(*size, num_classes=3)).overlay().size == size[::-1]
 
 
+def test_an_overlay_made_in_strips_is_the_same(segment, make_labels, monkeypatch):
+    result = segment(make_labels(50, 40, num_classes=3))
+    whole = np.array(result.overlay())
+    monkeypatch.setattr("deeplab.results.STRIP", 7)
+    np.testing.assert_array_equal(np.array(result.overlay()), whole)
+
+
 def test_an_overlay_changes_neither_labels_nor_image(segment, make_labels):
     result = segment(make_labels(9, 7, num_classes=3))
     labels, image = result.labels.copy(), result.image.copy()

@@ -141,6 +141,16 @@ def test_one_input_may_have_a_comma_in_its_name() -> None:
     assert build(SegmentSettings, {"inputs": ["a,b.jpg"]}).inputs == ("a,b.jpg",)
 
 
+def test_a_name_in_a_list_keeps_its_spaces() -> None:
+    assert build(SegmentSettings, {"inputs": [" photo.jpg"]}).inputs == (" photo.jpg",)
+    assert build(SegmentSettings, {"inputs": ["a"], "scales": "0.5, 1"}).scales == (0.5, 1.0)
+
+
+def test_a_scale_that_would_fill_the_memory_is_refused() -> None:
+    with pytest.raises(SettingsError, match="at most 16"):
+        build(SegmentSettings, {"inputs": ["a"], "scales": "1,1000"})
+
+
 def test_the_folder_of_a_run_is_named_after_the_data() -> None:
     assert made(TrainSettings, data="some/camvid").output == Path("runs/camvid")
 

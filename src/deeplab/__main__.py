@@ -23,6 +23,9 @@ def main(arguments: list[str] | None = None) -> int:
         return _say("interrupted", status=130)
     except DeepLabError as error:
         return _say(str(error), status=2, arguments=arguments)
+    except OSError as error:
+        what = f"{error.filename}: " if error.filename else ""
+        return _say(f"{what}{error.strerror or error}", status=2, arguments=arguments)
     except Exception as error:
         text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
         return _say(f"unexpected {text}; run it again with --debug and report it", status=1, arguments=arguments)

@@ -69,7 +69,10 @@ def save(path: str | Path, checkpoint: Checkpoint, *, half: bool = False) -> Non
         "training": dict(checkpoint.training),
     }
     with written_aside(Path(path)) as temporary:
-        save_file(_to_disk(model.state_dict(), half=half), temporary, {"deeplab": json.dumps(description)})
+        try:
+            save_file(_to_disk(model.state_dict(), half=half), temporary, {"deeplab": json.dumps(description)})
+        except SafetensorError as error:  # a full disk, say
+            raise OSError(str(error)) from error
 
 
 def load(path: str | Path) -> Checkpoint:
@@ -90,28 +93,40 @@ def load(path: str | Path) -> Checkpoint:
         raise CheckpointError(
             f"{path}: not a complete .safetensors file ({error}); copy or download it again"
         ) from error
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read ({error}); check its permissions") from error
     if "deeplab" not in metadata:
         raise CheckpointError(
             f"{path}: weights without a description of their model; only files that deeplab wrote load"
         )
-    description = json.loads(metadata["deeplab"])
-    if description["format"] > FORMAT:
-        raise CheckpointError(f"{path}: written by a newer deeplab (format {description['format']}); upgrade deeplab")
     try:
-        model = create_model(description["model"], **description["arguments"])
-        loaded = Checkpoint(
-            model=model.eval(),
-            classes=tuple(description["classes"]),
-            palette=_palette(description["palette"], model.arguments["num_classes"]),
-            preprocessing=Preprocessing(**description["preprocessing"]),
-            training=description["training"],
-        )
-    except (DeepLabError, KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(f"{path}: a description that does not hold together ({error})") from error
-    if len(loaded.classes) != len(loaded.palette):
-        raise CheckpointError(f"{path}: {len(loaded.classes)} class names for {len(loaded.palette)} classes")
-    _load_state(model, state, path)
+        loaded = _described(json.loads(metadata["deeplab"]))
+    except DeepLabError as error:
+        raise CheckpointError(f"{path}: {error}") from error
+    except Exception as error:  # whatever the constructors make of values that somebody else wrote
+        raise CheckpointError(
+            f"{path}: a description that does not hold together ({type(error).__name__}: {error}); get the file anew"
+        ) from error
+    _load_state(loaded.model, state, path)
     return loaded
+
+
+def _described(description: dict[str, Any]) -> Checkpoint:
+    """What the file describes, with random weights."""
+    if description["format"] > FORMAT:
+        raise CheckpointError(f"written by a newer deeplab (format {description['format']}); upgrade deeplab")
+    model = create_model(description["model"], **description["arguments"])
+    classes = tuple(description["classes"])
+    palette = _palette(description["palette"], model.arguments["num_classes"])
+    if len(classes) != len(palette):
+        raise CheckpointError(f"{len(classes)} class names for {len(palette)} classes")
+    return Checkpoint(
+        model=model.eval(),
+        classes=classes,
+        palette=palette,
+        preprocessing=Preprocessing(**description["preprocessing"]),
+        training=description["training"],
+    )
 
 
 def _to_disk(state: Mapping[str, Tensor], *, half: bool) -> dict[str, Tensor]:

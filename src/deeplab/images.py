@@ -403,6 +403,8 @@ def _described(array: NDArray[Any]) -> str:
 
 def _shape_hint(array: NDArray[Any]) -> str:
     """The way out for an image array of the wrong shape."""
+    if array.size == 0:
+        return "it has no pixels"
     if array.ndim == 3 and array.shape[2] == 1:
         return "drop the last axis: array[..., 0]"
     if array.ndim == 3 and array.shape[2] == 4:

@@ -21,6 +21,9 @@ __all__ = ["Segmentation"]
 
 BACKGROUND = "background"
 
+STRIP = 256
+"""Rows that are tinted at a time: as floats, a large photo would take gigabytes."""
+
 LINE_LIGHTNESS = 0.7
 """How far a border's line is from its class's colour towards white: seen on dark and on pale photos alike."""
 
@@ -65,13 +68,11 @@ class Segmentation:
         if not 0 <= opacity <= 1:
             raise SettingsError(f"opacity goes from 0 to 1; came {opacity}")
         borders = _borders(self.labels)
-        share = np.where(borders, np.float32(1), np.float32(opacity))
-        if self.classes[0] == BACKGROUND:
-            share[self.labels == 0] = 0
-        colors = colorize(self.labels, self.palette).astype(np.float32)
-        colors[borders] += (255 - colors[borders]) * LINE_LIGHTNESS
-        tinted = self.image + (colors - self.image) * share[..., np.newaxis]
-        return as_pillow(np.rint(tinted).astype(np.uint8))
+        tinted = np.empty_like(self.image)
+        for start in range(0, len(tinted), STRIP):
+            rows = slice(start, start + STRIP)
+            tinted[rows] = self._tinted(rows, borders[rows], opacity)
+        return as_pillow(tinted)
 
     def areas(self) -> dict[str, float]:
         """The share of the pixels, 0..1, of every class that is present, largest first."""
@@ -88,6 +89,16 @@ class Segmentation:
         if name not in self.classes:
             raise unknown_name("class", name, self.classes)
         return np.equal(self.labels, self.classes.index(name))
+
+    def _tinted(self, rows: slice, borders: NDArray[np.bool_], opacity: float) -> NDArray[np.uint8]:
+        """Some `rows` of the overlay, (rows, W, 3); `borders` are theirs."""
+        image, labels = self.image[rows], self.labels[rows]
+        share = np.where(borders, np.float32(1), np.float32(opacity))
+        if self.classes[0] == BACKGROUND:
+            share[labels == 0] = 0
+        colors = colorize(labels, self.palette).astype(np.float32)
+        colors[borders] += (255 - colors[borders]) * LINE_LIGHTNESS
+        return np.rint(image + (colors - image) * share[..., np.newaxis]).astype(np.uint8)
 
     def __repr__(self) -> str:
         height, width = self.labels.shape

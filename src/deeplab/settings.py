@@ -121,10 +121,14 @@ class LoadSettings(Settings):
     """How a model predicts; the options that `segment` and `evaluate` share."""
 
     model: str = option("objects", "The model: a name from 'deeplab models' or a file.", metavar="NAME|PATH")
-    scales: tuple[float, ...] = option((1.0,), "Mean over the image at these sizes, as in 0.75,1,1.25.", above=0)
+    scales: tuple[float, ...] = option(
+        (1.0,), "Mean over the image at these sizes, as in 0.75,1,1.25.", above=0, at_most=16
+    )
     flip: bool = option(False, "Mean over the image and its mirror image.")
     tile_size: int | None = option(
-        None, "Predict in overlapping squares of this side, in pixels; for large images.", at_least=32
+        None,
+        "Predict in overlapping squares of this side, in pixels at --long-side; for images too large for memory.",
+        at_least=32,
     )
     long_side: int | None = option(
         None, "Longer side that the network sees, in pixels.", shown="the model's own", at_least=1
@@ -274,14 +278,14 @@ def _as_type(annotation: Any, value: Any) -> Any:
 
 
 def _as_tuple(parts: tuple[Any, ...], value: Any) -> Any:
-    items = value.split(",") if isinstance(value, str) else value
+    items = [item.strip() for item in value.split(",")] if isinstance(value, str) else value
     items = list(items) if isinstance(items, (list, tuple)) else [items]
     open_ended = parts[-1] is Ellipsis
     if len(items) == 1 and not open_ended:
         items *= len(parts)  # one number stands for both: a square crop, a fixed scale
     if not items or not (open_ended or len(items) == len(parts)):
         return _refuse(value)
-    return tuple(_as_type(parts[0], item.strip() if isinstance(item, str) else item) for item in items)
+    return tuple(_as_type(parts[0], item) for item in items)
 
 
 def _refuse(value: Any) -> Any:  # an expression that raises

@@ -95,6 +95,13 @@ def test_a_mistake_of_ours_is_one_line_and_status_1(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a signal of POSIX")
+def test_what_the_system_refuses_is_a_users_mistake(run: Callable[..., Any]) -> None:
+    name = 300 * "x" + ".jpg"  # longer than file systems allow
+    status, _, err = run("segment", name)
+    assert status == 2
+    assert one_line(err).startswith(f"{name}: ")
+
+
 def test_an_interrupted_process_ends_with_status_130_and_no_traceback() -> None:
     code = (
         "import os, signal, sys, deeplab.api\n"

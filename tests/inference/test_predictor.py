@@ -180,6 +180,12 @@ def test_an_empty_stream_is_empty(make_segmenter):
     assert list(make_segmenter().stream([])) == []
 
 
+@pytest.mark.parametrize(("images", "batch_size"), [("photo.jpg", None), ([], 0), ([], -1)])
+def test_a_stream_of_one_path_or_of_empty_batches_is_refused(make_segmenter, images, batch_size):
+    with pytest.raises(SettingsError, match=r"call the segmenter with it|at least 1"):
+        list(make_segmenter().stream(images, batch_size=batch_size))
+
+
 def test_a_stream_can_be_left_early(make_segmenter, noise):
     stream = make_segmenter().stream(noise(8, 8, seed) for seed in range(100))
     next(stream)

@@ -73,6 +73,24 @@ def test_an_unknown_option_names_the_nearest():
         create_model("deeplabv3", aspp_channel=3)
 
 
+def test_the_backbones_normalisation_is_averaged_for_another_number_of_channels():
+    model = create_model("deeplabv3", backbone="resnet18", in_channels=2)
+    assert model.arguments["image_mean"] == pytest.approx([(0.485 + 0.456 + 0.406) / 3] * 2)
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        ({"image_mean": (0.1, 0.2, 0.3)}, "image_mean has 3 values but the image has 4 channels; give one for each"),
+        ({"image_std": ()}, "image_std has 0 values"),
+        ({"image_std": (1, 1, 0, 1)}, "image_std has to be above 0"),
+    ],
+)
+def test_a_normalisation_that_does_not_fit_the_image_is_refused(options, problem):
+    with pytest.raises(SettingsError, match=problem):
+        create_model("deeplabv3", in_channels=4, **options)
+
+
 def test_no_classes_is_refused():
     with pytest.raises(SettingsError, match="num_classes"):
         create_model("deeplabv3", num_classes=0)

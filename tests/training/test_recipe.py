@@ -23,14 +23,18 @@ def test_nothing_is_left_open_and_every_choice_has_a_reason(settings, tmp_path):
         "workers": -1,
         "weights": "auto",
         "backbone": "resnet18",
+        "warmup_epochs": None,
     }
     chosen, why = choose(settings(tmp_path, **open_ended))
     assert chosen.learning_rate == 5e-4
+    assert chosen.warmup_epochs == pytest.approx(0.3)
     assert chosen.weights == "none"
     assert chosen.precision in ("32", "bf16")
     assert chosen.workers >= 0
-    names = {"crop_size", "device", "workers", "weights", "learning_rate", "weight_decay", "precision"}
-    assert set(why) == names
+    assert set(why) == {
+        *("crop_size", "device", "workers", "weights"),
+        *("learning_rate", "weight_decay", "warmup_epochs", "precision"),
+    }
 
 
 def test_what_is_given_stays(settings, tmp_path):
@@ -86,5 +90,7 @@ def test_a_run_goes_on_only_as_it_began(settings, tmp_path):
     chosen, why = choose(settings(tmp_path))
     recipe.write(tmp_path / "config.yaml", chosen, why)
     recipe.check_same_run(tmp_path / "config.yaml", replace(chosen, resume=True, workers=3))
-    with pytest.raises(SettingsError, match=r"--batch-size is 4 but the run in .* has 2; resume it with"):
+    with pytest.raises(
+        SettingsError, match=r"--batch-size is 4 but the run in .* has 2; resume it without --batch-size"
+    ):
         recipe.check_same_run(tmp_path / "config.yaml", replace(chosen, batch_size=4))

@@ -171,6 +171,7 @@ def test_a_teacher_of_other_classes_is_refused(whole, settings, data, tmp_path):
     (copied / "classes.txt").write_text("a\nb\nc\n")
     with pytest.raises(SettingsError, match="take a teacher of the same classes in the same order"):
         train(settings(tmp_path / "run", data=copied, teacher=str(whole / "best.safetensors")))
+    assert not (tmp_path / "run").exists()  # else the right teacher would find it taken
 
 
 def test_start_weights_of_another_backbone_are_refused(whole, settings, tmp_path):

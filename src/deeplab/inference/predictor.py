@@ -95,6 +95,7 @@ class Segmenter:
         """Segment many images in order; the next ones are read meanwhile, neighbours of one size are batched.
 
         Args:
+            images: A list, or anything else that gives one image after the other.
             batch_size: Images in a batch; None: 1 on a CPU, where more are no faster, else 8.
             on_error: Called with each image that cannot be read and its error, after the results of the
                 images before it and before those of the images after it; then the stream goes on. None: the
@@ -103,7 +104,12 @@ class Segmenter:
         Raises:
             ImageError, InputNotFoundError: An image cannot be read and there is no `on_error`.
             CheckpointError: The model gives logits that are not finite.
+            SettingsError: `images` is one path, or the batch has no images.
         """
+        if isinstance(images, str | Path):
+            raise SettingsError(f"stream takes a list of images, got the path '{images}'; call the segmenter with it")
+        if batch_size is not None and batch_size < 1:
+            raise SettingsError(f"batch_size wants a whole number of at least 1, got {batch_size}")
         batch_size = batch_size or (1 if self.device.type == "cpu" else 8)
         batch: list[NDArray[np.uint8]] = []
         for source, reading in read_ahead(read_image, images, ahead=max(2, batch_size)):

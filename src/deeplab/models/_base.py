@@ -93,8 +93,10 @@ def create_model(
         output_stride=output_stride,
         **{key: value for key, value in options.items() if key in head_options},
     )
-    mean = _per_channel("image_mean", image_mean or encoder.image_mean, in_channels)
-    std = _per_channel("image_std", image_std or encoder.image_std, in_channels)
+    mean = _per_channel("image_mean", image_mean, encoder.image_mean, in_channels)
+    std = _per_channel("image_std", image_std, encoder.image_std, in_channels)
+    if min(std) <= 0:
+        raise SettingsError(f"image_std has to be above 0; got {', '.join(map(str, std))}")
     model.prepare = Prepare(mean, std, stride=output_stride if align_corners else 1)
     model.align_corners = align_corners
     model.entry = name
@@ -111,10 +113,10 @@ def create_model(
     return model
 
 
-def _per_channel(name: str, values: Sequence[float], channels: int) -> list[float]:
-    """One value per channel; a backbone's three are averaged for another number of channels."""
-    if len(values) == channels:
-        return [float(value) for value in values]
-    if len(values) == 3:
-        return [sum(values) / 3] * channels
-    raise SettingsError(f"{name} has {len(values)} values; the image has {channels} channels, one value each")
+def _per_channel(name: str, given: Sequence[float] | None, default: Sequence[float], channels: int) -> list[float]:
+    """One value per channel; the backbone's three are averaged for another number of channels."""
+    if given is None:
+        given = default if len(default) == channels else [sum(default) / len(default)] * channels
+    if len(given) != channels:
+        raise SettingsError(f"{name} has {len(given)} values but the image has {channels} channels; give one for each")
+    return [float(value) for value in given]

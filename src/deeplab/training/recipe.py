@@ -136,7 +136,7 @@ def check_same_run(path: Path, settings: TrainSettings) -> None:
             option = f"--{name.replace('_', '-')}"
             raise SettingsError(
                 f"{option} is {value} but the run in {path.parent} has {before.get(name)}; "
-                f"resume it with {option} {before.get(name)}, or start another --output"
+                f"resume it without {option}, or start another --output"
             )
 
 

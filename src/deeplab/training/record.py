@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from lightning.pytorch import Callback, LightningModule, Trainer
 
+from deeplab.errors import OutputError
 from deeplab.files import written_aside
 from deeplab.metrics import iou, mean_accuracy, miou, pixel_accuracy
 from deeplab.training.task import SegmentationTask
@@ -109,11 +110,14 @@ def _known(scores: dict[str, Any]) -> dict[str, Any]:
 
 def _append(path: Path, rows: Sequence[dict[str, Any]]) -> None:
     new = not path.exists()
-    with path.open("a", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        if new:
-            writer.writeheader()
-        writer.writerows(rows)
+    try:
+        with path.open("a", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, list(rows[0]))
+            if new:
+                writer.writeheader()
+            writer.writerows(rows)
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written ({error.strerror}); make room, then go on by --resume") from error
 
 
 def _keep_rows(path: Path, *, below: int) -> None:

@@ -34,11 +34,10 @@ from deeplab.errors import DeepLabError, OutputError, SettingsError
 from deeplab.inference import Segmenter
 from deeplab.models import SegmentationModel, create_model
 from deeplab.settings import TrainSettings
-from deeplab.training import recipe, report
+from deeplab.training import recipe, report, teacher
 from deeplab.training.batches import Epochs, Photos, TrainingCrops, loader, seeded
 from deeplab.training.record import Record
 from deeplab.training.task import SegmentationTask
-from deeplab.training.teacher import ask
 from deeplab.weights import find, transfer
 
 __all__ = ["run"]
@@ -62,6 +61,7 @@ def run(settings: TrainSettings) -> Path:
     if settings.resume:
         recipe.check_same_run(folder / CONFIG, settings)
     model = _start_model(settings, dataset)
+    instructor = teacher.load(settings.teacher, dataset) if settings.teacher is not None else None
 
     photos = Photos(recipe.training_samples(settings, dataset), dataset, long_side=settings.long_side)
     photos.keep()
@@ -70,8 +70,10 @@ def run(settings: TrainSettings) -> Path:
         recipe.write(folder / CONFIG, settings, reasons)
     logger.info("training on %d images, validating on %d, writing to %s", len(photos), len(validation), folder)
 
-    teacher = settings.teacher and ask(settings.teacher, photos, folder / "teacher", device=settings.device)
-    crops = TrainingCrops(photos, _augmentation(settings, model, dataset), settings.seed, teacher or None)
+    probabilities = (
+        None if instructor is None else teacher.ask(instructor, photos, folder / "teacher", device=settings.device)
+    )
+    crops = TrainingCrops(photos, _augmentation(settings, model, dataset), settings.seed, probabilities)
     epochs = Epochs(len(photos), settings.batch_size, seed=settings.seed, rank=rank, world_size=settings.devices)
     checkpoint = partial(_checkpoint, settings=settings, dataset=dataset)
     task = SegmentationTask(

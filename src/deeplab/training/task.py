@@ -181,7 +181,7 @@ def _average(model: nn.Module, *, decay: float) -> AveragedModel:
     """
 
     @torch.no_grad()
-    def update(averages: Sequence[Tensor], values: Sequence[Tensor], count: Tensor) -> None:
+    def update(averages: Sequence[Tensor], values: Sequence[Tensor], count: Tensor | int) -> None:
         share = 1 - min(decay, (1 + float(count)) / (10 + float(count)))
         for average, value in zip(averages, values, strict=True):
             if average.is_floating_point():

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from deeplab import checkpoints
+from deeplab.checkpoints import Checkpoint
 from deeplab.data import DataSet
 from deeplab.errors import SettingsError
 from deeplab.files import written_aside
@@ -20,7 +21,7 @@ from deeplab.training.batches import Photos, shrunk
 from deeplab.training.task import to_float
 from deeplab.weights import find
 
-__all__ = ["Probabilities", "ask"]
+__all__ = ["Probabilities", "ask", "load"]
 
 logger = logging.getLogger(__name__)
 
@@ -42,17 +43,26 @@ class Probabilities:
         return torch.from_numpy(np.load(self.file(index)))
 
 
-def ask(name: str, photos: Photos, folder: Path, *, device: str) -> Probabilities:
-    """Compute what is not in `folder` yet: the mean over each image and its mirror image.
+def load(name: str, dataset: DataSet) -> Checkpoint:
+    """The teacher of this name or path.
 
     Raises:
-        SettingsError: The teacher's classes are not those of the data set.
+        SettingsError: Its classes are not those of the data set.
     """
     checkpoint = checkpoints.load(find(name))
-    _check_classes(name, checkpoint.classes, photos.dataset)
+    if checkpoint.classes != dataset.classes:
+        raise SettingsError(
+            f"the teacher {name} knows {_some(checkpoint.classes)} but {dataset.root} has {_some(dataset.classes)}; "
+            "take a teacher of the same classes in the same order"
+        )
+    return checkpoint
+
+
+def ask(checkpoint: Checkpoint, photos: Photos, folder: Path, *, device: str) -> Probabilities:
+    """Compute what is not in `folder` yet: the mean over each image and its mirror image."""
     probabilities = Probabilities(folder)
     missing = [index for index in range(len(photos)) if not probabilities.file(index).exists()]
-    logger.info("asking the teacher %s about %d images", name, len(missing))
+    logger.info("asking the teacher about %d images", len(missing))
     model = checkpoint.model.to(device)
     for index in missing:
         image = photos[index][0]
@@ -72,10 +82,5 @@ def _probabilities(model: nn.Module, image: Tensor, size: tuple[int, int]) -> Te
     return functional.adaptive_avg_pool2d((plain + mirrored) / 2, size)[0]
 
 
-def _check_classes(name: str, classes: tuple[str, ...], dataset: DataSet) -> None:
-    if classes != dataset.classes:
-        raise SettingsError(
-            f"the teacher {name} knows {len(classes)} classes ({', '.join(classes[:3])}, ...) "
-            f"but {dataset.root} has {len(dataset.classes)} ({', '.join(dataset.classes[:3])}, ...); "
-            "take a teacher of the same classes in the same order"
-        )
+def _some(classes: tuple[str, ...]) -> str:
+    return f"{len(classes)} classes ({', '.join(classes[:3])}{', ...' if len(classes) > 3 else ''})"

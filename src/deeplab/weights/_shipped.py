@@ -25,6 +25,8 @@ def find(name_or_path: str | Path) -> Path:
     known = shipped()
     if str(name_or_path) in known:
         return known[str(name_or_path)]
+    if path.is_dir():
+        raise InputNotFoundError(f"{path}: is a folder; wanted a model file, such as {path / 'best.safetensors'}")
     if path.suffix or len(path.parts) > 1:
         raise InputNotFoundError(f"no model file {path}; 'deeplab models' lists the names that need no file")
     raise unknown_name("model", str(name_or_path), known)

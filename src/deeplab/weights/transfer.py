@@ -19,7 +19,7 @@ class Transfer:
     rows: tuple[str, ...]
     """Classes whose row of the last layer was copied by name."""
     left: tuple[str, ...]
-    """Tensors of the new model that keep their random start."""
+    """Tensors of the new model that keep their random start; the last layer's but for `rows`."""
 
 
 @torch.no_grad()

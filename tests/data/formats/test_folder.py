@@ -72,6 +72,12 @@ def test_a_wrong_class_list_is_refused(root, text, problem):
         open_dataset(root)
 
 
+def test_a_class_list_in_another_encoding_is_refused(root):
+    (root / "classes.txt").write_bytes("himmel\nstraße\n".encode("latin-1"))
+    with pytest.raises(DataError, match=r"classes\.txt: byte 11 is not UTF-8; save it as UTF-8"):
+        open_dataset(root)
+
+
 def test_a_missing_class_list_is_asked_for(root):
     (root / "classes.txt").unlink()
     with pytest.raises(DataError, match=r"classes\.txt: no such file; write one class a line"):

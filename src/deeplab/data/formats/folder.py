@@ -71,7 +71,11 @@ def _refuse(stems: set[str], problem: str, way_out: str, folder: Path) -> None:
 def _read_classes(file: Path) -> tuple[tuple[str, ...], NDArray[np.uint8]]:
     if not file.is_file():
         raise DataError(f"{file}: no such file; write one class a line in order of index, `name` or `name R G B`")
-    lines = [line.strip() for line in file.read_text(encoding="utf-8-sig").splitlines()]
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{file}: byte {error.start} is not UTF-8; save it as UTF-8") from error
+    lines = [line.strip() for line in text.splitlines()]
     numbered = [(number, line) for number, line in enumerate(lines, start=1) if line]
     if not numbered:
         raise DataError(f"{file}: empty; write one class a line in order of index, `name` or `name R G B`")

@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from deeplab.training.batches import Epochs
+from deeplab.training.task import SegmentationTask
+
+
+class Small(nn.Module):
+    """A weight in the backbone and a normalisation that hardly moves."""
+
+    def __init__(self):
+        super().__init__()
+        self.backbone = nn.Conv2d(1, 1, 1)
+        self.norm = nn.BatchNorm2d(1, momentum=3e-4)
+
+
+@pytest.fixture
+def make_task(settings, tmp_path):
+    def make(*, images=2, **changes):
+        chosen = settings(tmp_path / "run", **changes)
+        epochs = Epochs(images, chosen.batch_size, seed=0)
+        return SegmentationTask(
+            Small(), chosen, samples=(), num_classes=2, ignore_index=255, epochs=epochs, segmenter=lambda model: None
+        )
+
+    return make
+
+
+def after(task, value):
+    """One step of the task, which left its weight and its running mean at `value`."""
+    with torch.no_grad():
+        task.model.backbone.weight.fill_(value)
+        task.model.norm.running_mean.fill_(value)
+    task.on_train_batch_end(None, None, 0)
+
+
+def test_the_running_mean_begins_with_the_first_step_and_soon_follows_slowly(make_task):
+    task = make_task(ema=0.15)
+    expected = 1.0
+    after(task, 1.0)
+    after(task, 2.0)
+    expected += (2 - expected) * 0.85  # 2 / 11 of the past would be more than 0.15
+    after(task, 5.0)
+    expected += (5 - expected) * 0.85
+    assert task.best_guess.backbone.weight.item() == pytest.approx(expected)
+
+
+def test_the_running_mean_of_a_few_steps_forgets_the_first_ones_sooner(make_task):
+    task = make_task(ema=0.99)
+    after(task, 1.0)
+    after(task, 2.0)
+    assert task.best_guess.backbone.weight.item() == pytest.approx(1 + 9 / 11)  # decay (1 + 1) / (10 + 1)
+
+
+def test_statistics_are_averaged_like_weights(make_task):
+    task = make_task(ema=0.99)
+    after(task, 1.0)
+    after(task, 2.0)
+    assert task.best_guess.norm.running_mean.item() == pytest.approx(1 + 9 / 11)
+
+
+def test_without_a_running_mean_the_model_itself_is_the_best_guess(make_task):
+    task = make_task(ema=0)
+    assert task.best_guess is task.model
+
+
+def test_the_running_mean_is_never_in_training_mode_nor_trained(make_task):
+    task = make_task().train()
+    assert task.model.training
+    assert not any(module.training for module in task.best_guess.modules())
+    assert not any(parameter.requires_grad for parameter in task.best_guess.parameters())
+
+
+def test_frozen_normalisation_stays_in_evaluation_mode(make_task):
+    task = make_task(batch_norm="freeze").train()
+    assert task.model.training
+    assert not task.model.norm.training
+
+
+@pytest.mark.parametrize(
+    ("epochs", "momentum"), [(10, 0.1), (10_000, 2e-3), (10_000_000, 3e-4)], ids=["short", "longer", "as in the paper"]
+)
+def test_statistics_settle_within_the_run(make_task, epochs, momentum):
+    assert make_task(epochs=epochs).model.norm.momentum == pytest.approx(momentum)  # one step an epoch
+
+
+def test_the_learning_rate_of_the_last_step_is_the_last_above_zero(make_task):
+    task = make_task(epochs=4, learning_rate=1.0, weight_decay=0.0, warmup_epochs=1, power=1.0, optimizer="sgd")
+    [optimizer], [entry] = task.configure_optimizers()
+    rates = []
+    for _ in range(4):
+        rates.append(min(group["lr"] for group in optimizer.param_groups))
+        optimizer.step()
+        entry["scheduler"].step()
+    assert rates == pytest.approx([1 / 2, 1, 2 / 3, 1 / 3])
+    assert min(group["lr"] for group in optimizer.param_groups) == 0
