@@ -157,3 +157,14 @@ def test_a_full_disk_leaves_the_file_as_it_was(saved):
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert saved.read_bytes() == before
     assert list(saved.parent.iterdir()) == [saved]
+
+
+def test_others_may_read_the_file_as_the_umask_says(saved):
+    saved.with_name("plain").touch()
+    assert saved.stat().st_mode == saved.with_name("plain").stat().st_mode
+
+
+def test_half_precision_leaves_the_normalisation_exact(tmp_path):
+    checkpoints.save(tmp_path / "half.safetensors", checkpoint(backbone="resnet18"), half=True)
+    mean = checkpoints.load(tmp_path / "half.safetensors").model.prepare.mean
+    torch.testing.assert_close(mean.flatten(), torch.tensor([0.485, 0.456, 0.406]), rtol=0, atol=0)

@@ -133,7 +133,7 @@ def test_a_missing_argument_is_said_with_its_help() -> None:
 
 
 def test_a_scale_of_zero_is_refused() -> None:
-    with pytest.raises(SettingsError, match=r"^scales wants numbers with commas between \(above 0\)"):
+    with pytest.raises(SettingsError, match=r"^scales wants numbers with commas between \(above 0, at most 16\)"):
         made(LoadSettings, scales="1,0")
 
 

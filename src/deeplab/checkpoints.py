@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save as serialize
 from torch import Tensor
 
 from deeplab.errors import CheckpointError, DeepLabError, InputNotFoundError
@@ -68,11 +68,10 @@ def save(path: str | Path, checkpoint: Checkpoint, *, half: bool = False) -> Non
         "preprocessing": asdict(checkpoint.preprocessing),
         "training": dict(checkpoint.training),
     }
+    # as bytes: safetensors' own save_file leaves a file that only its owner may read
+    content = serialize(_to_disk(model.state_dict(), half=half), {"deeplab": json.dumps(description)})
     with written_aside(Path(path)) as temporary:
-        try:
-            save_file(_to_disk(model.state_dict(), half=half), temporary, {"deeplab": json.dumps(description)})
-        except SafetensorError as error:  # a full disk, say
-            raise OSError(str(error)) from error
+        temporary.write_bytes(content)
 
 
 def load(path: str | Path) -> Checkpoint:
@@ -135,7 +134,8 @@ def _to_disk(state: Mapping[str, Tensor], *, half: bool) -> dict[str, Tensor]:
     for name, tensor in state.items():
         if name.endswith("num_batches_tracked"):
             continue
-        if half and tensor.is_floating_point() and tensor.abs().max() < torch.finfo(torch.float16).max:
+        small = tensor.is_floating_point() and tensor.abs().max() < torch.finfo(torch.float16).max
+        if half and small and not name.startswith("prepare."):
             tensor = tensor.half()
         stored[name] = tensor.detach().cpu().contiguous()
     return stored

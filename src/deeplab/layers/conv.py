@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import torch.nn.functional as F
@@ -109,7 +110,7 @@ class ConvNormAct(nn.Module):
         )
         self.norm = BatchNorm(out_channels, eps=eps, momentum=momentum)
         self.act = ACTIVATIONS[act]()
-        nn.init.kaiming_normal_(self.conv.weight, mode="fan_out", nonlinearity="relu")
+        nn.init.normal_(self.conv.weight, std=math.sqrt(2 * groups / (out_channels * kernel_size**2)))  # He et al. 2015
 
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = self.act(self.norm(self.conv(x)))

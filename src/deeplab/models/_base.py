@@ -41,7 +41,8 @@ class SegmentationModel(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         height, width = image.shape[-2:]
-        logits = resize(self.coarse_logits(image), self.grid_size((height, width)), align_corners=self.align_corners)
+        padded = self.grid_size((height, width))
+        logits = resize(self.coarse_logits(image).float(), padded, align_corners=self.align_corners)
         return logits[..., :height, :width]
 
 
