@@ -1,4 +1,4 @@
-"""The shipped `objects` beside Google's official 8-bit model that it started from, on images that neither trained on.
+"""The shipped `objects` beside Google's official 8-bit model that it comes from.
 
     pip install -e '.[bench]'
     python benchmarks/objects.py --shared ../shared
@@ -70,9 +70,7 @@ def main() -> None:
         classes = 2 if people_only else len(dataset.classes)
         counts = {system: np.zeros((classes, classes), np.int64) for system in systems}
         same = total = 0
-        samples = (
-            dataset.split(split)[1::2] if name == "coco128_voc21" else dataset.split(split)
-        )  # the others trained it
+        samples = dataset.split(split)
         for sample in samples:
             image, target = load_sample(sample, dataset)
             found = {system: segment(image) for system, segment in systems.items()}

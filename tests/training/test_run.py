@@ -182,11 +182,11 @@ def test_start_weights_of_another_backbone_are_refused(whole, settings, tmp_path
 @pytest.mark.parametrize(
     "options",
     [
-        {"batch_size": 1, "crop_size": 1, "ema": 0},
+        {"batch_size": 1, "crop_size": 17, "ema": 0},
         {"batch_norm": "freeze", "optimizer": "sgd", "class_weights": "balanced", "label_smoothing": 0.1},
         {"precision": "bf16", "half": True, "long_side": 24, "gradient_clip": 0},
     ],
-    ids=["one pixel", "frozen", "bf16"],
+    ids=["batch of one", "frozen", "bf16"],
 )
 def test_other_options_train_too(settings, tmp_path, options):
     best = train(settings(tmp_path / "run", epochs=1, val_limit=1, **options))
