@@ -33,14 +33,14 @@ def test_each_loads_and_knows_how_it_was_trained(name, classes):
 
 
 def test_street_still_sees_streets(shared):
-    # every 12th image of the test split; the whole split is the model card's figure
+    # a part of val, which it was trained on: whether the file is whole, not how good it is; test is left alone
     dataset = open_dataset(shared / "data/camvid")
     segmenter = Segmenter(checkpoints.load(find("street")), device="cpu")
     counts = 0
-    for sample in dataset.split("test")[::12]:
+    for sample in dataset.split("val")[::12]:
         image, target = load_sample(sample, dataset)
         counts += confusion_matrix(segmenter.labels(image), target, num_classes=11)
-    assert miou(counts) > 0.6
+    assert miou(counts) > 0.7
 
 
 def test_objects_still_sees_people(shared):

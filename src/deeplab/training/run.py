@@ -259,8 +259,7 @@ class _Bar(TQDMProgressBar):
 def _keep_freed_memory() -> None:
     """Have glibc keep the tensors that a step frees for the next step, instead of giving them back to the system.
 
-    Fetching them again, page by page, can take longer than the arithmetic: on a virtual machine with 2 cores it was
-    three quarters of a step.
+    Fetching them again, page by page, can take longer than the arithmetic, on virtual machines above all.
     """
     if sys.platform == "linux":
         libc = ctypes.CDLL(None)
