@@ -57,9 +57,10 @@ def test_a_photo_without_a_person_cannot_be_blurred_behind_one(tmp_path):
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_the_options_of_the_street_training_can_work():
-    training = runpy.run_path(str(EXAMPLES / "train_street.py"))["TRAINING"]
-    assert build(TrainSettings, {"data": "camvid", **training}).epochs == training["epochs"]
+@pytest.mark.parametrize("script", ["train_street.py", "train_objects.py"])
+def test_the_options_of_the_trainings_can_work(script):
+    training = runpy.run_path(str(EXAMPLES / script))["TRAINING"]
+    assert build(TrainSettings, {"data": "photos", **training}).epochs == training["epochs"]
 
 
 def test_training_on_shapes_leaves_a_model_and_a_picture(tmp_path):

@@ -20,6 +20,7 @@ from deeplab.images import (
     read_image,
     read_labels,
     resize_image,
+    size_at,
     write_image,
     write_labels,
 )
@@ -671,6 +672,15 @@ def test_16_bit_labels_are_drawn_too():
     palette = color_map(300)
     expected = [palette[299].tolist(), palette[255].tolist(), [0, 0, 0], list(IGNORE_COLOR)]
     assert colorize(labels, palette)[0].tolist() == expected
+
+
+# --- sizes
+
+
+def test_the_longer_side_gets_the_length_and_the_shorter_follows():
+    assert size_at(20, (100, 50)) == (20, 10)
+    assert size_at(20, (1, 1000)) == (1, 20)
+    assert size_at(None, (7, 9)) == (7, 9)
 
 
 # --- real files

@@ -29,6 +29,7 @@ __all__ = [
     "read_image",
     "read_labels",
     "resize_image",
+    "size_at",
     "write_image",
     "write_labels",
 ]
@@ -192,6 +193,13 @@ def resize_image(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.
     if image.shape[:2] == (height, width):
         return image
     return np.array(Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR))
+
+
+def size_at(long_side: int | None, size: tuple[int, ...]) -> tuple[int, int]:
+    """The (height, width) of an image of `size` scaled to `long_side`, up or down; None: as it is."""
+    height, width = size
+    factor = 1.0 if long_side is None else long_side / max(height, width)
+    return max(1, round(height * factor)), max(1, round(width * factor))
 
 
 def color_map(num_classes: int) -> NDArray[np.uint8]:

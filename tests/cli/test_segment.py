@@ -155,3 +155,4 @@ def test_a_model_that_is_not_there_is_said(run: Run, photo: Photo, tmp_path: Pat
     status, out, err = run("segment", photo("x.jpg"), "--model", missing, "--output", tmp_path / "out")
     assert (status, out) == (2, "")
     assert f"no model file {missing}" in err
+    assert not (tmp_path / "out").exists()

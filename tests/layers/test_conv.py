@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from deeplab.layers import BatchNorm, ConvNormAct, PaddedConv
+from deeplab.layers import BatchNorm, ConvNormAct, MaxPool, PaddedConv
 
 
 @pytest.mark.parametrize("size", [1, 2, 7, 8, 224, 225])
@@ -23,6 +23,12 @@ def test_same_puts_the_odd_pixel_after_and_symmetric_before():
         conv.weight.data.copy_(taps)
         seen[padding] = conv(image)[0, 0, 0, 0].item()
     assert seen == {"same": 0, "symmetric": 4}
+
+
+def test_max_pool_follows_the_padding_rules():
+    row = torch.arange(-6.0, 0).reshape(1, 1, 1, 6)  # negative: padding by zeros would show
+    assert MaxPool(padding="same")(row).flatten().tolist() == [-4, -2, -1]
+    assert MaxPool(padding="symmetric")(row).flatten().tolist() == [-5, -3, -1]
 
 
 @pytest.mark.parametrize("size", [9, 17, 33])
@@ -50,3 +56,33 @@ def test_activations_bound_as_they_say():
     unbounded.conv.weight.data.fill_(1)
     assert bounded(x).item() == 6
     assert unbounded(x).item() == pytest.approx(100, rel=1e-4)
+
+
+@pytest.mark.parametrize("padding", ["symmetric", "same"])
+@pytest.mark.parametrize(("kernel_size", "stride", "dilation"), [(3, 1, 1), (5, 1, 2), (3, 2, 1), (5, 2, 1), (3, 1, 7)])
+@pytest.mark.parametrize("size", [(1, 1), (6, 9), (14, 5)])
+def test_depthwise_gradients_in_training_are_those_of_any_convolution(padding, kernel_size, stride, dilation, size):
+    torch.manual_seed(0)
+    conv = PaddedConv(4, 4, kernel_size, stride=stride, dilation=dilation, groups=4, padding=padding).double()
+    image = torch.randn(2, 4, *size, dtype=torch.float64, requires_grad=True)
+    found = {}
+    for training in (True, False):  # evaluation takes PyTorch's own way
+        out = conv.train(training)(image)
+        weights = torch.linspace(-1, 1, out.numel(), dtype=torch.float64).reshape(out.shape)
+        found[training] = (out, *torch.autograd.grad((out * weights).sum(), (image, conv.weight)))
+    for ours, theirs in zip(found[True], found[False], strict=True):
+        torch.testing.assert_close(ours, theirs)
+
+
+def test_depthwise_gradients_under_autocast_come_in_the_type_of_the_parameters():
+    torch.manual_seed(0)
+    conv = PaddedConv(8, 8, 3, groups=8).train()
+    image = torch.randn(2, 8, 9, 9, requires_grad=True)
+    exact = torch.autograd.grad(conv(image).sum(), (image, conv.weight))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        out = conv(image)
+    assert out.dtype == torch.bfloat16
+    rough = torch.autograd.grad(out.sum(), (image, conv.weight))
+    for ours, theirs in zip(rough, exact, strict=True):
+        assert ours.dtype == torch.float32
+        torch.testing.assert_close(ours, theirs, rtol=0.02, atol=0.1)

@@ -8,7 +8,7 @@ from PIL import Image
 from deeplab.data import open_dataset
 from deeplab.data.transforms import Augmentation
 from deeplab.errors import DataError
-from deeplab.training.batches import Epochs, Photos, TrainingCrops, loader, shrunk
+from deeplab.training.batches import Epochs, Photos, TrainingCrops, loader
 
 
 @pytest.fixture
@@ -93,9 +93,3 @@ def test_a_long_side_resizes_image_and_labels(data):
     assert max(labels.shape) == 20
     assert image.shape[:2] == labels.shape
     assert set(np.unique(labels)) <= {0, 1, 2}
-
-
-def test_the_longer_side_gets_the_length_and_the_shorter_follows():
-    assert shrunk((100, 50), 20) == (20, 10)
-    assert shrunk((1, 1000), 20) == (1, 20)
-    assert shrunk((7, 9), None) == (7, 9)

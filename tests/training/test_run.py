@@ -149,6 +149,18 @@ def test_wrong_data_stop_the_run_before_it_begins(settings, data, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+def test_masks_without_a_label_stop_the_run_before_it_begins(settings, tmp_path):
+    root = tmp_path / "data"
+    for folder in ("images", "masks"):
+        (root / "train" / folder).mkdir(parents=True)
+    Image.new("RGB", (20, 20)).save(root / "train/images/a.png")
+    Image.new("L", (20, 20), 255).save(root / "train/masks/a.png")
+    (root / "classes.txt").write_text("a\nb\n")
+    with pytest.raises(SettingsError, match=r"every pixel of the masks in train of .* is 255, to be ignored"):
+        train(settings(tmp_path / "run", data=root))
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_teacher_of_the_same_classes_is_followed(whole, settings, tmp_path):
     options = {
         "teacher": str(whole / "best.safetensors"),

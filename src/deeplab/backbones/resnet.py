@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from deeplab.backbones._base import Backbone, Features, Step, atrous_plan
 from deeplab.errors import SettingsError
-from deeplab.layers import ConvNormAct, Padding
+from deeplab.layers import ConvNormAct, MaxPool, Padding
 
 __all__ = ["ResNet", "resnet18", "resnet34", "resnet50", "resnet101"]
 
@@ -88,6 +88,7 @@ class ResNet(Backbone):
         if len(grid) != units[-1]:
             raise SettingsError(f"multi_grid has {len(grid)} numbers; the last stage has {units[-1]} units, one each")
         self.stem = ConvNormAct(in_channels, 64, 7, stride=2, padding=padding, eps=EPS, momentum=MOMENTUM)
+        self.pool = MaxPool(padding=padding)
         strides = [2 if stage and index == 0 else 1 for stage, count in enumerate(units) for index in range(count)]
         plan = atrous_plan(strides, start=4, output_stride=output_stride)
         stages, channels = [], 64
@@ -104,8 +105,7 @@ class ResNet(Backbone):
         self.channels = Features(*(64 * 2**stage * unit.expansion for stage in range(4)))
 
     def forward(self, x: Tensor) -> Features[Tensor]:
-        x = F.max_pool2d(self.stem(x), 3, stride=2, padding=1)
-        res2 = self.res2(x)
+        res2 = self.res2(self.pool(self.stem(x)))
         res3 = self.res3(res2)
         res4 = self.res4(res3)
         return Features(res2, res3, res4, self.res5(res4))

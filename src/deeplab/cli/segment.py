@@ -15,6 +15,7 @@ from deeplab.errors import DeepLabError, InputNotFoundError, OutputError
 from deeplab.settings import LoadSettings, SegmentSettings
 
 if TYPE_CHECKING:
+    from deeplab.inference import Segmenter
     from deeplab.results import Segmentation
 
 Fail = Callable[[Any, DeepLabError], None]
@@ -29,8 +30,8 @@ def segment(settings: SegmentSettings, *, json: Json = False) -> None:
         failed[str(source)] = str(error)
         warn(str(error))
 
-    def rows() -> Iterator[tuple[str, str, str]]:
-        results = api.load(**settings.part(LoadSettings)).stream(targets, on_error=fail)
+    def rows(segmenter: Segmenter) -> Iterator[tuple[str, str, str]]:
+        results = segmenter.stream(targets, on_error=fail)
         sources = (path for path in targets if str(path) not in failed)  # `fail` comes before the next result
         with progress("Segmenting", total=len(targets)) as advance:
             for result, path in zip(results, sources, strict=False):
@@ -43,8 +44,9 @@ def segment(settings: SegmentSettings, *, json: Json = False) -> None:
 
     targets = _targets(_expanded(settings.inputs, fail), settings, fail)
     if targets:
+        segmenter = api.load(**settings.part(LoadSettings))
         make_folder(settings.output)
-        print_table(("Image", "Class", "Share"), rows(), figures=("Share",))
+        print_table(("Image", "Class", "Share"), rows(segmenter), figures=("Share",))
     if done:
         print(f"{len(done)} segmented; the pictures are in {settings.output}")
     if json:

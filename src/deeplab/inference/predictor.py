@@ -15,7 +15,7 @@ from PIL import Image
 
 from deeplab.checkpoints import Checkpoint
 from deeplab.errors import CheckpointError, DeepLabError, SettingsError
-from deeplab.images import read_image, resize_image
+from deeplab.images import read_image, resize_image, size_at
 from deeplab.inference.multiscale import View, mean_probabilities, views
 from deeplab.inference.read_ahead import read_ahead
 from deeplab.inference.tiles import Span, tiles
@@ -166,9 +166,7 @@ class Segmenter:
 
     def _seen_size(self, image: NDArray[np.uint8]) -> tuple[int, int]:
         """The (height, width) at which the network sees an image, before tiles and scales."""
-        height, width = image.shape[:2]
-        scale = 1.0 if self.long_side is None else self.long_side / max(height, width)
-        return max(1, round(height * scale)), max(1, round(width * scale))
+        return size_at(self.long_side, image.shape[:2])
 
 
 def pick_device(name: str) -> torch.device:

@@ -1,7 +1,16 @@
 """The blocks that the papers share: convolution with its padding rule, ASPP, the only bilinear resize."""
 
 from deeplab.layers.aspp import ASPP, ATROUS_RATES
-from deeplab.layers.conv import Activation, BatchNorm, Classify, ConvNormAct, PaddedConv, Padding, SeparableConv
+from deeplab.layers.conv import (
+    Activation,
+    BatchNorm,
+    Classify,
+    ConvNormAct,
+    MaxPool,
+    PaddedConv,
+    Padding,
+    SeparableConv,
+)
 from deeplab.layers.prepare import Prepare
 from deeplab.layers.resize import resize
 
@@ -12,6 +21,7 @@ __all__ = [
     "BatchNorm",
     "Classify",
     "ConvNormAct",
+    "MaxPool",
     "PaddedConv",
     "Padding",
     "Prepare",

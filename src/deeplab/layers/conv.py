@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Any, Literal
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn import grad
 
 Padding = Literal["symmetric", "same"]
 """How a convolution pads: "symmetric" by half its extent on both sides (PyTorch, Caffe); "same" as TensorFlow's
 SAME, which at even sizes puts the odd pixel of a strided convolution on the bottom and the right. The two differ
 only for stride 2 at even sizes."""
+
+Pair = tuple[int, int]
 
 Activation = Literal["relu", "relu6", "none"]
 
@@ -50,19 +54,71 @@ class PaddedConv(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         if self.asymmetric:
-            (top, bottom), (left, right) = (
-                _same_padding(x.shape[axis], self.kernel_size[axis + 2], self.stride[axis + 2], self.dilation[axis + 2])
-                for axis in (-2, -1)
-            )
-            x = F.pad(x, (left, right, top, bottom))
+            x = _padded_same(x, self.kernel_size[0], self.stride[0], self.dilation[0])
+        if self.training and x.device.type == "cpu" and self.groups == self.out_channels > 1 and self.bias is None:
+            out: Tensor = _DepthwiseOnCPU.apply(x, self.weight, self.stride, self.padding, self.dilation)
+            return out
         return super().forward(x)
 
 
-def _same_padding(length: int, kernel: int, stride: int, dilation: int) -> tuple[int, int]:
-    """TensorFlow's SAME: as little as gives ceil(length / stride) samples, the odd pixel after."""
-    samples = -(-length // stride)
-    total = max((samples - 1) * stride + (kernel - 1) * dilation + 1 - length, 0)
-    return total // 2, total - total // 2
+class _DepthwiseOnCPU(torch.autograd.Function):
+    """A depthwise convolution whose gradients are computed the way that is fast on a CPU.
+
+    The gradient of the weight is summed in float32 over channels-last tensors, which takes a fifth to a tenth of the
+    time of bfloat16; that of the input, at stride 1, is a convolution with the kernel turned by 180 degrees.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, stride: Pair, padding: Pair, dilation: Pair) -> Tensor:
+        if torch.is_autocast_enabled("cpu"):
+            x, weight = (tensor.to(torch.get_autocast_dtype("cpu")) for tensor in (x, weight))
+        ctx.save_for_backward(x, weight)
+        ctx.geometry = stride, padding, dilation
+        return F.conv2d(x, weight, None, stride, padding, dilation, weight.shape[0])
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None, None, None]:
+        x, weight = ctx.saved_tensors
+        stride, padding, dilation = ctx.geometry
+        groups = weight.shape[0]
+        for_x = for_weight = None
+        if ctx.needs_input_grad[0] and stride == (1, 1):
+            rest = [dilation[i] * (weight.shape[i + 2] - 1) - padding[i] for i in range(2)]
+            for_x = F.conv2d(gradient, weight.flip(2, 3), None, 1, rest, dilation, groups)
+        elif ctx.needs_input_grad[0]:
+            for_x = grad.conv2d_input(x.shape, weight, gradient, stride, padding, dilation, groups)  # type: ignore[no-untyped-call]
+        if ctx.needs_input_grad[1]:
+            exact = torch.promote_types(x.dtype, torch.float32)
+            x, gradient = (tensor.to(exact, memory_format=torch.channels_last) for tensor in (x, gradient))
+            for_weight = grad.conv2d_weight(x, weight.shape, gradient, stride, padding, dilation, groups)  # type: ignore[no-untyped-call]
+        return for_x, for_weight, None, None, None
+
+
+class MaxPool(nn.MaxPool2d):
+    """The largest of every 3 x 3, at stride 2, under either padding rule.
+
+    Shape: (N, C, H, W) -> (N, C, ceil(H / 2), ceil(W / 2))
+    """
+
+    def __init__(self, *, padding: Padding = "symmetric") -> None:
+        self.asymmetric = padding == "same"
+        super().__init__(3, stride=2, padding=0 if self.asymmetric else 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.asymmetric:
+            x = _padded_same(x, 3, 2, value=-math.inf)
+        out: Tensor = super().forward(x)
+        return out
+
+
+def _padded_same(x: Tensor, kernel: int, stride: int, dilation: int = 1, *, value: float = 0.0) -> Tensor:
+    """TensorFlow's SAME: as little padding as gives ceil(length / stride) samples, the odd pixel after."""
+    pads: list[int] = []
+    for length in (x.shape[-1], x.shape[-2]):
+        samples = -(-length // stride)
+        total = max((samples - 1) * stride + (kernel - 1) * dilation + 1 - length, 0)
+        pads += [total // 2, total - total // 2]
+    return F.pad(x, pads, value=value)
 
 
 class BatchNorm(nn.BatchNorm2d):

@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from deeplab.data import DataSet, Sample, load_sample
 from deeplab.data.transforms import Augmentation
 from deeplab.errors import DeepLabError
-from deeplab.images import resize_image
+from deeplab.images import resize_image, size_at
 
 __all__ = ["Batch", "Epochs", "Photos", "TrainingCrops", "loader", "workers_that_fit"]
 
@@ -65,6 +65,10 @@ class Photos:
                 self._kept = list(pool.map(self._read, range(len(self))))
             logger.info("%d images kept in memory (%.0f MB)", len(self), needed / 1e6)
 
+    def labelled(self) -> bool:
+        """Whether any pixel has a label; looks no further than the first photo that has one."""
+        return any((self[index][1] != self.dataset.ignore_index).any() for index in range(len(self)))
+
     def class_shares(self) -> NDArray[np.float64]:
         """Each class's share of the labelled pixels, (num_classes,)."""
         num_classes = len(self.dataset.classes)
@@ -77,20 +81,13 @@ class Photos:
 
     def _read(self, index: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8 | np.uint16]]:
         image, labels = load_sample(self.samples[index], self.dataset)
-        size = shrunk(image.shape[:2], self.long_side)
+        size = size_at(self.long_side, image.shape[:2])
         if size == image.shape[:2]:
             return image, labels
         rows, columns = (
             ((np.arange(new) + 0.5) * old / new).astype(int) for new, old in zip(size, labels.shape, strict=True)
         )
         return resize_image(image, size), labels[np.ix_(rows, columns)]
-
-
-def shrunk(size: tuple[int, ...], long_side: int | None) -> tuple[int, int]:
-    """(height, width) with its longer side at `long_side`, whichever way that is; None: as it is."""
-    height, width = size
-    factor = 1.0 if long_side is None else long_side / max(size)
-    return max(1, round(height * factor)), max(1, round(width * factor))
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,10 @@ import yaml
 from deeplab.data import DataSet, Sample
 from deeplab.errors import SettingsError
 from deeplab.files import written_aside
-from deeplab.images import read_image
+from deeplab.images import read_image, size_at
 from deeplab.inference import pick_device
 from deeplab.settings import LEARNING_RATES, WEIGHT_DECAYS, TrainSettings
-from deeplab.training.batches import shrunk, workers_that_fit
+from deeplab.training.batches import workers_that_fit
 from deeplab.weights import shipped
 
 __all__ = ["check_same_run", "choose", "training_samples", "validation_samples", "write"]
@@ -51,7 +51,7 @@ def choose(settings: TrainSettings, dataset: DataSet) -> tuple[TrainSettings, Re
         take("long_side", LARGEST_SIDE, f"images are larger than {LARGEST_SIDE} pixels")
     if settings.crop_size is None:
         long_side = chosen.get("long_side", settings.long_side)
-        short = int(np.median([min(shrunk(size, long_side)) for size in sizes.tolist()]))
+        short = int(np.median([min(size_at(long_side, size)) for size in sizes.tolist()]))
         side = min(short, LARGEST_CROP)
         take("crop_size", (side, side), f"short side of the images ({short}), at most {LARGEST_CROP}")
     if settings.learning_rate is None:

@@ -65,6 +65,11 @@ def run(settings: TrainSettings) -> Path:
 
     photos = Photos(recipe.training_samples(settings, dataset), dataset, long_side=settings.long_side)
     photos.keep()
+    if instructor is None and not photos.labelled():
+        raise SettingsError(
+            f"every pixel of the masks in {', '.join(settings.train_splits)} of {dataset.root} is "
+            f"{dataset.ignore_index}, to be ignored; nothing can be learnt from them without a --teacher"
+        )
     validation = Photos(recipe.validation_samples(settings, dataset), dataset, long_side=None)
     if rank == 0:
         recipe.write(folder / CONFIG, settings, reasons)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from deeplab import checkpoints
@@ -16,14 +16,16 @@ from deeplab.checkpoints import Checkpoint
 from deeplab.data import DataSet
 from deeplab.errors import SettingsError
 from deeplab.files import written_aside
-from deeplab.images import resize_image
-from deeplab.training.batches import Photos, shrunk
-from deeplab.training.task import to_float
+from deeplab.inference import Segmenter
+from deeplab.training.batches import Photos
 from deeplab.weights import find
 
 __all__ = ["Probabilities", "ask", "load"]
 
 logger = logging.getLogger(__name__)
+
+SCALES = (0.75, 1.0, 1.25)
+"""The teacher sees every image at these scales, mirrored too, and knows better by it than by one look."""
 
 STRIDE = 4
 """The probabilities are stored at the image's size over this; the networks' own stride is 8 or 16."""
@@ -59,27 +61,18 @@ def load(name: str, dataset: DataSet) -> Checkpoint:
 
 
 def ask(checkpoint: Checkpoint, photos: Photos, folder: Path, *, device: str) -> Probabilities:
-    """Compute what is not in `folder` yet: the mean over each image and its mirror image."""
+    """Compute what is not in `folder` yet."""
     probabilities = Probabilities(folder)
     missing = [index for index in range(len(photos)) if not probabilities.file(index).exists()]
     logger.info("asking the teacher about %d images", len(missing))
-    model = checkpoint.model.to(device)
+    segmenter = Segmenter(checkpoint, device=device, scales=SCALES, flip=True)
     for index in missing:
-        image = photos[index][0]
-        seen = resize_image(image, shrunk(image.shape[:2], checkpoint.preprocessing.long_side))
-        size = -(-image.shape[0] // STRIDE), -(-image.shape[1] // STRIDE)
-        mean = _probabilities(model, torch.from_numpy(seen).permute(2, 0, 1)[None].to(device), size)
+        known = torch.from_numpy(segmenter.probabilities(photos[index][0]))
+        height, width = known.shape[-2:]
+        mean = functional.adaptive_avg_pool2d(known, (-(-height // STRIDE), -(-width // STRIDE)))
         with written_aside(probabilities.file(index)) as aside:
-            np.save(aside, mean.half().cpu().numpy())
+            np.save(aside, mean.half().numpy())
     return probabilities
-
-
-@torch.inference_mode()
-def _probabilities(model: nn.Module, image: Tensor, size: tuple[int, int]) -> Tensor:
-    """uint8 (1, 3, H, W) -> float (num_classes, *size), the mean of every cell."""
-    plain = model(to_float(image)).softmax(dim=1)
-    mirrored = model(to_float(image.flip(-1))).softmax(dim=1).flip(-1)
-    return functional.adaptive_avg_pool2d((plain + mirrored) / 2, size)[0]
 
 
 def _some(classes: tuple[str, ...]) -> str:
