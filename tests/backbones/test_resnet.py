@@ -15,6 +15,7 @@ from deeplab.errors import SettingsError
         ("resnet34", 21_797_672 - 513_000),
         ("resnet50", 25_557_032 - 2_049_000),
         ("resnet101", 44_549_160 - 2_049_000),
+        ("resnet152", 60_192_808 - 2_049_000),
     ],
 )
 def test_parameters_are_torchvision_s_without_the_classifier(name, parameters):
@@ -39,3 +40,20 @@ def test_same_padding_moves_even_sizes_only():
         odd, even = torch.rand(1, 3, 65, 65), torch.rand(1, 3, 64, 64)
         torch.testing.assert_close(symmetric(odd).res5, same(odd).res5)
         assert not torch.allclose(symmetric(even).res5, same(even).res5)
+
+
+@pytest.mark.parametrize(("stride_in", "strides"), [("1x1", (2, 1)), ("3x3", (1, 2))])
+def test_the_stride_can_be_in_either_convolution(stride_in, strides):
+    backbone = create_backbone("resnet50", stride_in=stride_in, output_stride=32)
+    first = backbone.res3[0]
+    assert (first.conv1.conv.stride[0], first.conv2.conv.stride[0]) == strides
+
+
+@torch.inference_mode()
+def test_with_the_stride_in_the_first_convolution_a_finer_output_stride_only_adds_samples():
+    torch.manual_seed(0)
+    coarse, fine = (create_backbone("resnet50", stride_in="1x1", output_stride=each).eval() for each in (32, 8))
+    fine.load_state_dict(coarse.state_dict())
+    image = torch.rand(1, 3, 65, 65)
+    few, many = coarse(image).res5, fine(image).res5
+    torch.testing.assert_close(many[..., ::4, ::4] / few.std(), few / few.std(), atol=1e-3, rtol=1e-3)

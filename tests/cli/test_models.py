@@ -23,3 +23,8 @@ def test_a_pipe_gets_one_line_per_entry(run: Callable[..., Any]) -> None:
     rows = [line.split("\t") for line in run("models").out.splitlines()]
     assert ["models", "deeplabv3plus"] in [row[:2] for row in rows]
     assert {len(row) for row in rows} == {3}
+
+
+def test_backbones_of_one_file_are_told_apart(run: Callable[..., Any]) -> None:
+    backbones = json.loads(run("models", "--json").out.splitlines()[-1])["backbones"]
+    assert len(set(backbones.values())) == len(backbones)

@@ -35,3 +35,8 @@ def test_json_is_one_line_with_null_for_what_cannot_be_measured(report):
 def test_json_of_nothing_measured_is_valid():
     figures = json.loads(Report(("road",), np.zeros((1, 1), np.int64), images=1).to_json())
     assert figures["miou"] is figures["pixel_accuracy"] is figures["mean_accuracy"] is None
+
+
+def test_a_report_shows_its_figures_in_a_line():
+    report = Report(("road", "sky"), np.array([[3, 1], [0, 4]]), images=2)
+    assert repr(report) == "Report(2 images, mIoU 0.775, pixel accuracy 0.875)"

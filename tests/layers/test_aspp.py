@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import pytest
 import torch
 
+from deeplab.errors import SettingsError
 from deeplab.layers import ASPP, ATROUS_RATES
 
 
@@ -13,6 +15,11 @@ def test_halving_the_output_stride_doubles_the_rates():
 def test_no_rates_give_the_light_head_of_two_branches():
     aspp = ASPP(8, channels=4, atrous_rates=())
     assert aspp.project.conv.in_channels == 2 * 4
+
+
+def test_a_rate_below_one_is_refused():
+    with pytest.raises(SettingsError, match=r"at least 1, got \(6, 0\)"):
+        ASPP(3, channels=2, atrous_rates=(6, 0))
 
 
 def test_image_pooling_comes_first_in_the_concatenation():

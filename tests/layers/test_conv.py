@@ -29,6 +29,7 @@ def test_max_pool_follows_the_padding_rules():
     row = torch.arange(-6.0, 0).reshape(1, 1, 1, 6)  # negative: padding by zeros would show
     assert MaxPool(padding="same")(row).flatten().tolist() == [-4, -2, -1]
     assert MaxPool(padding="symmetric")(row).flatten().tolist() == [-5, -3, -1]
+    assert MaxPool(padding="caffe")(row).flatten().tolist() == [-5, -3, -1, -1]
 
 
 @pytest.mark.parametrize("size", [9, 17, 33])

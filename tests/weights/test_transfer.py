@@ -39,3 +39,13 @@ def test_another_backbone_keeps_its_random_start():
     done = transfer(model, given)
     assert not any(name.startswith(("backbone.", "prepare.")) for name in done.copied)
     assert model.arguments["image_mean"] == [0.485, 0.456, 0.406]  # its own backbone's
+
+
+def test_every_classifier_of_deeplabv2_follows_the_class_names():
+    torch.manual_seed(0)
+    given = Checkpoint(create_model("deeplabv2", num_classes=2), ("road", "sky"), np.zeros((2, 3), np.uint8))
+    model = create_model("deeplabv2", num_classes=3)
+    assert transfer(model, given, classes=("cat", "sky", "dog")).rows == ("sky",)
+    for ours, theirs in zip(model.classify, given.model.classify, strict=True):
+        torch.testing.assert_close(ours.weight[1], theirs.weight[1])
+        torch.testing.assert_close(ours.bias[1], theirs.bias[1])

@@ -1,10 +1,11 @@
-"""ResNet (He et al., CVPR 2016, arXiv 1512.03385), laid out as torchvision's: the stride in the 3 x 3 of a stage's
-first unit."""
+"""ResNet (He et al., CVPR 2016, arXiv 1512.03385), as torchvision has it or the authors: strides are in the first unit
+of a stage."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from typing import Any, Literal
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -13,10 +14,13 @@ from deeplab.backbones._base import Backbone, Features, Step, atrous_plan
 from deeplab.errors import SettingsError
 from deeplab.layers import ConvNormAct, MaxPool, Padding
 
-__all__ = ["ResNet", "resnet18", "resnet34", "resnet50", "resnet101"]
+__all__ = ["ResNet", "resnet18", "resnet34", "resnet50", "resnet101", "resnet152"]
 
 EPS, MOMENTUM = 1e-5, 0.05
 """BatchNorm of the official code's ResNet: decay 0.95."""
+
+StrideIn = Literal["1x1", "3x3"]
+"""Which convolution of a bottleneck strides: the first, as the authors and Caffe, or the 3 x 3, as torchvision."""
 
 
 def resnet18(
@@ -26,7 +30,7 @@ def resnet18(
     multi_grid: Sequence[int] | None = None,
     padding: Padding = "symmetric",
 ) -> ResNet:
-    """ResNet-18. See ResNet."""
+    """ResNet-18, of units of two 3 x 3 convolutions."""
     return ResNet(BasicUnit, (2, 2, 2, 2), in_channels, output_stride, multi_grid, padding)
 
 
@@ -37,7 +41,7 @@ def resnet34(
     multi_grid: Sequence[int] | None = None,
     padding: Padding = "symmetric",
 ) -> ResNet:
-    """ResNet-34. See ResNet."""
+    """ResNet-34, of units of two 3 x 3 convolutions."""
     return ResNet(BasicUnit, (3, 4, 6, 3), in_channels, output_stride, multi_grid, padding)
 
 
@@ -47,9 +51,10 @@ def resnet50(
     output_stride: int = 16,
     multi_grid: Sequence[int] | None = None,
     padding: Padding = "symmetric",
+    stride_in: StrideIn = "3x3",
 ) -> ResNet:
-    """ResNet-50. See ResNet."""
-    return ResNet(BottleneckUnit, (3, 4, 6, 3), in_channels, output_stride, multi_grid, padding)
+    """ResNet-50, of bottleneck units."""
+    return ResNet(BottleneckUnit, (3, 4, 6, 3), in_channels, output_stride, multi_grid, padding, stride_in=stride_in)
 
 
 def resnet101(
@@ -58,9 +63,22 @@ def resnet101(
     output_stride: int = 16,
     multi_grid: Sequence[int] | None = None,
     padding: Padding = "symmetric",
+    stride_in: StrideIn = "3x3",
 ) -> ResNet:
-    """ResNet-101. See ResNet."""
-    return ResNet(BottleneckUnit, (3, 4, 23, 3), in_channels, output_stride, multi_grid, padding)
+    """ResNet-101, of bottleneck units."""
+    return ResNet(BottleneckUnit, (3, 4, 23, 3), in_channels, output_stride, multi_grid, padding, stride_in=stride_in)
+
+
+def resnet152(
+    *,
+    in_channels: int = 3,
+    output_stride: int = 16,
+    multi_grid: Sequence[int] | None = None,
+    padding: Padding = "symmetric",
+    stride_in: StrideIn = "3x3",
+) -> ResNet:
+    """ResNet-152, of bottleneck units."""
+    return ResNet(BottleneckUnit, (3, 8, 36, 3), in_channels, output_stride, multi_grid, padding, stride_in=stride_in)
 
 
 class ResNet(Backbone):
@@ -82,6 +100,7 @@ class ResNet(Backbone):
         output_stride: int,
         multi_grid: Sequence[int] | None,
         padding: Padding,
+        **options: Any,
     ) -> None:
         super().__init__()
         grid = tuple(multi_grid or (1,) * units[-1])
@@ -98,7 +117,7 @@ class ResNet(Backbone):
             for index in range(count):
                 step = next(plan)
                 multiplier = grid[index] if stage == 3 else 1
-                members.append(unit(channels, width, step=step, multiplier=multiplier, padding=padding))
+                members.append(unit(channels, width, step=step, multiplier=multiplier, padding=padding, **options))
                 channels = width * unit.expansion
             stages.append(nn.Sequential(*members))
         self.res2, self.res3, self.res4, self.res5 = stages
@@ -132,11 +151,15 @@ class BottleneckUnit(nn.Module):
 
     expansion = 4
 
-    def __init__(self, in_channels: int, width: int, *, step: Step, multiplier: int, padding: Padding) -> None:
+    def __init__(
+        self, in_channels: int, width: int, *, step: Step, multiplier: int, padding: Padding, stride_in: StrideIn
+    ) -> None:
         super().__init__()
         layer = partial(ConvNormAct, padding=padding, eps=EPS, momentum=MOMENTUM)
-        self.conv1 = layer(in_channels, width, 1)
-        self.conv2 = layer(width, width, 3, stride=step.stride, dilation=multiplier * step.dilation)
+        first, second = (step.stride, 1) if stride_in == "1x1" else (1, step.stride)
+        dilation = step.dilation_after if stride_in == "1x1" else step.dilation
+        self.conv1 = layer(in_channels, width, 1, stride=first)
+        self.conv2 = layer(width, width, 3, stride=second, dilation=multiplier * dilation)
         self.conv3 = layer(width, self.expansion * width, 1, act="none")
         self.shortcut = _shortcut(in_channels, self.expansion * width, step.stride)
 

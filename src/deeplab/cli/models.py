@@ -20,11 +20,15 @@ def models(*, json: Json = False, debug: Debug = False) -> None:
 
 
 def _described(package: str) -> dict[str, str]:
-    """Entry name -> the first paragraph of its file, read without importing it."""
+    """Entry name -> the first paragraph of its file, or its own where a file has several; read without importing."""
     folder = Path(catalog.__file__).parent / package
+    entries = catalog.entries(package)
     described = {}
-    for name, module in catalog.entries(package).items():
+    for name, module in entries.items():
+        source: ast.Module | ast.FunctionDef
         source = ast.parse((folder / f"{module.rpartition('.')[2]}.py").read_text(encoding="utf-8"))
+        if list(entries.values()).count(module) > 1:
+            source = next(node for node in source.body if isinstance(node, ast.FunctionDef) and node.name == name)
         paragraph = (ast.get_docstring(source) or "").partition("\n\n")[0]
         described[name] = " ".join(paragraph.split())
     return described

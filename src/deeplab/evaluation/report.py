@@ -27,6 +27,9 @@ class Report:
     images: int
     """Number of images."""
 
+    def __repr__(self) -> str:
+        return f"Report({self.images} images, mIoU {self.miou:.3f}, pixel accuracy {self.pixel_accuracy:.3f})"
+
     @property
     def miou(self) -> float:
         """Mean IoU over the classes that occur in truth or prediction."""

@@ -68,6 +68,9 @@ class Segmenter:
         self.tile_size = tile_size
         self.long_side = long_side or checkpoint.preprocessing.long_side
 
+    def __repr__(self) -> str:
+        return f"Segmenter({self.model.entry}, {len(self.classes)} classes, on {self.device})"
+
     def __call__(self, image: ImageSource) -> Segmentation:
         """Segment one image: a file, a Pillow image, or uint8 (H, W, 3) RGB.
 

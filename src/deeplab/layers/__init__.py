@@ -12,7 +12,7 @@ from deeplab.layers.conv import (
     SeparableConv,
 )
 from deeplab.layers.prepare import Prepare
-from deeplab.layers.resize import resize
+from deeplab.layers.resize import rescale, resize
 
 __all__ = [
     "ASPP",
@@ -26,5 +26,6 @@ __all__ = [
     "Padding",
     "Prepare",
     "SeparableConv",
+    "rescale",
     "resize",
 ]

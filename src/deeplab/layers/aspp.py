@@ -8,6 +8,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
+from deeplab.errors import SettingsError
 from deeplab.layers.conv import ConvNormAct, SeparableConv
 
 ATROUS_RATES = {4: (24, 48, 72), 8: (12, 24, 36), 16: (6, 12, 18), 32: (3, 6, 9)}
@@ -24,6 +25,9 @@ class ASPP(nn.Module):
     dropout. No rates gives the light head of the official MobileNetV2 checkpoints.
 
     Shape: (N, in_channels, h, w) -> (N, channels, h, w)
+
+    Raises:
+        SettingsError: A rate below 1.
     """
 
     def __init__(
@@ -37,6 +41,8 @@ class ASPP(nn.Module):
         dropout: float = 0.1,
     ) -> None:
         super().__init__()
+        if any(rate < 1 for rate in atrous_rates):
+            raise SettingsError(f"atrous_rates want whole numbers of at least 1, got {tuple(atrous_rates)}")
         pointwise = partial(ConvNormAct, kernel_size=1, eps=EPS, momentum=MOMENTUM)
         atrous = SeparableConv if separable else partial(ConvNormAct, kernel_size=3)
         self.image_pooling = pointwise(in_channels, channels) if image_pooling else None

@@ -10,10 +10,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn import grad
 
-Padding = Literal["symmetric", "same"]
-"""How a convolution pads: "symmetric" by half its extent on both sides (PyTorch, Caffe); "same" as TensorFlow's
-SAME, which at even sizes puts the odd pixel of a strided convolution on the bottom and the right. The two differ
-only for stride 2 at even sizes."""
+Padding = Literal["symmetric", "same", "caffe"]
+"""How a layer pads: "symmetric" by half its extent on both sides; "same" as TensorFlow's SAME, which puts the odd pixel
+on the bottom and the right; "caffe" as symmetric, but pooling rounds its size up and so has one sample more than
+ceil(size / 2). They differ only for stride 2 at even sizes."""
 
 Pair = tuple[int, int]
 
@@ -95,18 +95,20 @@ class _DepthwiseOnCPU(torch.autograd.Function):
 
 
 class MaxPool(nn.MaxPool2d):
-    """The largest of every 3 x 3, at stride 2, under either padding rule.
+    """The largest of every 3 x 3, under either padding rule.
 
-    Shape: (N, C, H, W) -> (N, C, ceil(H / 2), ceil(W / 2))
+    Shape: (N, C, H, W) -> (N, C, ceil(H / stride), ceil(W / stride))
     """
 
-    def __init__(self, *, padding: Padding = "symmetric") -> None:
-        self.asymmetric = padding == "same"
-        super().__init__(3, stride=2, padding=0 if self.asymmetric else 1)
+    def __init__(self, *, stride: int = 2, dilation: int = 1, padding: Padding = "symmetric") -> None:
+        self.geometry = 3, stride, dilation
+        self.padded_before = stride == 1 or padding == "same"  # PyTorch pads by no more than half the kernel
+        pad = 0 if self.padded_before else 1
+        super().__init__(3, stride=stride, padding=pad, dilation=dilation, ceil_mode=padding == "caffe")
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.asymmetric:
-            x = _padded_same(x, 3, 2, value=-math.inf)
+        if self.padded_before:
+            x = _padded_same(x, *self.geometry, value=-math.inf)
         out: Tensor = super().forward(x)
         return out
 

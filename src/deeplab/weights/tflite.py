@@ -20,34 +20,14 @@ from torch import nn
 from deeplab.backbones import Backbone, create_backbone
 from deeplab.checkpoints import Checkpoint, Preprocessing
 from deeplab.errors import CheckpointError, SettingsError
-from deeplab.images import color_map
 from deeplab.layers import BatchNorm, ConvNormAct
 from deeplab.layers.conv import ACTIVATIONS
 from deeplab.models import create_model
 from deeplab.models.deeplabv3 import DeepLabV3
+from deeplab.weights._classes import names_of, palette_of
 from deeplab.weights._tflite_graph import Convolution, Graph, TensorInfo, read_graph
 
 __all__ = ["convert", "convert_backbone"]
-
-CLASSES = {
-    21: (
-        "background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair",
-        "cow", "diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train",
-        "tvmonitor",
-    ),
-    19: (
-        "road", "sidewalk", "building", "wall", "fence", "pole", "traffic light", "traffic sign",
-        "vegetation", "terrain", "sky", "person", "rider", "car", "truck", "bus", "train", "motorcycle",
-        "bicycle",
-    ),
-}  # fmt: skip
-"""By their number: PASCAL VOC, and the train ids of Cityscapes."""
-
-CITYSCAPES_PALETTE = (
-    (128, 64, 128), (244, 35, 232), (70, 70, 70), (102, 102, 156), (190, 153, 153), (153, 153, 153),
-    (250, 170, 30), (220, 220, 0), (107, 142, 35), (152, 251, 152), (70, 130, 180), (220, 20, 60),
-    (255, 0, 0), (0, 0, 142), (0, 0, 70), (0, 60, 100), (0, 80, 100), (0, 0, 230), (119, 11, 32),
-)  # fmt: skip
 
 
 def convert(path: str | Path) -> Checkpoint:
@@ -85,8 +65,8 @@ def convert(path: str | Path) -> Checkpoint:
     _fill(model, [*encoder, image_pooling, pointwise, project, classify], graph, path=path)
     return Checkpoint(
         model=model.eval(),
-        classes=CLASSES.get(num_classes, tuple(f"class {index}" for index in range(num_classes))),
-        palette=np.array(CITYSCAPES_PALETTE, np.uint8) if num_classes == 19 else color_map(num_classes),
+        classes=names_of(num_classes),
+        palette=palette_of(num_classes),
         preprocessing=Preprocessing(long_side=max(graph.image.shape[1:3])),
         training={"converted_from": path.name},
     )

@@ -49,7 +49,7 @@ def transfer(model: SegmentationModel, source: Checkpoint, *, classes: tuple[str
 
 def _copy_rows(model: SegmentationModel, source: Checkpoint, classes: tuple[str, ...]) -> tuple[str, ...]:
     new, old = _last_layer(model), _last_layer(source.model)
-    if new["weight"].shape[1:] != old["weight"].shape[1:]:
+    if {key: rows.shape[1:] for key, rows in new.items()} != {key: rows.shape[1:] for key, rows in old.items()}:
         return ()
     known = {name.lower(): row for row, name in enumerate(source.classes)}
     matched = [(row, known[name.lower()]) for row, name in enumerate(classes) if name.lower() in known]
@@ -60,5 +60,5 @@ def _copy_rows(model: SegmentationModel, source: Checkpoint, classes: tuple[str,
 
 
 def _last_layer(model: SegmentationModel) -> dict[str, Tensor]:
-    state = model.state_dict()
-    return {key: state[f"classify.{key}"] for key in ("weight", "bias")}
+    """Every tensor with a row for each class; DeepLab v2 has several layers of them."""
+    return {key: tensor for key, tensor in model.state_dict().items() if key.startswith("classify.")}

@@ -1,0 +1,85 @@
+"""From the PyTorch file of another system to our tensors, by rules for the names; none is left silently."""
+
+from __future__ import annotations
+
+import pickle
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from deeplab.errors import CheckpointError, InputNotFoundError
+
+Rules = Iterable[tuple[str, str]]
+"""Regular expressions for the start of a name there and what it is called here; the first that fits counts."""
+
+WRAPPERS = ("state_dict", "model_state", "model_state_dict", "model")
+"""Keys under which training scripts keep the weights in their checkpoints."""
+
+COUNTER = "num_batches_tracked"
+"""BatchNorm's number of updates: of no use to a model that uses its statistics."""
+
+
+def read_state(path: Path) -> dict[str, Tensor]:
+    """The tensors in a .pth file by name, "module." before them removed. No code of the file is run.
+
+    Raises:
+        InputNotFoundError: There is no such file.
+        CheckpointError: It is damaged, holds more than tensors, or no weights.
+    """
+    if not path.is_file():
+        raise InputNotFoundError(f"no weights file {path}")
+    try:
+        found = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise CheckpointError(
+            f"{path}: holds more than tensors or is damaged, and is not opened; take a file with the state_dict alone"
+        ) from error
+    except (OSError, RuntimeError, EOFError, ValueError, KeyError) as error:
+        raise CheckpointError(f"{path}: cannot be read as PyTorch weights ({str(error).splitlines()[0]})") from error
+    for wrapper in WRAPPERS:
+        if isinstance(found, Mapping) and isinstance(found.get(wrapper), Mapping):
+            found = found[wrapper]
+    if not isinstance(found, Mapping) or not any(isinstance(value, Tensor) for value in found.values()):
+        raise CheckpointError(f"{path}: no weights in it; wanted names and tensors, a state_dict")
+    return {str(name).removeprefix("module."): value for name, value in found.items() if isinstance(value, Tensor)}
+
+
+def renamed(state: Mapping[str, Tensor], rules: Rules, *, what: str) -> dict[str, Tensor]:
+    """The tensors under our names.
+
+    Raises:
+        CheckpointError: No rule fits a name.
+    """
+    rules, found = tuple(rules), {}
+    for name, tensor in state.items():
+        if name.endswith(COUNTER):
+            continue
+        for pattern, ours in rules:
+            new, count = re.subn(f"^{pattern}", ours, name)
+            if count:
+                found[new] = tensor
+                break
+        else:
+            raise CheckpointError(f"{what}: '{name}' has no place in the model; is the file of another source?")
+    return found
+
+
+@torch.no_grad()
+def fill(model: nn.Module, tensors: Mapping[str, Tensor], *, what: str) -> None:
+    """Copy the tensors into the model, each into that of its name, in float32; BatchNorm's counters stay.
+
+    Raises:
+        CheckpointError: A tensor is missing, left over, or of another shape.
+    """
+    wanted = {name: tensor for name, tensor in model.state_dict().items() if not name.endswith(COUNTER)}
+    wanted = {name: tensor for name, tensor in wanted.items() if not name.startswith("prepare.")}
+    for kind, names in (("missing", wanted.keys() - tensors.keys()), ("left over", tensors.keys() - wanted.keys())):
+        if names:
+            raise CheckpointError(f"{what}: {len(names)} tensors are {kind}, {sorted(names)[0]} for one")
+    for name, tensor in tensors.items():
+        if tensor.shape != wanted[name].shape:
+            raise CheckpointError(f"{what}: {name} is {tuple(tensor.shape)}, wanted {tuple(wanted[name].shape)}")
+        wanted[name].copy_(tensor)

@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+import sys
+import warnings
+
+import pytest
+import torch
+
+
+class Golden:
+    """Another system's exact outputs for weights that are rebuilt from a seed."""
+
+    def __init__(self, folder, case):
+        sys.path.insert(0, str(folder))
+        try:
+            import load_case
+        finally:
+            sys.path.remove(str(folder))
+        self.load_case, self.case = load_case, case
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ResourceWarning)  # it leaves the closing of files to the interpreter
+            self.facts, arrays = load_case.torch_state(case)
+        self.state = {name: torch.from_numpy(array) for name, array in arrays.items()}
+
+    @torch.inference_mode()
+    def difference(self, model, run, *, bgr=False):
+        """The largest difference of the coarse logits, over the expected ones' standard deviation.
+
+        The network saw (image - 128) / 64, which is put in the place of the model's own normalisation.
+        """
+        recorded = self.load_case.run(self.case, run)
+        x = torch.from_numpy(self.load_case.torch_input(recorded["image"]))
+        own, model.prepare = model.prepare, torch.nn.Identity()
+        try:
+            logits = model.coarse_logits(x.flip(1) if bgr else x)
+        finally:
+            model.prepare = own
+        return self.load_case.close(logits.numpy(), recorded)
+
+
+@pytest.fixture(scope="session")
+def golden(shared):
+    """`golden(case)`: a case of ../shared/golden."""
+    return lambda case: Golden(shared / "golden", case)
