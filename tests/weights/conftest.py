@@ -6,6 +6,8 @@ import warnings
 import pytest
 import torch
 
+from deeplab.layers import Prepare
+
 
 class Golden:
     """Another system's exact outputs for weights that are rebuilt from a seed."""
@@ -23,19 +25,19 @@ class Golden:
         self.state = {name: torch.from_numpy(array) for name, array in arrays.items()}
 
     @torch.inference_mode()
-    def difference(self, model, run, *, bgr=False):
-        """The largest difference of the coarse logits, over the expected ones' standard deviation.
+    def difference(self, model, run, *, key="logits", full_size=False, bgr=False):
+        """The largest difference of the logits, over the expected ones' standard deviation.
 
         The network saw (image - 128) / 64, which is put in the place of the model's own normalisation.
         """
         recorded = self.load_case.run(self.case, run)
         x = torch.from_numpy(self.load_case.torch_input(recorded["image"]))
-        own, model.prepare = model.prepare, torch.nn.Identity()
+        own, model.prepare = model.prepare, Prepare([0] * 3, [1] * 3, stride=model.prepare.stride)
         try:
-            logits = model.coarse_logits(x.flip(1) if bgr else x)
+            logits = (model if full_size else model.coarse_logits)(x.flip(1) if bgr else x)
         finally:
             model.prepare = own
-        return self.load_case.close(logits.numpy(), recorded)
+        return self.load_case.close(logits.numpy(), recorded, key)
 
 
 @pytest.fixture(scope="session")

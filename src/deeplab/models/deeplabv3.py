@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from deeplab.backbones import Backbone
-from deeplab.layers import ASPP, ATROUS_RATES, Classify
+from deeplab.layers import ASPP, ATROUS_RATES, Classify, ConvNormAct
+from deeplab.layers.aspp import EPS, MOMENTUM
 from deeplab.models._base import SegmentationModel
 
 __all__ = ["DeepLabV3", "deeplabv3"]
@@ -22,6 +23,7 @@ def deeplabv3(
     aspp_channels: int = 256,
     aspp_separable: bool = False,
     image_pooling: bool = True,
+    head_conv: bool = False,
     dropout: float = 0.1,
 ) -> DeepLabV3:
     """DeepLab v3.
@@ -29,6 +31,7 @@ def deeplabv3(
     Args:
         atrous_rates: One 3 x 3 branch each; None: what the output stride asks for; none at all, (), is the light head
             of the official MobileNetV2 checkpoints.
+        head_conv: A 3 x 3 between ASPP and classifier, which torchvision has and the paper has not.
     """
     rates = ATROUS_RATES[output_stride] if atrous_rates is None else atrous_rates
     aspp = ASPP(
@@ -39,7 +42,8 @@ def deeplabv3(
         image_pooling=image_pooling,
         dropout=dropout,
     )
-    return DeepLabV3(backbone, aspp, Classify(aspp_channels, num_classes))
+    refine = ConvNormAct(aspp_channels, aspp_channels, 3, eps=EPS, momentum=MOMENTUM) if head_conv else nn.Identity()
+    return DeepLabV3(backbone, aspp, refine, Classify(aspp_channels, num_classes))
 
 
 class DeepLabV3(SegmentationModel):
@@ -48,13 +52,16 @@ class DeepLabV3(SegmentationModel):
     Shape: (N, C, H, W) -> logits (N, num_classes, H, W), any H and W >= 1
     """
 
-    def __init__(self, backbone: Backbone, aspp: ASPP, classify: Classify) -> None:
+    def __init__(self, backbone: Backbone, aspp: ASPP, refine: nn.Module, classify: Classify) -> None:
         super().__init__()
         self.backbone = backbone
         self.aspp = aspp
+        self.refine = refine
         self.classify = classify
 
     def coarse_logits(self, image: Tensor) -> Tensor:
         features = self.backbone(self.prepare(image))
-        logits: Tensor = self.classify(self.aspp(features.res5))  # (N, num_classes, H / 16, W / 16) at stride 16
+        logits: Tensor = self.classify(
+            self.refine(self.aspp(features.res5))
+        )  # (N, num_classes, H / 16, W / 16) at stride 16
         return logits

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 
 from deeplab.backbones import Backbone
+from deeplab.errors import SettingsError
 from deeplab.layers import ASPP, ATROUS_RATES, Classify, ConvNormAct, SeparableConv, resize
 from deeplab.layers.aspp import EPS, MOMENTUM
 from deeplab.models._base import SegmentationModel
@@ -28,6 +30,7 @@ def deeplabv3plus(
     low_level_channels: int = 48,
     decoder_channels: int = 256,
     decoder_separable: bool = True,
+    decoder_convs: int = 2,
     dropout: float = 0.1,
 ) -> DeepLabV3Plus:
     """DeepLab v3+.
@@ -35,8 +38,11 @@ def deeplabv3plus(
     Args:
         atrous_rates: One 3 x 3 branch each; None: what the output stride asks for; (): image pooling and 1 x 1 only.
         low_level_channels: What the stride 4 features are reduced to (48 in Table 1).
-        decoder_channels: Width of the two 3 x 3 of the decoder (256 in Table 2).
+        decoder_channels: Width of the decoder's 3 x 3 (256 in Table 2).
+        decoder_convs: How many those are: two in the paper (Table 2), one in most ports to PyTorch.
     """
+    if decoder_convs < 1:
+        raise SettingsError(f"decoder_convs wants a whole number of at least 1, got {decoder_convs}")
     rates = ATROUS_RATES[output_stride] if atrous_rates is None else atrous_rates
     aspp = ASPP(
         backbone.channels.res5,
@@ -49,10 +55,8 @@ def deeplabv3plus(
     layer = partial(ConvNormAct, eps=EPS, momentum=MOMENTUM)
     conv3x3 = partial(SeparableConv, eps=EPS, momentum=MOMENTUM) if decoder_separable else partial(layer, kernel_size=3)
     reduce = layer(backbone.channels.res2, low_level_channels, 1)
-    decode = nn.Sequential(
-        conv3x3(aspp_channels + low_level_channels, decoder_channels),
-        conv3x3(decoder_channels, decoder_channels),
-    )
+    widths = [aspp_channels + low_level_channels, *[decoder_channels] * decoder_convs]
+    decode = nn.Sequential(*(conv3x3(before, after) for before, after in pairwise(widths)))
     classify = Classify(decoder_channels, num_classes)
     return DeepLabV3Plus(backbone, aspp, reduce, decode, classify)
 

@@ -12,6 +12,17 @@ from torch import Tensor, nn
 
 from deeplab.errors import CheckpointError, InputNotFoundError
 
+PARTS = (("conv", "conv"), ("bn", "norm"))
+
+RESNETS = {
+    (2, False): "resnet18",
+    (6, False): "resnet34",
+    (6, True): "resnet50",
+    (23, True): "resnet101",
+    (36, True): "resnet152",
+}
+"""By the units in the third stage, and whether they are bottlenecks."""
+
 Rules = Iterable[tuple[str, str]]
 """Regular expressions for the start of a name there and what it is called here; the first that fits counts."""
 
@@ -20,6 +31,34 @@ WRAPPERS = ("state_dict", "model_state", "model_state_dict", "model")
 
 COUNTER = "num_batches_tracked"
 """BatchNorm's number of updates: of no use to a model that uses its statistics."""
+
+RESNET = (
+    (r"conv1\.", "backbone.stem.conv."),
+    (r"bn1\.", "backbone.stem.norm."),
+    *(
+        (rf"layer{stage}\.(\d+)\.{theirs}\.", rf"backbone.res{stage + 1}.\1.{ours}.")
+        for stage in (1, 2, 3, 4)
+        for theirs, ours in (
+            *((f"{kind}{index}", f"conv{index}.{our_kind}") for index in (1, 2, 3) for kind, our_kind in PARTS),
+            *((f"downsample.{index}", f"shortcut.{our_kind}") for index, (_, our_kind) in enumerate(PARTS)),
+        )
+    ),
+)
+"""The names that torchvision gives a ResNet, and after it nearly everybody."""
+
+
+def resnet_name(tensors: Mapping[str, Tensor], *, what: str) -> str:
+    """Which ResNet these tensors, under our names, are of: by its units.
+
+    Raises:
+        CheckpointError: None that we have.
+    """
+    units = {name.split(".")[2] for name in tensors if name.startswith("backbone.res4.")}
+    bottleneck = "backbone.res2.0.conv3.conv.weight" in tensors
+    name = RESNETS.get((len(units), bottleneck))
+    if name is None:
+        raise CheckpointError(f"{what}: a ResNet of {len(units)} units in its third stage; wanted ResNet-18 to -152")
+    return name
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
@@ -38,7 +77,8 @@ def read_state(path: Path) -> dict[str, Tensor]:
             f"{path}: holds more than tensors or is damaged, and is not opened; take a file with the state_dict alone"
         ) from error
     except (OSError, RuntimeError, EOFError, ValueError, KeyError) as error:
-        raise CheckpointError(f"{path}: cannot be read as PyTorch weights ({str(error).splitlines()[0]})") from error
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise CheckpointError(f"{path}: cannot be read as PyTorch weights ({reason})") from error
     for wrapper in WRAPPERS:
         if isinstance(found, Mapping) and isinstance(found.get(wrapper), Mapping):
             found = found[wrapper]
@@ -83,3 +123,11 @@ def fill(model: nn.Module, tensors: Mapping[str, Tensor], *, what: str) -> None:
         if tensor.shape != wanted[name].shape:
             raise CheckpointError(f"{what}: {name} is {tuple(tensor.shape)}, wanted {tuple(wanted[name].shape)}")
         wanted[name].copy_(tensor)
+
+
+def pooling_first(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """ASPP's projection for our order of the branches, image pooling first as in the official code, for one of a
+    system that has it last."""
+    name = "aspp.project.conv.weight"
+    channels = tensors["aspp.image_pooling.conv.weight"].shape[0]
+    return {**tensors, name: tensors[name].roll(channels, dims=1)}

@@ -1,0 +1,71 @@
+"""DeepLab v3 on ResNet from torchvision: `deeplabv3_resnet50`, `deeplabv3_resnet101`.
+
+The published weights know the classes of PASCAL VOC but saw COCO. The auxiliary classifier, which only training uses,
+is left behind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from torch import Tensor
+
+from deeplab.checkpoints import Checkpoint
+from deeplab.errors import CheckpointError
+from deeplab.models import create_model
+from deeplab.weights._classes import names_of, palette_of
+from deeplab.weights._state import RESNET, fill, pooling_first, read_state, renamed, resnet_name
+
+__all__ = ["convert", "from_state"]
+
+RULES = (
+    *((rf"backbone\.{theirs}", ours) for theirs, ours in RESNET),
+    (r"classifier\.0\.convs\.0\.0\.", "aspp.pointwise.conv."),
+    (r"classifier\.0\.convs\.0\.1\.", "aspp.pointwise.norm."),
+    *(
+        (rf"classifier\.0\.convs\.{branch + 1}\.{index}\.", f"aspp.atrous.{branch}.{part}.")
+        for branch in (0, 1, 2)
+        for index, part in enumerate(("conv", "norm"))
+    ),
+    (r"classifier\.0\.convs\.4\.1\.", "aspp.image_pooling.conv."),
+    (r"classifier\.0\.convs\.4\.2\.", "aspp.image_pooling.norm."),
+    (r"classifier\.0\.project\.0\.", "aspp.project.conv."),
+    (r"classifier\.0\.project\.1\.", "aspp.project.norm."),
+    (r"classifier\.1\.", "refine.conv."),
+    (r"classifier\.2\.", "refine.norm."),
+    (r"classifier\.4\.", "classify."),
+)
+
+LEFT_BEHIND = "aux_classifier."
+
+
+def convert(path: str | Path) -> Checkpoint:
+    """The model in the file `path` of torchvision.
+
+    Raises:
+        InputNotFoundError: There is no such file.
+        CheckpointError: It cannot be read, or is no DeepLab v3 on ResNet of torchvision.
+    """
+    path = Path(path)
+    return from_state(read_state(path), what=str(path))
+
+
+def from_state(state: Mapping[str, Tensor], *, what: str) -> Checkpoint:
+    """The model with these tensors. See `convert`; `what` names them in an error."""
+    used = {name: tensor for name, tensor in state.items() if not name.startswith(LEFT_BEHIND)}
+    tensors = renamed(used, RULES, what=what)
+    if "classify.bias" not in tensors:
+        raise CheckpointError(f"{what}: no classifier.4 in it; wanted torchvision's DeepLab v3 on ResNet")
+    num_classes = len(tensors["classify.bias"])
+    model = create_model(
+        "deeplabv3",
+        backbone=resnet_name(tensors, what=what),
+        num_classes=num_classes,
+        output_stride=8,
+        atrous_rates=(12, 24, 36),
+        head_conv=True,
+        align_corners=False,
+    )
+    fill(model, pooling_first(tensors), what=what)
+    return Checkpoint(model.eval(), names_of(num_classes), palette_of(num_classes), training={"converted_from": what})
