@@ -6,6 +6,7 @@ The public names, each loaded on first use, so that `import deeplab` imports no 
 - `segment`: one image in, its segmentation out
 - `train`: train a model on a folder of images and masks
 - `evaluate`: measure a model on a data set
+- `convert`: another system's checkpoint into ours
 - `create_model`: a network with random weights, by name
 - `list_models`: the names of the model variants
 - `list_backbones`: the names of the backbones
@@ -22,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from deeplab.api import (
+        convert,
         create_model,
         evaluate,
         list_backbones,
@@ -41,6 +43,7 @@ __all__ = [
     "DeepLabError",
     "Segmentation",
     "Segmenter",
+    "convert",
     "create_model",
     "evaluate",
     "list_backbones",

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from deeplab import catalog
 from deeplab._optional import require
-from deeplab.errors import InputNotFoundError, SettingsError, unknown_name
-from deeplab.settings import EvaluateSettings, LoadSettings, TrainSettings, build, takes
+from deeplab.errors import InputNotFoundError, OutputError, SettingsError, unknown_name
+from deeplab.settings import ConvertSettings, EvaluateSettings, LoadSettings, TrainSettings, build, takes
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from deeplab.results import Segmentation
 
 __all__ = [
+    "convert",
     "create_model",
     "evaluate",
     "list_backbones",
@@ -140,6 +141,31 @@ def evaluate(
         with written_aside(settings.output / "report.json") as aside:
             aside.write_text(report.to_json() + "\n", encoding="utf-8")
     return report
+
+
+@takes(ConvertSettings)
+def convert(checkpoint: str | Path, **options: Any) -> Path:
+    """Turn another system's checkpoint into ours, and return the path of the file.
+
+    Args:
+        checkpoint: File of the other system.
+        options: The fields of `deeplab.settings.ConvertSettings`: source, output, half.
+
+    Raises:
+        InputNotFoundError: There is no such file.
+        UnknownNameError: No such source.
+        CheckpointError: The file cannot be read, or a tensor of it has no place in our model.
+        OutputError: The result cannot be written.
+    """
+    settings = build(ConvertSettings, {"checkpoint": checkpoint, **options})
+    from deeplab import checkpoints, weights
+
+    converted, _ = weights.convert(settings.checkpoint, source=settings.source)
+    output = settings.output or Path(f"{settings.checkpoint.stem}.safetensors")
+    if output.exists() and output.samefile(settings.checkpoint):
+        raise OutputError(f"{output} is the checkpoint itself; choose another --output")
+    checkpoints.save(output, converted, half=settings.half)
+    return output
 
 
 def create_model(

@@ -162,6 +162,23 @@ class EvaluateSettings(LoadSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ConvertSettings(Settings):
+    """The options of `deeplab convert`."""
+
+    checkpoint: Path = argument("File of the other system.", metavar="CHECKPOINT")
+    source: str = option("auto", "The system: torchvision, tflite ...; auto finds it.", metavar="NAME")
+    output: Path | None = option(
+        None, "File to write.", shown="the checkpoint's name, .safetensors, in this folder", metavar="FILE"
+    )
+    half: bool = option(False, "Store the weights in half precision, in half the space.")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.output is not None and self.output.suffix != ".safetensors":
+            raise SettingsError(f"output wants a name that ends in .safetensors, got {self.output}")
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrainSettings(Settings):
     """The options of `deeplab train`; None means: chosen from the data and the machine."""
 

@@ -9,12 +9,13 @@ from typing import Annotated
 import typer
 
 from deeplab.cli._options import Debug, command
+from deeplab.cli.convert import convert
 from deeplab.cli.evaluate import evaluate
 from deeplab.cli.models import models
 from deeplab.cli.segment import segment
 from deeplab.cli.train import train
 from deeplab.errors import SettingsError
-from deeplab.settings import EvaluateSettings, SegmentSettings, TrainSettings
+from deeplab.settings import ConvertSettings, EvaluateSettings, SegmentSettings, TrainSettings
 
 __all__ = ["run"]
 
@@ -32,6 +33,7 @@ app = typer.Typer(
 app.command("segment")(command(SegmentSettings, segment))
 app.command("train")(command(TrainSettings, train))
 app.command("evaluate")(command(EvaluateSettings, evaluate))
+app.command("convert")(command(ConvertSettings, convert))
 app.command("models")(models)
 
 

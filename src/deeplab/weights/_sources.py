@@ -1,0 +1,52 @@
+"""The systems whose checkpoints are read: each public file of this folder that offers `convert`."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+
+from deeplab.checkpoints import Checkpoint
+from deeplab.errors import CheckpointError, InputNotFoundError, unknown_name
+
+FOLDER = Path(__file__).parent
+
+AUTO = "auto"
+
+
+def sources() -> list[str]:
+    """The names of the systems, sorted."""
+    names = (file.stem for file in FOLDER.glob("*.py") if not file.stem.startswith("_"))
+    return sorted(name for name in names if '"convert"' in (FOLDER / f"{name}.py").read_text(encoding="utf-8"))
+
+
+def convert(path: str | Path, *, source: str = AUTO) -> tuple[Checkpoint, str]:
+    """The model in another system's file, and the name of the system.
+
+    Args:
+        source: One of `sources()`; "auto" takes the one that can read the file and finds a place for each tensor.
+
+    Raises:
+        InputNotFoundError: There is no such file.
+        UnknownNameError: No such source.
+        CheckpointError: The file cannot be read, or is of none of the sources.
+    """
+    path, known = Path(path), sources()
+    if not path.is_file():
+        raise InputNotFoundError(f"no checkpoint file {path}")
+    if source != AUTO:
+        if source not in known:
+            raise unknown_name("source", source, [*known, AUTO])
+        return _read(source, path), source
+    for name in known:
+        try:
+            return _read(name, path), name
+        except CheckpointError:
+            continue
+    raise CheckpointError(
+        f"{path}: none of the systems that we read ({', '.join(known)}); name one by --source to see what is wrong"
+    )
+
+
+def _read(source: str, path: Path) -> Checkpoint:
+    checkpoint: Checkpoint = importlib.import_module(f"deeplab.weights.{source}").convert(path)
+    return checkpoint
