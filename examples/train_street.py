@@ -19,7 +19,7 @@ from deeplab import checkpoints
 from deeplab.checkpoints import Checkpoint
 from deeplab.data import open_dataset
 from deeplab.images import read_image
-from deeplab.layers import SeparableConv
+from deeplab.layers import ConvNormAct, SeparableConv
 from deeplab.models import SegmentationModel
 from deeplab.weights import transfer
 from deeplab.weights.batchnorm import recalibrate_batchnorm
@@ -71,6 +71,7 @@ def start(weights: Path, data: Path) -> Checkpoint:
 def pass_semantics_through(model: SegmentationModel) -> None:
     """Make the decoder the identity on the semantic channels, and deaf to the low-level ones."""
     for layer in (layer for layer in model.modules() if isinstance(layer, SeparableConv)):
+        assert isinstance(layer.depthwise, ConvNormAct)
         depthwise, pointwise = layer.depthwise.conv.weight, layer.pointwise.conv.weight
         depthwise.mul_(0.1)[:, :, 1, 1] = 1
         torch.nn.init.eye_(pointwise.zero_()[:, :, 0, 0])

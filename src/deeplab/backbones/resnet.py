@@ -29,9 +29,10 @@ def resnet18(
     output_stride: int = 16,
     multi_grid: Sequence[int] | None = None,
     padding: Padding = "symmetric",
+    dilate_first: bool = False,
 ) -> ResNet:
     """ResNet-18, of units of two 3 x 3 convolutions."""
-    return ResNet(BasicUnit, (2, 2, 2, 2), in_channels, output_stride, multi_grid, padding)
+    return ResNet(BasicUnit, (2, 2, 2, 2), in_channels, output_stride, multi_grid, padding, dilate_first)
 
 
 def resnet34(
@@ -40,9 +41,10 @@ def resnet34(
     output_stride: int = 16,
     multi_grid: Sequence[int] | None = None,
     padding: Padding = "symmetric",
+    dilate_first: bool = False,
 ) -> ResNet:
     """ResNet-34, of units of two 3 x 3 convolutions."""
-    return ResNet(BasicUnit, (3, 4, 6, 3), in_channels, output_stride, multi_grid, padding)
+    return ResNet(BasicUnit, (3, 4, 6, 3), in_channels, output_stride, multi_grid, padding, dilate_first)
 
 
 def resnet50(
@@ -51,10 +53,13 @@ def resnet50(
     output_stride: int = 16,
     multi_grid: Sequence[int] | None = None,
     padding: Padding = "symmetric",
+    dilate_first: bool = False,
     stride_in: StrideIn = "3x3",
 ) -> ResNet:
     """ResNet-50, of bottleneck units."""
-    return ResNet(BottleneckUnit, (3, 4, 6, 3), in_channels, output_stride, multi_grid, padding, stride_in=stride_in)
+    return ResNet(
+        BottleneckUnit, (3, 4, 6, 3), in_channels, output_stride, multi_grid, padding, dilate_first, stride_in=stride_in
+    )
 
 
 def resnet101(
@@ -63,10 +68,20 @@ def resnet101(
     output_stride: int = 16,
     multi_grid: Sequence[int] | None = None,
     padding: Padding = "symmetric",
+    dilate_first: bool = False,
     stride_in: StrideIn = "3x3",
 ) -> ResNet:
     """ResNet-101, of bottleneck units."""
-    return ResNet(BottleneckUnit, (3, 4, 23, 3), in_channels, output_stride, multi_grid, padding, stride_in=stride_in)
+    return ResNet(
+        BottleneckUnit,
+        (3, 4, 23, 3),
+        in_channels,
+        output_stride,
+        multi_grid,
+        padding,
+        dilate_first,
+        stride_in=stride_in,
+    )
 
 
 def resnet152(
@@ -75,16 +90,28 @@ def resnet152(
     output_stride: int = 16,
     multi_grid: Sequence[int] | None = None,
     padding: Padding = "symmetric",
+    dilate_first: bool = False,
     stride_in: StrideIn = "3x3",
 ) -> ResNet:
     """ResNet-152, of bottleneck units."""
-    return ResNet(BottleneckUnit, (3, 8, 36, 3), in_channels, output_stride, multi_grid, padding, stride_in=stride_in)
+    return ResNet(
+        BottleneckUnit,
+        (3, 8, 36, 3),
+        in_channels,
+        output_stride,
+        multi_grid,
+        padding,
+        dilate_first,
+        stride_in=stride_in,
+    )
 
 
 class ResNet(Backbone):
     """Residual units in four stages of 64, 128, 256, 512 channels (times 4 with bottlenecks), after a 7 x 7 stem.
 
     `multi_grid` multiplies the dilations of the last stage's units (DeepLab v3, section 3.2.1), one number a unit.
+    `dilate_first` dilates the unit that would stride as well, as some ports do; a finer output stride then computes
+    something else.
 
     Shape: (N, in_channels, H, W) -> Features of (N, channels.resK, ceil(H / stride), ceil(W / stride))
     """
@@ -100,6 +127,7 @@ class ResNet(Backbone):
         output_stride: int,
         multi_grid: Sequence[int] | None,
         padding: Padding,
+        dilate_first: bool,
         **options: Any,
     ) -> None:
         super().__init__()
@@ -116,6 +144,8 @@ class ResNet(Backbone):
             members = []
             for index in range(count):
                 step = next(plan)
+                if dilate_first:
+                    step = step._replace(dilation=step.dilation_after)
                 multiplier = grid[index] if stage == 3 else 1
                 members.append(unit(channels, width, step=step, multiplier=multiplier, padding=padding, **options))
                 channels = width * unit.expansion

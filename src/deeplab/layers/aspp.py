@@ -37,6 +37,7 @@ class ASPP(nn.Module):
         channels: int = 256,
         atrous_rates: Sequence[int] = (6, 12, 18),
         separable: bool = False,
+        norm_between: bool = True,
         image_pooling: bool = True,
         dropout: float = 0.1,
     ) -> None:
@@ -44,7 +45,7 @@ class ASPP(nn.Module):
         if any(rate < 1 for rate in atrous_rates):
             raise SettingsError(f"atrous_rates want whole numbers of at least 1, got {tuple(atrous_rates)}")
         pointwise = partial(ConvNormAct, kernel_size=1, eps=EPS, momentum=MOMENTUM)
-        atrous = SeparableConv if separable else partial(ConvNormAct, kernel_size=3)
+        atrous = partial(SeparableConv, norm_between=norm_between) if separable else partial(ConvNormAct, kernel_size=3)
         self.image_pooling = pointwise(in_channels, channels) if image_pooling else None
         self.pointwise = pointwise(in_channels, channels)
         self.atrous = nn.ModuleList(

@@ -191,8 +191,8 @@ class Classify(nn.Conv2d):
 class SeparableConv(nn.Module):
     """Depthwise 3 x 3, BatchNorm, activation, then pointwise, BatchNorm, activation.
 
-    As the "split" separable convolution of the official code, normalised and activated between the two as well
-    (segmentation-models-pytorch has neither there: its weights do not transfer). Initial standard deviations 0.33
+    As the "split" separable convolution of the official code, normalised and activated between the two as well; not
+    so with `norm_between` False, as segmentation-models-pytorch has it. Initial standard deviations 0.33
     and 0.06 as there (core/utils.py, split_separable_conv2d).
 
     Shape: (N, in_channels, H, W) -> (N, out_channels, ceil(H / stride), ceil(W / stride))
@@ -210,22 +210,20 @@ class SeparableConv(nn.Module):
         act: Activation = "relu",
         eps: float = 1e-5,
         momentum: float = 0.1,
+        norm_between: bool = True,
     ) -> None:
         super().__init__()
-        self.depthwise = ConvNormAct(
-            in_channels,
-            in_channels,
-            kernel_size,
-            stride=stride,
-            dilation=dilation,
-            groups=in_channels,
-            padding=padding,
-            act=act,
-            eps=eps,
-            momentum=momentum,
-        )
+        geometry: dict[str, Any] = {"stride": stride, "dilation": dilation, "padding": padding, "groups": in_channels}
+        if norm_between:
+            self.depthwise: ConvNormAct | PaddedConv = ConvNormAct(
+                in_channels, in_channels, kernel_size, act=act, eps=eps, momentum=momentum, **geometry
+            )
+            filters = self.depthwise.conv.weight
+        else:
+            self.depthwise = PaddedConv(in_channels, in_channels, kernel_size, **geometry)
+            filters = self.depthwise.weight
         self.pointwise = ConvNormAct(in_channels, out_channels, 1, act=act, eps=eps, momentum=momentum)
-        nn.init.trunc_normal_(self.depthwise.conv.weight, std=0.33)
+        nn.init.trunc_normal_(filters, std=0.33)
         nn.init.trunc_normal_(self.pointwise.conv.weight, std=0.06)
 
     def forward(self, x: Tensor) -> Tensor:

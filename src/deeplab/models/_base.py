@@ -56,6 +56,7 @@ def create_model(
     image_mean: Sequence[float] | None = None,
     image_std: Sequence[float] | None = None,
     align_corners: bool = True,
+    pad_to_grid: bool = True,
     **options: Any,
 ) -> SegmentationModel:
     """Build the model `name` with random weights.
@@ -65,7 +66,9 @@ def create_model(
         output_stride: Image size over the size of the deepest features: 4, 8, 16 or 32.
         image_mean: Subtracted from each channel of the image in 0 .. 1; None: what the backbone was pre-trained with.
         image_std: Divides each channel; None as above.
-        align_corners: How logits are resized; True also pads the image to k * output_stride + 1 (see Prepare).
+        align_corners: How logits are resized.
+        pad_to_grid: With align_corners, whether the image is padded to k * output_stride + 1 first (see Prepare), so
+            that every size has the geometry of the official crops; other systems' models were not.
         options: What the model's and the backbone's files offer beside (atrous_rates, depth_multiplier ...).
 
     Raises:
@@ -75,7 +78,7 @@ def create_model(
     if num_classes < 1 or in_channels < 1:
         raise SettingsError(f"num_classes and in_channels must be at least 1; got {num_classes} and {in_channels}")
     build = catalog.builder("models", name)
-    given = {"num_classes", "in_channels", "output_stride", "align_corners", "backbone"}
+    given = {"num_classes", "in_channels", "output_stride", "align_corners", "pad_to_grid", "backbone"}
     head_options = inspect.signature(build).parameters.keys() - given
     backbone_options = inspect.signature(catalog.builder("backbones", backbone)).parameters.keys() - given
     for option in options.keys() - head_options - backbone_options:
@@ -98,7 +101,7 @@ def create_model(
     std = _per_channel("image_std", image_std, encoder.image_std, in_channels)
     if min(std) <= 0:
         raise SettingsError(f"image_std has to be above 0; got {', '.join(map(str, std))}")
-    model.prepare = Prepare(mean, std, stride=output_stride if align_corners else 1)
+    model.prepare = Prepare(mean, std, stride=output_stride if align_corners and pad_to_grid else 1)
     model.align_corners = align_corners
     model.entry = name
     model.arguments = {
@@ -109,6 +112,7 @@ def create_model(
         "image_mean": mean,
         "image_std": std,
         "align_corners": align_corners,
+        "pad_to_grid": pad_to_grid,
         **options,
     }
     return model

@@ -31,6 +31,8 @@ def deeplabv3plus(
     decoder_channels: int = 256,
     decoder_separable: bool = True,
     decoder_convs: int = 2,
+    head_conv: bool = False,
+    norm_between: bool = True,
     dropout: float = 0.1,
 ) -> DeepLabV3Plus:
     """DeepLab v3+.
@@ -40,6 +42,8 @@ def deeplabv3plus(
         low_level_channels: What the stride 4 features are reduced to (48 in Table 1).
         decoder_channels: Width of the decoder's 3 x 3 (256 in Table 2).
         decoder_convs: How many those are: two in the paper (Table 2), one in most ports to PyTorch.
+        head_conv: A 3 x 3 after ASPP as well, which segmentation-models-pytorch has and the paper has not.
+        norm_between: Whether separable convolutions are normalised and activated between depthwise and pointwise.
     """
     if decoder_convs < 1:
         raise SettingsError(f"decoder_convs wants a whole number of at least 1, got {decoder_convs}")
@@ -49,16 +53,19 @@ def deeplabv3plus(
         channels=aspp_channels,
         atrous_rates=rates,
         separable=aspp_separable,
+        norm_between=norm_between,
         image_pooling=image_pooling,
         dropout=dropout,
     )
     layer = partial(ConvNormAct, eps=EPS, momentum=MOMENTUM)
-    conv3x3 = partial(SeparableConv, eps=EPS, momentum=MOMENTUM) if decoder_separable else partial(layer, kernel_size=3)
+    separable = partial(SeparableConv, eps=EPS, momentum=MOMENTUM, norm_between=norm_between)
+    conv3x3 = separable if decoder_separable else partial(layer, kernel_size=3)
+    refine = conv3x3(aspp_channels, aspp_channels) if head_conv else nn.Identity()
     reduce = layer(backbone.channels.res2, low_level_channels, 1)
     widths = [aspp_channels + low_level_channels, *[decoder_channels] * decoder_convs]
     decode = nn.Sequential(*(conv3x3(before, after) for before, after in pairwise(widths)))
     classify = Classify(decoder_channels, num_classes)
-    return DeepLabV3Plus(backbone, aspp, reduce, decode, classify)
+    return DeepLabV3Plus(backbone, aspp, refine, reduce, decode, classify)
 
 
 class DeepLabV3Plus(SegmentationModel):
@@ -71,6 +78,7 @@ class DeepLabV3Plus(SegmentationModel):
         self,
         backbone: Backbone,
         aspp: ASPP,
+        refine: nn.Module,
         reduce: nn.Module,
         decode: nn.Module,
         classify: Classify,
@@ -78,13 +86,14 @@ class DeepLabV3Plus(SegmentationModel):
         super().__init__()
         self.backbone = backbone
         self.aspp = aspp
+        self.refine = refine
         self.reduce = reduce
         self.decode = decode
         self.classify = classify
 
     def coarse_logits(self, image: Tensor) -> Tensor:
         features = self.backbone(self.prepare(image))
-        semantics = self.aspp(features.res5)  # (N, 256, H/16, W/16) at output stride 16
+        semantics = self.refine(self.aspp(features.res5))  # (N, 256, H/16, W/16) at output stride 16
         detail = self.reduce(features.res2)  # (N, 48, H/4, W/4)
         semantics = resize(semantics, detail.shape[-2:], align_corners=self.align_corners)
         logits: Tensor = self.classify(self.decode(torch.cat([semantics, detail], dim=1)))
