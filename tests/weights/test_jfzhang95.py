@@ -1,0 +1,15 @@
+from __future__ import annotations
+
+import pytest
+
+from deeplab.weights import jfzhang95
+
+
+@pytest.fixture(scope="module")
+def case(golden):
+    return golden("torch_jfzhang95/deeplab_resnet_os16")
+
+
+@pytest.mark.parametrize("run", ["dogs_65x65", "harbour_97x129"])
+def test_logits_are_those_of_that_project(case, run):
+    assert case.difference(jfzhang95.from_state(case.state, what="golden").model, run, full_size=True) < 2e-4
