@@ -84,6 +84,7 @@ def from_state(state: Mapping[str, Tensor], *, what: str) -> Checkpoint:
         padding="same",
         num_classes=num_classes,
         atrous_rates=(),
+        pad_to_grid=False,
     )
     fill(model, tensors, what=what)
     return Checkpoint(
