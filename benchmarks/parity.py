@@ -51,8 +51,8 @@ HEADER = (
     "Written by `python benchmarks/parity.py --shared ../shared --output docs/parity.md`. Each system ran with random "
     "weights and random BatchNorm statistics; the same weights went through our converter. The difference is the "
     "largest over all logits, divided by the standard deviation of the expected ones: rounding to float32 alone makes "
-    f"5e-6 to 3e-5 of it, and a model counts as the same below {LIMIT:.0e}. Labels are compared where the recording has "
-    "every logit.\n\n"
+    f"5e-6 to 3e-5 of it, and a model counts as the same below {LIMIT:.0e}. Labels are compared where the recording has"
+    " every logit.\n\n"
     "| `--source` | system | image | largest difference | equal labels |\n|---|---|---|---|---|\n"
 )
 
