@@ -16,6 +16,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor
+from torch.nn.functional import interpolate
 
 from deeplab.files import written_aside
 from deeplab.layers import Prepare
@@ -33,6 +35,8 @@ class Case(NamedTuple):
     key: str = "logits"
     full_size: bool = True
     bgr: bool = False
+    times: int = 1
+    """By how much the other system enlarged its coarse logits."""
 
 
 CASES = (
@@ -42,6 +46,8 @@ CASES = (
     Case("smp", "segmentation-models-pytorch, v3+ ResNet-50", "torch_smp/deeplabv3plus_resnet50_os16"),
     Case("vainf", "VainF/DeepLabV3Plus-Pytorch, v3+ ResNet-50", "torch_vainf/deeplabv3plus_resnet50_os16"),
     Case("jfzhang95", "jfzhang95/pytorch-deeplab-xception, v3+ ResNet-101", "torch_jfzhang95/deeplab_resnet_os16"),
+    Case("detectron2", "detectron2 projects/DeepLab, v3+ R_103", "torch_detectron2/deeplabv3plus_r103_os16_globalpool",
+         key="sem", full_size=False, times=4),
     Case("huggingface", "Hugging Face transformers, v3 MobileNetV2 0.35", "torch_hf/mobilenetv2_dm035_os16",
          full_size=False),
 )  # fmt: skip
@@ -62,10 +68,10 @@ def logits_of(model: Any, image: np.ndarray[Any, Any], case: Case) -> np.ndarray
     """Ours for the input of the recording, (image - 128) / 64, in the place of our own normalisation."""
     x = torch.from_numpy(((image.astype(np.float32) - 128) / 64).transpose(2, 0, 1)[None].copy())
     model.prepare = Prepare([0] * 3, [1] * 3, stride=model.prepare.stride)
-    found: np.ndarray[Any, Any] = (model if case.full_size else model.coarse_logits)(
-        x.flip(1) if case.bgr else x
-    ).numpy()
-    return found
+    logits: Tensor = (model if case.full_size else model.coarse_logits)(x.flip(1) if case.bgr else x)
+    if case.times > 1:
+        logits = interpolate(logits, scale_factor=case.times, mode="bilinear")
+    return logits.numpy()
 
 
 def main() -> None:

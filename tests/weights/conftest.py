@@ -5,6 +5,7 @@ import warnings
 
 import pytest
 import torch
+from torch.nn.functional import interpolate
 
 from deeplab.layers import Prepare
 
@@ -25,8 +26,8 @@ class Golden:
         self.state = {name: torch.from_numpy(array) for name, array in arrays.items()}
 
     @torch.inference_mode()
-    def difference(self, model, run, *, key="logits", full_size=False, bgr=False):
-        """The largest difference of the logits, over the expected ones' standard deviation.
+    def difference(self, model, run, *, key="logits", full_size=False, bgr=False, times=1):
+        """The largest difference of the logits, enlarged so many `times`, over the expected ones' standard deviation.
 
         The network saw (image - 128) / 64, which is put in the place of the model's own normalisation.
         """
@@ -37,6 +38,7 @@ class Golden:
             logits = (model if full_size else model.coarse_logits)(x.flip(1) if bgr else x)
         finally:
             model.prepare = own
+        logits = interpolate(logits, scale_factor=times, mode="bilinear") if times > 1 else logits
         return self.load_case.close(logits.numpy(), recorded, key)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from itertools import pairwise
 from typing import Any, Literal
 
 import torch.nn.functional as F
@@ -30,9 +31,10 @@ def resnet18(
     multi_grid: Sequence[int] | None = None,
     padding: Padding = "symmetric",
     dilate_first: bool = False,
+    stem_channels: Sequence[int] = (64,),
 ) -> ResNet:
     """ResNet-18, of units of two 3 x 3 convolutions."""
-    return ResNet(BasicUnit, (2, 2, 2, 2), in_channels, output_stride, multi_grid, padding, dilate_first)
+    return ResNet(BasicUnit, (2, 2, 2, 2), in_channels, output_stride, multi_grid, padding, dilate_first, stem_channels)
 
 
 def resnet34(
@@ -42,9 +44,10 @@ def resnet34(
     multi_grid: Sequence[int] | None = None,
     padding: Padding = "symmetric",
     dilate_first: bool = False,
+    stem_channels: Sequence[int] = (64,),
 ) -> ResNet:
     """ResNet-34, of units of two 3 x 3 convolutions."""
-    return ResNet(BasicUnit, (3, 4, 6, 3), in_channels, output_stride, multi_grid, padding, dilate_first)
+    return ResNet(BasicUnit, (3, 4, 6, 3), in_channels, output_stride, multi_grid, padding, dilate_first, stem_channels)
 
 
 def resnet50(
@@ -54,11 +57,20 @@ def resnet50(
     multi_grid: Sequence[int] | None = None,
     padding: Padding = "symmetric",
     dilate_first: bool = False,
+    stem_channels: Sequence[int] = (64,),
     stride_in: StrideIn = "3x3",
 ) -> ResNet:
     """ResNet-50, of bottleneck units."""
     return ResNet(
-        BottleneckUnit, (3, 4, 6, 3), in_channels, output_stride, multi_grid, padding, dilate_first, stride_in=stride_in
+        BottleneckUnit,
+        (3, 4, 6, 3),
+        in_channels,
+        output_stride,
+        multi_grid,
+        padding,
+        dilate_first,
+        stem_channels,
+        stride_in=stride_in,
     )
 
 
@@ -69,6 +81,7 @@ def resnet101(
     multi_grid: Sequence[int] | None = None,
     padding: Padding = "symmetric",
     dilate_first: bool = False,
+    stem_channels: Sequence[int] = (64,),
     stride_in: StrideIn = "3x3",
 ) -> ResNet:
     """ResNet-101, of bottleneck units."""
@@ -80,6 +93,7 @@ def resnet101(
         multi_grid,
         padding,
         dilate_first,
+        stem_channels,
         stride_in=stride_in,
     )
 
@@ -91,6 +105,7 @@ def resnet152(
     multi_grid: Sequence[int] | None = None,
     padding: Padding = "symmetric",
     dilate_first: bool = False,
+    stem_channels: Sequence[int] = (64,),
     stride_in: StrideIn = "3x3",
 ) -> ResNet:
     """ResNet-152, of bottleneck units."""
@@ -102,6 +117,7 @@ def resnet152(
         multi_grid,
         padding,
         dilate_first,
+        stem_channels,
         stride_in=stride_in,
     )
 
@@ -111,7 +127,8 @@ class ResNet(Backbone):
 
     `multi_grid` multiplies the dilations of the last stage's units (DeepLab v3, section 3.2.1), one number a unit.
     `dilate_first` dilates the unit that would stride as well, as some ports do; a finer output stride then computes
-    something else.
+    something else. `stem_channels` of several numbers are as many 3 x 3 in the place of the 7 x 7: (64, 64, 128)
+    in detectron2's DeepLab and the official "beta" networks, (32, 32, 64) in "v1c".
 
     Shape: (N, in_channels, H, W) -> Features of (N, channels.resK, ceil(H / stride), ceil(W / stride))
     """
@@ -128,17 +145,18 @@ class ResNet(Backbone):
         multi_grid: Sequence[int] | None,
         padding: Padding,
         dilate_first: bool,
+        stem_channels: Sequence[int],
         **options: Any,
     ) -> None:
         super().__init__()
         grid = tuple(multi_grid or (1,) * units[-1])
         if len(grid) != units[-1]:
             raise SettingsError(f"multi_grid has {len(grid)} numbers; the last stage has {units[-1]} units, one each")
-        self.stem = ConvNormAct(in_channels, 64, 7, stride=2, padding=padding, eps=EPS, momentum=MOMENTUM)
+        self.stem = _stem(in_channels, stem_channels, padding)
         self.pool = MaxPool(padding=padding)
         strides = [2 if stage and index == 0 else 1 for stage, count in enumerate(units) for index in range(count)]
         plan = atrous_plan(strides, start=4, output_stride=output_stride)
-        stages, channels = [], 64
+        stages, channels = [], stem_channels[-1]
         for stage, count in enumerate(units):
             width = 64 * 2**stage
             members = []
@@ -195,6 +213,17 @@ class BottleneckUnit(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return F.relu(self.shortcut(x) + self.conv3(self.conv2(self.conv1(x))))
+
+
+def _stem(in_channels: int, widths: Sequence[int], padding: Padding) -> nn.Module:
+    """7 x 7 at stride 2 for one width; for more as many 3 x 3, the first at stride 2."""
+    layer = partial(ConvNormAct, padding=padding, eps=EPS, momentum=MOMENTUM)
+    if not widths:
+        raise SettingsError("stem_channels wants at least one number")
+    if len(widths) == 1:
+        return layer(in_channels, widths[0], 7, stride=2)
+    pairs = enumerate(pairwise((in_channels, *widths)))
+    return nn.Sequential(*(layer(before, after, 3, stride=1 if index else 2) for index, (before, after) in pairs))
 
 
 def _shortcut(in_channels: int, channels: int, stride: int) -> nn.Module:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from deeplab.errors import SettingsError
-from deeplab.layers.conv import ConvNormAct, SeparableConv
+from deeplab.layers.conv import ConvNormAct, PaddedConv, SeparableConv
 
 ATROUS_RATES = {4: (24, 48, 72), 8: (12, 24, 36), 16: (6, 12, 18), 32: (3, 6, 9)}
 """Rates by output stride: halving the stride doubles the rates, so the field of view stays (section 3.3)."""
@@ -22,7 +22,8 @@ class ASPP(nn.Module):
     """Look at the features at several rates at once, and at their mean over the image.
 
     Branches in the order of the official concatenation: image pooling, 1 x 1, one 3 x 3 per rate; then 1 x 1 and
-    dropout. No rates gives the light head of the official MobileNetV2 checkpoints.
+    dropout. No rates gives the light head of the official MobileNetV2 checkpoints. `pooling_norm` False leaves the
+    image pooling without BatchNorm, as detectron2 has it.
 
     Shape: (N, in_channels, h, w) -> (N, channels, h, w)
 
@@ -39,6 +40,7 @@ class ASPP(nn.Module):
         separable: bool = False,
         norm_between: bool = True,
         image_pooling: bool = True,
+        pooling_norm: bool = True,
         dropout: float = 0.1,
     ) -> None:
         super().__init__()
@@ -46,7 +48,11 @@ class ASPP(nn.Module):
             raise SettingsError(f"atrous_rates want whole numbers of at least 1, got {tuple(atrous_rates)}")
         pointwise = partial(ConvNormAct, kernel_size=1, eps=EPS, momentum=MOMENTUM)
         atrous = partial(SeparableConv, norm_between=norm_between) if separable else partial(ConvNormAct, kernel_size=3)
-        self.image_pooling = pointwise(in_channels, channels) if image_pooling else None
+        self.image_pooling: nn.Module | None = None
+        if image_pooling and pooling_norm:
+            self.image_pooling = pointwise(in_channels, channels)
+        elif image_pooling:
+            self.image_pooling = nn.Sequential(PaddedConv(in_channels, channels, 1, bias=True), nn.ReLU())
         self.pointwise = pointwise(in_channels, channels)
         self.atrous = nn.ModuleList(
             atrous(in_channels, channels, dilation=rate, eps=EPS, momentum=MOMENTUM) for rate in atrous_rates

@@ -33,6 +33,7 @@ def deeplabv3plus(
     decoder_convs: int = 2,
     head_conv: bool = False,
     norm_between: bool = True,
+    pooling_norm: bool = True,
     dropout: float = 0.1,
 ) -> DeepLabV3Plus:
     """DeepLab v3+.
@@ -44,6 +45,7 @@ def deeplabv3plus(
         decoder_convs: How many those are: two in the paper (Table 2), one in most ports to PyTorch.
         head_conv: A 3 x 3 after ASPP as well, which segmentation-models-pytorch has and the paper has not.
         norm_between: Whether separable convolutions are normalised and activated between depthwise and pointwise.
+        pooling_norm: Whether the image pooling is normalised, as in the official code; not in detectron2.
     """
     if decoder_convs < 1:
         raise SettingsError(f"decoder_convs wants a whole number of at least 1, got {decoder_convs}")
@@ -54,6 +56,7 @@ def deeplabv3plus(
         atrous_rates=rates,
         separable=aspp_separable,
         norm_between=norm_between,
+        pooling_norm=pooling_norm,
         image_pooling=image_pooling,
         dropout=dropout,
     )

@@ -129,5 +129,5 @@ def pooling_first(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """ASPP's projection for our order of the branches, image pooling first as in the official code, for one of a
     system that has it last."""
     name = "aspp.project.conv.weight"
-    channels = tensors["aspp.image_pooling.conv.weight"].shape[0]
+    channels = tensors["aspp.pointwise.conv.weight"].shape[0]
     return {**tensors, name: tensors[name].roll(channels, dims=1)}

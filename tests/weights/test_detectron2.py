@@ -1,0 +1,16 @@
+from __future__ import annotations
+
+import pytest
+
+from deeplab.weights import detectron2
+
+
+@pytest.fixture(scope="module")
+def case(golden):
+    return golden("torch_detectron2/deeplabv3plus_r103_os16_globalpool")
+
+
+@pytest.mark.parametrize("run", ["dogs_65x65", "harbour_97x129"])
+def test_logits_are_those_of_that_project(case, run):
+    model = detectron2.from_state(case.state, what="golden").model
+    assert case.difference(model, run, key="sem", times=4) < 2e-4
