@@ -57,3 +57,19 @@ def test_with_the_stride_in_the_first_convolution_a_finer_output_stride_only_add
     image = torch.rand(1, 3, 65, 65)
     few, many = coarse(image).res5, fine(image).res5
     torch.testing.assert_close(many[..., ::4, ::4] / few.std(), few / few.std(), atol=1e-3, rtol=1e-3)
+
+
+def test_the_first_unit_can_be_dilated_as_well():
+    ours, theirs = (create_backbone("resnet50", output_stride=16, dilate_first=each) for each in (False, True))
+    assert [unit.conv2.conv.dilation[0] for unit in ours.res5] == [1, 2, 2]
+    assert [unit.conv2.conv.dilation[0] for unit in theirs.res5] == [2, 2, 2]
+
+
+def test_a_stem_of_several_widths_is_as_many_3_x_3():
+    stem = create_backbone("resnet18", stem_channels=(64, 64, 128)).stem
+    convolutions = [module for module in stem.modules() if isinstance(module, torch.nn.Conv2d)]
+    assert [conv.kernel_size for conv in convolutions] == [(3, 3)] * 3
+    assert [conv.stride for conv in convolutions] == [(2, 2), (1, 1), (1, 1)]
+    assert convolutions[-1].out_channels == 128
+    with pytest.raises(SettingsError, match="at least one number"):
+        create_backbone("resnet18", stem_channels=())

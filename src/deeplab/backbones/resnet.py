@@ -34,7 +34,7 @@ def resnet18(
     stem_channels: Sequence[int] = (64,),
 ) -> ResNet:
     """ResNet-18, of units of two 3 x 3 convolutions."""
-    return ResNet(BasicUnit, (2, 2, 2, 2), in_channels, output_stride, multi_grid, padding, dilate_first, stem_channels)
+    return ResNet(BasicUnit, (2, 2, 2, 2), **locals())
 
 
 def resnet34(
@@ -47,7 +47,7 @@ def resnet34(
     stem_channels: Sequence[int] = (64,),
 ) -> ResNet:
     """ResNet-34, of units of two 3 x 3 convolutions."""
-    return ResNet(BasicUnit, (3, 4, 6, 3), in_channels, output_stride, multi_grid, padding, dilate_first, stem_channels)
+    return ResNet(BasicUnit, (3, 4, 6, 3), **locals())
 
 
 def resnet50(
@@ -61,17 +61,7 @@ def resnet50(
     stride_in: StrideIn = "3x3",
 ) -> ResNet:
     """ResNet-50, of bottleneck units."""
-    return ResNet(
-        BottleneckUnit,
-        (3, 4, 6, 3),
-        in_channels,
-        output_stride,
-        multi_grid,
-        padding,
-        dilate_first,
-        stem_channels,
-        stride_in=stride_in,
-    )
+    return ResNet(BottleneckUnit, (3, 4, 6, 3), **locals())
 
 
 def resnet101(
@@ -85,17 +75,7 @@ def resnet101(
     stride_in: StrideIn = "3x3",
 ) -> ResNet:
     """ResNet-101, of bottleneck units."""
-    return ResNet(
-        BottleneckUnit,
-        (3, 4, 23, 3),
-        in_channels,
-        output_stride,
-        multi_grid,
-        padding,
-        dilate_first,
-        stem_channels,
-        stride_in=stride_in,
-    )
+    return ResNet(BottleneckUnit, (3, 4, 23, 3), **locals())
 
 
 def resnet152(
@@ -109,17 +89,7 @@ def resnet152(
     stride_in: StrideIn = "3x3",
 ) -> ResNet:
     """ResNet-152, of bottleneck units."""
-    return ResNet(
-        BottleneckUnit,
-        (3, 8, 36, 3),
-        in_channels,
-        output_stride,
-        multi_grid,
-        padding,
-        dilate_first,
-        stem_channels,
-        stride_in=stride_in,
-    )
+    return ResNet(BottleneckUnit, (3, 8, 36, 3), **locals())
 
 
 class ResNet(Backbone):
@@ -140,6 +110,7 @@ class ResNet(Backbone):
         self,
         unit: type[BasicUnit] | type[BottleneckUnit],
         units: tuple[int, int, int, int],
+        *,
         in_channels: int,
         output_stride: int,
         multi_grid: Sequence[int] | None,
