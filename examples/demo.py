@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
-from blur_background import blur_background
+from blur_background import PORTRAIT, blur_background
 from PIL import Image
 
 
@@ -53,9 +53,9 @@ def main() -> None:
     print(f"$ python examples/blur_background.py {photo} --output {blurred}", flush=True)
     blur_background(photo).save(blurred)
 
-    print(f"$ deeplab segment {photo} --overlay --output {output}", flush=True)
-    command = [sys.executable, "-m", "deeplab", "segment", str(photo), "--overlay", "--output", str(output)]
-    if subprocess.run(command).returncode:
+    arguments = ["segment", str(photo), "--overlay", "--long-side", str(PORTRAIT), "--output", str(output)]
+    print(f"$ deeplab {' '.join(arguments)}", flush=True)
+    if subprocess.run([sys.executable, "-m", "deeplab", *arguments]).returncode:
         sys.exit("demo: deeplab segment failed; its own line above says why")
 
     side_by_side([photo, overlay, blurred]).save(joined, optimize=True)
