@@ -70,8 +70,16 @@ def test_an_unknown_source_names_those_there_are(run: Run, theirs: Path) -> None
 
 
 @pytest.mark.parametrize("content", [b"", b"nonsense"])
-def test_a_file_of_no_system_is_said_in_a_line(run: Run, tmp_path: Path, content: bytes) -> None:
+def test_a_file_that_cannot_be_read_is_said_in_a_line(run: Run, tmp_path: Path, content: bytes) -> None:
     (tmp_path / "x.pth").write_bytes(content)
+    status, _, err = run("convert", tmp_path / "x.pth")
+    assert status == 2
+    assert len(err.splitlines()) == 1
+    assert "x.pth: " in err
+
+
+def test_weights_of_no_system_are_said(run: Run, tmp_path: Path) -> None:
+    torch.save({"layer.weight": torch.zeros(1)}, tmp_path / "x.pth")
     status, _, err = run("convert", tmp_path / "x.pth")
     assert status == 2
     assert len(err.splitlines()) == 1

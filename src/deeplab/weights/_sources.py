@@ -7,6 +7,7 @@ from pathlib import Path
 
 from deeplab.checkpoints import Checkpoint
 from deeplab.errors import CheckpointError, InputNotFoundError, unknown_name
+from deeplab.weights._state import UnreadableError
 
 FOLDER = Path(__file__).parent
 
@@ -37,11 +38,16 @@ def convert(path: str | Path, *, source: str = AUTO) -> tuple[Checkpoint, str]:
         if source not in known:
             raise unknown_name("source", source, [*known, AUTO])
         return _read(source, path), source
+    unreadable = None
     for name in known:
         try:
             return _read(name, path), name
+        except UnreadableError as error:
+            unreadable = error
         except CheckpointError:
             continue
+    if unreadable is not None:
+        raise unreadable
     raise CheckpointError(
         f"{path}: none of the systems that we read ({', '.join(known)}); name one by --source to see what is wrong"
     )

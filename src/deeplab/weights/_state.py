@@ -8,9 +8,14 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from deeplab.checkpoints import Checkpoint, Preprocessing
 from deeplab.errors import CheckpointError, InputNotFoundError
+from deeplab.models import SegmentationModel
+from deeplab.weights._classes import names_of, palette_of
 
 PARTS = (("conv", "conv"), ("bn", "norm"))
 
@@ -61,29 +66,38 @@ def resnet_name(tensors: Mapping[str, Tensor], *, what: str) -> str:
     return name
 
 
+class UnreadableError(CheckpointError):
+    """The file is not one of weights, whatever the system."""
+
+
 def read_state(path: Path) -> dict[str, Tensor]:
-    """The tensors in a .pth file by name, "module." before them removed. No code of the file is run.
+    """The tensors in a PyTorch or safetensors file by name, "module." before them removed. No code of it is run.
 
     Raises:
         InputNotFoundError: There is no such file.
-        CheckpointError: It is damaged, holds more than tensors, or no weights.
+        UnreadableError: It is damaged, holds more than tensors, or no weights.
     """
     if not path.is_file():
         raise InputNotFoundError(f"no weights file {path}")
+    if path.suffix == ".safetensors":
+        try:
+            return load_file(path)
+        except SafetensorError as error:
+            raise UnreadableError(f"{path}: cannot be read as safetensors ({error})") from error
     try:
         found = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        raise CheckpointError(
+        raise UnreadableError(
             f"{path}: holds more than tensors or is damaged, and is not opened; take a file with the state_dict alone"
         ) from error
     except (OSError, RuntimeError, EOFError, ValueError, KeyError) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise CheckpointError(f"{path}: cannot be read as PyTorch weights ({reason})") from error
+        raise UnreadableError(f"{path}: cannot be read as PyTorch weights ({reason})") from error
     for wrapper in WRAPPERS:
         if isinstance(found, Mapping) and isinstance(found.get(wrapper), Mapping):
             found = found[wrapper]
     if not isinstance(found, Mapping) or not any(isinstance(value, Tensor) for value in found.values()):
-        raise CheckpointError(f"{path}: no weights in it; wanted names and tensors, a state_dict")
+        raise UnreadableError(f"{path}: no weights in it; wanted names and tensors, a state_dict")
     return {str(name).removeprefix("module."): value for name, value in found.items() if isinstance(value, Tensor)}
 
 
@@ -105,6 +119,37 @@ def renamed(state: Mapping[str, Tensor], rules: Rules, *, what: str) -> dict[str
         else:
             raise CheckpointError(f"{what}: '{name}' has no place in the model; is the file of another source?")
     return found
+
+
+def count_classes(tensors: Mapping[str, Tensor], *, what: str, wanted: str) -> int:
+    """The number of classes of tensors under our names.
+
+    Raises:
+        CheckpointError: They have no classifier, and so are not what is `wanted`.
+    """
+    for name in ("classify.bias", "classify.0.bias"):
+        if name in tensors:
+            return len(tensors[name])
+    raise CheckpointError(f"{what}: no classifier in it; wanted {wanted}")
+
+
+def finished(
+    model: SegmentationModel, tensors: Mapping[str, Tensor], *, what: str, preprocessing: Preprocessing | None = None
+) -> Checkpoint:
+    """The model with these tensors, and what its classes are called by their number.
+
+    Raises:
+        CheckpointError: As `fill`.
+    """
+    fill(model, tensors, what=what)
+    num_classes = model.arguments["num_classes"]
+    return Checkpoint(
+        model.eval(),
+        names_of(num_classes),
+        palette_of(num_classes),
+        preprocessing or Preprocessing(),
+        training={"converted_from": what},
+    )
 
 
 @torch.no_grad()

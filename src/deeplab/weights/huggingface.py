@@ -9,15 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
 from deeplab.checkpoints import Checkpoint, Preprocessing
-from deeplab.errors import CheckpointError, InputNotFoundError
 from deeplab.models import create_model
-from deeplab.weights._classes import names_of, palette_of
-from deeplab.weights._state import fill, read_state, renamed
+from deeplab.weights._state import count_classes, finished, read_state, renamed
 
 __all__ = ["convert", "from_state"]
 
@@ -59,23 +55,16 @@ def convert(path: str | Path) -> Checkpoint:
         CheckpointError: It cannot be read, or is no such model.
     """
     path = Path(path)
-    if path.suffix != ".safetensors":
-        return from_state(read_state(path), what=str(path))
-    if not path.is_file():
-        raise InputNotFoundError(f"no weights file {path}")
-    try:
-        return from_state(load_file(path), what=str(path))
-    except SafetensorError as error:
-        raise CheckpointError(f"{path}: cannot be read as safetensors ({error})") from error
+    return from_state(read_state(path), what=str(path))
 
 
 def from_state(state: Mapping[str, Tensor], *, what: str) -> Checkpoint:
     """The model with these tensors. See `convert`; `what` names them in an error."""
     used = {name: tensor for name, tensor in state.items() if not name.startswith(LEFT_BEHIND)}
     tensors = renamed(used, RULES, what=what)
-    if "classify.bias" not in tensors or "backbone.blocks.16.project.conv.weight" not in tensors:
-        raise CheckpointError(f"{what}: wanted MobileNetV2ForSemanticSegmentation of Hugging Face transformers")
-    num_classes = len(tensors["classify.bias"])
+    num_classes = count_classes(
+        tensors, what=what, wanted="MobileNetV2ForSemanticSegmentation of Hugging Face transformers"
+    )
     deepest = len(tensors["backbone.blocks.16.project.conv.weight"])
     model = create_model(
         "deeplabv3",
@@ -86,11 +75,4 @@ def from_state(state: Mapping[str, Tensor], *, what: str) -> Checkpoint:
         atrous_rates=(),
         pad_to_grid=False,
     )
-    fill(model, tensors, what=what)
-    return Checkpoint(
-        model.eval(),
-        names_of(num_classes),
-        palette_of(num_classes),
-        Preprocessing(long_side=513),
-        training={"converted_from": what},
-    )
+    return finished(model, tensors, what=what, preprocessing=Preprocessing(long_side=513))

@@ -8,10 +8,8 @@ from pathlib import Path
 from torch import Tensor
 
 from deeplab.checkpoints import Checkpoint
-from deeplab.errors import CheckpointError
 from deeplab.models import create_model
-from deeplab.weights._classes import names_of, palette_of
-from deeplab.weights._state import RESNET, fill, pooling_first, read_state, renamed, resnet_name
+from deeplab.weights._state import RESNET, count_classes, finished, pooling_first, read_state, renamed, resnet_name
 
 __all__ = ["convert", "from_state"]
 
@@ -55,9 +53,7 @@ def convert(path: str | Path, *, output_stride: int = 16) -> Checkpoint:
 def from_state(state: Mapping[str, Tensor], *, output_stride: int = 16, what: str) -> Checkpoint:
     """The model with these tensors. See `convert`; `what` names them in an error."""
     tensors = renamed(state, RULES, what=what)
-    if "classify.bias" not in tensors:
-        raise CheckpointError(f"{what}: no decoder.last_conv.8 in it; wanted jfzhang95's DeepLab v3+ on ResNet")
-    num_classes = len(tensors["classify.bias"])
+    num_classes = count_classes(tensors, what=what, wanted="jfzhang95's DeepLab v3+ on ResNet")
     model = create_model(
         "deeplabv3plus",
         backbone=resnet_name(tensors, what=what),
@@ -69,5 +65,4 @@ def from_state(state: Mapping[str, Tensor], *, output_stride: int = 16, what: st
         decoder_separable=False,
         pad_to_grid=False,
     )
-    fill(model, pooling_first(tensors), what=what)
-    return Checkpoint(model.eval(), names_of(num_classes), palette_of(num_classes), training={"converted_from": what})
+    return finished(model, pooling_first(tensors), what=what)

@@ -11,10 +11,8 @@ from pathlib import Path
 from torch import Tensor
 
 from deeplab.checkpoints import Checkpoint
-from deeplab.errors import CheckpointError
 from deeplab.models import create_model
-from deeplab.weights._classes import names_of, palette_of
-from deeplab.weights._state import fill, read_state, renamed
+from deeplab.weights._state import count_classes, finished, read_state, renamed
 
 __all__ = ["convert", "from_state"]
 
@@ -50,9 +48,7 @@ def convert(path: str | Path) -> Checkpoint:
 def from_state(state: Mapping[str, Tensor], *, what: str) -> Checkpoint:
     """The model with these tensors. See `convert`; `what` names them in an error."""
     tensors = {_from_zero(name): tensor for name, tensor in renamed(state, RULES, what=what).items()}
-    if "classify.0.bias" not in tensors:
-        raise CheckpointError(f"{what}: no classifier aspp.c0 in it; wanted DeepLab v2 of kazuto1011/deeplab-pytorch")
-    num_classes = len(tensors["classify.0.bias"])
+    num_classes = count_classes(tensors, what=what, wanted="DeepLab v2 of kazuto1011/deeplab-pytorch")
     model = create_model(
         "deeplabv2",
         backbone="resnet101",
@@ -66,8 +62,7 @@ def from_state(state: Mapping[str, Tensor], *, what: str) -> Checkpoint:
     )
     # the file's first convolution reads BGR, ours RGB
     tensors["backbone.stem.conv.weight"] = tensors["backbone.stem.conv.weight"].flip(1)
-    fill(model, tensors, what=what)
-    return Checkpoint(model.eval(), names_of(num_classes), palette_of(num_classes), training={"converted_from": what})
+    return finished(model, tensors, what=what)
 
 
 def _from_zero(name: str) -> str:

@@ -12,10 +12,8 @@ from pathlib import Path
 from torch import Tensor
 
 from deeplab.checkpoints import Checkpoint
-from deeplab.errors import CheckpointError
 from deeplab.models import create_model
-from deeplab.weights._classes import names_of, palette_of
-from deeplab.weights._state import RESNET, fill, pooling_first, read_state, renamed, resnet_name
+from deeplab.weights._state import RESNET, count_classes, finished, pooling_first, read_state, renamed, resnet_name
 
 __all__ = ["convert", "from_state"]
 
@@ -55,9 +53,7 @@ def from_state(state: Mapping[str, Tensor], *, what: str) -> Checkpoint:
     """The model with these tensors. See `convert`; `what` names them in an error."""
     used = {name: tensor for name, tensor in state.items() if not name.startswith(LEFT_BEHIND)}
     tensors = renamed(used, RULES, what=what)
-    if "classify.bias" not in tensors:
-        raise CheckpointError(f"{what}: no classifier.4 in it; wanted torchvision's DeepLab v3 on ResNet")
-    num_classes = len(tensors["classify.bias"])
+    num_classes = count_classes(tensors, what=what, wanted="torchvision's DeepLab v3 on ResNet")
     model = create_model(
         "deeplabv3",
         backbone=resnet_name(tensors, what=what),
@@ -67,5 +63,4 @@ def from_state(state: Mapping[str, Tensor], *, what: str) -> Checkpoint:
         head_conv=True,
         align_corners=False,
     )
-    fill(model, pooling_first(tensors), what=what)
-    return Checkpoint(model.eval(), names_of(num_classes), palette_of(num_classes), training={"converted_from": what})
+    return finished(model, pooling_first(tensors), what=what)
