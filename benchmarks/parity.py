@@ -16,11 +16,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import interpolate
 
 from deeplab.files import written_aside
 from deeplab.layers import Prepare
+from deeplab.models import SegmentationModel
 
 LIMIT = 2e-4
 """Of the logits' standard deviation; the smallest effect of one tensor that is in the wrong place is 1.4e-3."""
@@ -48,6 +50,7 @@ CASES = (
     Case("jfzhang95", "jfzhang95/pytorch-deeplab-xception, v3+ ResNet-101", "torch_jfzhang95/deeplab_resnet_os16"),
     Case("detectron2", "detectron2 projects/DeepLab, v3+ R_103", "torch_detectron2/deeplabv3plus_r103_os16_globalpool",
          key="sem", full_size=False, times=4),
+    Case("tensorflow", "official code (TensorFlow), v3 MobileNetV2", "tf_deeplab/mobilenetv2_voc", full_size=False),
     Case("huggingface", "Hugging Face transformers, v3 MobileNetV2 0.35", "torch_hf/mobilenetv2_dm035_os16",
          full_size=False),
 )  # fmt: skip
@@ -63,15 +66,34 @@ HEADER = (
 )
 
 
-@torch.inference_mode()
-def logits_of(model: Any, image: np.ndarray[Any, Any], case: Case) -> np.ndarray[Any, Any]:
-    """Ours for the input of the recording, (image - 128) / 64, in the place of our own normalisation."""
-    x = torch.from_numpy(((image.astype(np.float32) - 128) / 64).transpose(2, 0, 1)[None].copy())
+def rebuilt(case: Case, load_case: Any, run: str) -> SegmentationModel:
+    """Our model with the weights of the recording, for images that are (image - 128) / 64 already, or, for the
+    official code, in 0 .. 1."""
+    source = importlib.import_module(f"deeplab.weights.{case.source}")
+    if case.source == "tensorflow":
+        stride = int(run.partition("_")[0].removeprefix("os"))
+        model: SegmentationModel = source.from_state(
+            load_case.tf(case.folder)[1], output_stride=stride, what=case.folder
+        ).model
+        if "even" in run:
+            model.prepare.stride = 1  # that run was not padded to k * 16 + 1
+        return model
+    tensors = {name: torch.from_numpy(array) for name, array in load_case.torch_state(case.folder)[1].items()}
+    model = source.from_state(tensors, what=case.folder).model
     model.prepare = Prepare([0] * 3, [1] * 3, stride=model.prepare.stride)
+    return model
+
+
+@torch.inference_mode()
+def logits_of(model: SegmentationModel, image: NDArray[np.uint8], case: Case) -> NDArray[np.float32]:
+    """Ours for the image of the recording, in the order of axes of that system."""
+    official = case.source == "tensorflow"
+    pixels = image.astype(np.float32) / 255 if official else (image.astype(np.float32) - 128) / 64
+    x = torch.from_numpy(pixels).permute(2, 0, 1)[None]
     logits: Tensor = (model if case.full_size else model.coarse_logits)(x.flip(1) if case.bgr else x)
     if case.times > 1:
         logits = interpolate(logits, scale_factor=case.times, mode="bilinear")
-    return logits.numpy()
+    return logits.permute(0, 2, 3, 1).numpy() if official else logits.numpy()
 
 
 def main() -> None:
@@ -84,18 +106,19 @@ def main() -> None:
     load_case = importlib.import_module("load_case")
     rows, worst = [], 0.0
     for case in CASES:
-        facts, state = load_case.torch_state(case.folder)
-        tensors = {name: torch.from_numpy(array) for name, array in state.items()}
-        model = importlib.import_module(f"deeplab.weights.{case.source}").from_state(tensors, what=case.folder).model
-        for run in facts["runs"]:
+        for run in load_case.meta(case.folder)["runs"]:
             recorded = load_case.run(case.folder, run)
-            height, width = recorded["image"].shape[:2]
-            logits = logits_of(model, recorded["image"], case)
+            logits = logits_of(rebuilt(case, load_case, run), recorded["image"], case)
             difference = load_case.close(logits, recorded, case.key)
             worst = max(worst, difference)
+            classes = -1 if case.source == "tensorflow" else 1
             whole = case.key in recorded.files
-            equal = f"{(logits.argmax(1) == recorded[case.key].argmax(1)).mean():.2%}" if whole else "-"
-            rows.append(f"| `{case.source}` | {case.system} | {height} x {width} | {difference:.1e} | {equal} |\n")
+            same = whole and (logits.argmax(classes) == recorded[case.key].argmax(classes)).mean()
+            height, width = recorded["image"].shape[:2]
+            size = f"{height} x {width}{', stride 8' if run.startswith('os8') else ''}"
+            rows.append(
+                f"| `{case.source}` | {case.system} | {size} | {difference:.1e} | {f'{same:.2%}' if whole else '-'} |\n"
+            )
             print(rows[-1], end="", flush=True)
     with written_aside(arguments.output) as aside:
         aside.write_text(HEADER + "".join(rows), encoding="utf-8")

@@ -90,3 +90,10 @@ def test_the_output_has_to_be_a_safetensors_file(run: Run, theirs: Path) -> None
     status, _, err = run("convert", theirs, "--output", "x.pth")
     assert status == 2
     assert "ends in .safetensors" in err
+
+
+def test_a_tensorflow_checkpoint_goes_by_the_name_of_its_files(run: Run, shared: Path, tmp_path: Path) -> None:
+    checkpoint = shared / "golden/tf_deeplab/mobilenetv2_voc/model.ckpt"
+    status, out, _ = run("convert", checkpoint, "--output", tmp_path / "ours.safetensors")
+    assert status == 0
+    assert "deeplabv3 on mobilenetv2, 21 classes" in out

@@ -13,12 +13,7 @@ from deeplab.layers import Prepare
 class Golden:
     """Another system's exact outputs for weights that are rebuilt from a seed."""
 
-    def __init__(self, folder, case):
-        sys.path.insert(0, str(folder))
-        try:
-            import load_case
-        finally:
-            sys.path.remove(str(folder))
+    def __init__(self, load_case, case):
         self.load_case, self.case = load_case, case
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ResourceWarning)  # it leaves the closing of files to the interpreter
@@ -43,6 +38,17 @@ class Golden:
 
 
 @pytest.fixture(scope="session")
-def golden(shared):
+def golden_module(shared):
+    """The loader that lies beside the recorded outputs."""
+    sys.path.insert(0, str(shared / "golden"))
+    try:
+        import load_case
+    finally:
+        sys.path.remove(str(shared / "golden"))
+    return load_case
+
+
+@pytest.fixture(scope="session")
+def golden(golden_module):
     """`golden(case)`: a case of ../shared/golden."""
-    return lambda case: Golden(shared / "golden", case)
+    return lambda case: Golden(golden_module, case)

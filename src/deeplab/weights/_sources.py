@@ -32,6 +32,9 @@ def convert(path: str | Path, *, source: str = AUTO) -> tuple[Checkpoint, str]:
         CheckpointError: The file cannot be read, or is of none of the sources.
     """
     path, known = Path(path), sources()
+    index = path.with_name(f"{path.name}.index")
+    if not path.is_file() and index.is_file():  # TensorFlow names a checkpoint by what its files have in common
+        path = index
     if not path.is_file():
         raise InputNotFoundError(f"no checkpoint file {path}")
     if source != AUTO:

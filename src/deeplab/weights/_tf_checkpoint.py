@@ -1,0 +1,147 @@
+"""TensorFlow checkpoints, read without TensorFlow: variables by name.
+
+A checkpoint is `NAME.index`, a sorted table in the format of LevelDB (its table_format.md), and the raw bytes of the
+variables in `NAME.data-00000-of-00001` ... The values of the table are protocol buffers: BundleHeaderProto under the
+empty key, a BundleEntryProto for each variable (tensorflow/core/protobuf/tensor_bundle.proto). The field numbers
+below are those of that file; every offset is checked before it is followed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from deeplab.errors import CheckpointError, InputNotFoundError
+
+__all__ = ["read_variables"]
+
+MAGIC = bytes.fromhex("57fb808b247547db")
+FOOTER_LENGTH = 48
+TRAILER_LENGTH = 5
+"""Compression and checksum behind every block."""
+
+DTYPES: dict[int, DTypeLike] = {1: "<f4", 2: "<f8", 3: "<i4", 9: "<i8", 19: "<f2"}
+"""tensorflow/core/framework/types.proto; what else there is, is no weight and left out."""
+
+DTYPE, SHAPE, SHARD, OFFSET, SIZE = 1, 2, 3, 4, 5
+NUM_SHARDS = 1
+DIMENSION, LENGTH = 2, 1
+
+
+def read_variables(path: Path) -> dict[str, NDArray[Any]]:
+    """The variables of the checkpoint `path`: its name as TensorFlow takes it, NAME, or the file NAME.index.
+
+    Raises:
+        InputNotFoundError: A file of it is missing.
+        CheckpointError: It is damaged, or another kind of file.
+    """
+    prefix = path.with_suffix("") if path.suffix == ".index" else path
+    index = prefix.with_name(f"{prefix.name}.index")
+    if not index.is_file() and path.is_file():
+        raise CheckpointError(f"{path}: not a TensorFlow checkpoint, which is NAME.index and NAME.data-00000-of-00001")
+    if not index.is_file():
+        raise InputNotFoundError(f"no checkpoint {index}; wanted the name before .index, or that file")
+    try:
+        table = dict(_table(index.read_bytes()))
+        header = _message(table.pop(b""))
+        shards = [_shard(prefix, number, int(header[NUM_SHARDS][0])) for number in range(int(header[NUM_SHARDS][0]))]
+        found = {key.decode(): _variable(_message(entry), shards) for key, entry in table.items()}
+    except (IndexError, KeyError, ValueError) as error:
+        raise CheckpointError(f"{index}: no TensorFlow checkpoint, or a damaged one") from error
+    return {name: values for name, values in found.items() if values is not None}
+
+
+def _shard(prefix: Path, number: int, count: int) -> bytes:
+    file = prefix.with_name(f"{prefix.name}.data-{number:05d}-of-{count:05d}")
+    if not file.is_file():
+        raise InputNotFoundError(f"no {file}, which belongs to the checkpoint; put it beside {prefix.name}.index")
+    return file.read_bytes()
+
+
+def _variable(entry: dict[int, list[Any]], shards: list[bytes]) -> NDArray[Any] | None:
+    dtype = DTYPES.get(entry[DTYPE][0])
+    if dtype is None:
+        return None
+    dimensions = _message(entry[SHAPE][0]).get(DIMENSION, []) if SHAPE in entry else []
+    shape = tuple(int(_message(each).get(LENGTH, [0])[0]) for each in dimensions)
+    start, size = (int(entry.get(field, [0])[0]) for field in (OFFSET, SIZE))
+    data = shards[entry.get(SHARD, [0])[0]]
+    if start + size > len(data) or size != math.prod(shape) * np.dtype(dtype).itemsize:
+        raise ValueError("a variable lies outside the data")
+    return np.frombuffer(data, dtype, count=math.prod(shape), offset=start).reshape(shape)
+
+
+def _table(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Keys and values of a sorted table."""
+    footer = data[-FOOTER_LENGTH:]
+    if len(footer) < FOOTER_LENGTH or footer[-8:] != MAGIC:
+        raise ValueError("no table")
+    _, position = _handle(footer, 0)  # of the meta index, which holds nothing here
+    index, _ = _handle(footer, position)
+    for _, value in _block(data, *index):
+        handle, _ = _handle(value, 0)
+        yield from _block(data, *handle)
+
+
+def _handle(data: bytes, position: int) -> tuple[tuple[int, int], int]:
+    offset, position = _varint(data, position)
+    size, position = _varint(data, position)
+    return (offset, size), position
+
+
+def _block(data: bytes, offset: int, size: int) -> Iterator[tuple[bytes, bytes]]:
+    """Keys and values of a block; a key shares its start with the one before it."""
+    block = data[offset : offset + size]
+    if len(data) < offset + size + TRAILER_LENGTH or data[offset + size] != 0:
+        raise ValueError("a block is cut off or compressed")
+    restarts = int.from_bytes(block[-4:], "little")
+    end, position, key = len(block) - 4 * (restarts + 1), 0, b""
+    while position < end:
+        shared, position = _varint(block, position)
+        unshared, position = _varint(block, position)
+        length, position = _varint(block, position)
+        key = key[:shared] + block[position : position + unshared]
+        position += unshared
+        yield key, block[position : position + length]
+        position += length
+
+
+def _message(data: bytes) -> dict[int, list[Any]]:
+    """The fields of a protocol buffer: numbers, and bytes where the field is a message or text."""
+    fields: dict[int, list[Any]] = {}
+    position = 0
+    while position < len(data):
+        tag, position = _varint(data, position)
+        number, kind = tag >> 3, tag & 7
+        value: int | bytes
+        if kind == 0:
+            value, position = _varint(data, position)
+        elif kind in (1, 5):
+            length = 8 if kind == 1 else 4
+            value, position = int.from_bytes(data[position : position + length], "little"), position + length
+        elif kind == 2:
+            length, position = _varint(data, position)
+            value, position = data[position : position + length], position + length
+        else:
+            raise ValueError("no protocol buffer")
+        if position > len(data):
+            raise ValueError("a field is cut off")
+        fields.setdefault(number, []).append(value)
+    return fields
+
+
+def _varint(data: bytes, position: int) -> tuple[int, int]:
+    """A number of seven bits a byte, and the position behind it."""
+    value = shift = 0
+    while True:
+        byte = data[position]
+        position += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, position
+        shift += 7
