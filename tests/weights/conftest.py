@@ -52,3 +52,15 @@ def golden_module(shared):
 def golden(golden_module):
     """`golden(case)`: a case of ../shared/golden."""
     return lambda case: Golden(golden_module, case)
+
+
+@pytest.fixture(scope="session")
+def golden_variables(golden_module):
+    """`golden_variables(case)`: a TensorFlow case's variables by name."""
+
+    def rebuild(case):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ResourceWarning)
+            return golden_module.tf(case)[1]
+
+    return rebuild

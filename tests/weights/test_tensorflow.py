@@ -32,6 +32,19 @@ def test_logits_are_those_of_the_official_code(files, golden_module, run):
     assert golden_module.close(logits(model, recorded["image"]), recorded) < 2e-4
 
 
+@pytest.fixture(scope="module")
+def xception(golden_variables):
+    return golden_variables("tf_deeplab/xception65_v3plus")
+
+
+@pytest.mark.parametrize("run", ["os16_65x65", "os16_129x97", "os8_65x65"])
+def test_logits_of_xception_are_those_of_the_official_code(golden_module, xception, run):
+    stride = int(run.partition("_")[0].removeprefix("os"))
+    model = tensorflow.from_state(xception, output_stride=stride, what="golden").model
+    recorded = golden_module.run("tf_deeplab/xception65_v3plus", run)
+    assert golden_module.close(logits(model, recorded["image"]), recorded) < 2e-4
+
+
 def test_even_sizes_are_padded_as_tensorflow_pads_them(files, golden_module):
     model = tensorflow.convert(files / "model.ckpt").model
     model.prepare.stride = 1  # the recording was not padded to k * 16 + 1
@@ -73,3 +86,9 @@ def test_missing_files_are_named(files, tmp_path):
 def test_another_network_is_refused():
     with pytest.raises(CheckpointError, match="'vgg_16/conv1/weights' has no place"):
         tensorflow.from_state({"vgg_16/conv1/weights": np.zeros((3, 3, 3, 64), np.float32)}, what="x")
+
+
+def test_what_only_training_uses_is_left_behind(xception):
+    training = {"global_step": np.int64(30000), "logits/semantic/biases/Momentum": np.zeros(21, np.float32)}
+    converted = tensorflow.from_state({**xception, **training}, what="golden")
+    assert (converted.model.entry, converted.model.arguments["backbone"]) == ("deeplabv3plus", "xception65")

@@ -107,12 +107,13 @@ def renamed(state: Mapping[str, Tensor], rules: Rules, *, what: str) -> dict[str
     Raises:
         CheckpointError: No rule fits a name.
     """
-    rules, found = tuple(rules), {}
+    compiled = [(re.compile(f"^{theirs}"), ours) for theirs, ours in rules]
+    found = {}
     for name, tensor in state.items():
         if name.endswith(COUNTER):
             continue
-        for pattern, ours in rules:
-            new, count = re.subn(f"^{pattern}", ours, name)
+        for pattern, ours in compiled:
+            new, count = pattern.subn(ours, name)
             if count:
                 found[new] = tensor
                 break

@@ -1,0 +1,154 @@
+"""Aligned Xception (DeepLab v3+, Chen et al., ECCV 2018, arXiv 1802.02611, Fig. 4; after Chollet, arXiv 1610.02357)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import NamedTuple
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from deeplab.backbones._base import Backbone, Features, Step, atrous_plan
+from deeplab.errors import SettingsError
+from deeplab.layers import ConvNormAct, Padding, SeparableConv
+
+__all__ = ["Xception", "xception41", "xception65", "xception71"]
+
+EPS, MOMENTUM = 1e-3, 3e-4
+"""BatchNorm of the official code's Xception: decay 0.9997."""
+
+
+class Unit(NamedTuple):
+    """One line of the table: widths of the three separable convolutions, the stride of the last, the way around."""
+
+    widths: tuple[int, int, int]
+    stride: int
+    skip: str
+    """"conv", "sum" or "none"."""
+
+
+def _same(width: int, stride: int, skip: str = "conv") -> Unit:
+    return Unit((width, width, width), stride, skip)
+
+
+ENTRY = (_same(128, 2), _same(256, 2), _same(728, 2))
+ENTRY_71 = (_same(128, 2), _same(256, 1), _same(256, 2), _same(728, 1), _same(728, 2))
+MIDDLE = _same(728, 1, "sum")
+EXIT = (Unit((728, 1024, 1024), 2, "conv"), Unit((1536, 1536, 2048), 1, "none"))
+
+
+def xception41(
+    *,
+    in_channels: int = 3,
+    output_stride: int = 16,
+    multi_grid: Sequence[int] | None = None,
+    padding: Padding = "symmetric",
+) -> Xception:
+    """Aligned Xception with 8 units in the middle."""
+    return Xception((*ENTRY, *[MIDDLE] * 8, *EXIT), **locals())
+
+
+def xception65(
+    *,
+    in_channels: int = 3,
+    output_stride: int = 16,
+    multi_grid: Sequence[int] | None = None,
+    padding: Padding = "symmetric",
+) -> Xception:
+    """Aligned Xception with 16 units in the middle."""
+    return Xception((*ENTRY, *[MIDDLE] * 16, *EXIT), **locals())
+
+
+def xception71(
+    *,
+    in_channels: int = 3,
+    output_stride: int = 16,
+    multi_grid: Sequence[int] | None = None,
+    padding: Padding = "symmetric",
+) -> Xception:
+    """Aligned Xception with 16 units in the middle and five at the entry."""
+    return Xception((*ENTRY_71, *[MIDDLE] * 16, *EXIT), **locals())
+
+
+class Xception(Backbone):
+    """Units of three separable convolutions; a stride is in the third one, in the place of a pooling.
+
+    res2, res3 and res4 are the official low-level features: the second separable convolution of the unit that leaves
+    their stride. `multi_grid` multiplies the dilations of the three convolutions of the last unit.
+
+    Shape: (N, in_channels, H, W) -> Features of (N, 256 | 728 | 1024 | 2048, ceil(H / stride), ceil(W / stride))
+    """
+
+    def __init__(
+        self,
+        units: Sequence[Unit],
+        *,
+        in_channels: int,
+        output_stride: int,
+        multi_grid: Sequence[int] | None,
+        padding: Padding,
+    ) -> None:
+        super().__init__()
+        grid = tuple(multi_grid or (1, 1, 1))
+        if len(grid) != 3:
+            raise SettingsError(f"multi_grid has {len(grid)} numbers; the last unit has 3 convolutions, one each")
+        layer = partial(ConvNormAct, kernel_size=3, padding=padding, eps=EPS, momentum=MOMENTUM)
+        self.stem = nn.Sequential(layer(in_channels, 32, stride=2), layer(32, 64))
+        plan = atrous_plan((unit.stride for unit in units), start=2, output_stride=output_stride)
+        blocks, channels = [], 64
+        for unit, step in zip(units, plan, strict=True):
+            last = unit.skip == "none"
+            blocks.append(XceptionUnit(channels, unit, step, grid if last else (1, 1, 1), padding))
+            channels = unit.widths[-1]
+        self.blocks = nn.ModuleList(blocks)
+        self.details = [index for index, unit in enumerate(units) if unit.stride == 2][1:]
+        self.channels = Features(256, 728, 1024, 2048)
+
+    def forward(self, x: Tensor) -> Features[Tensor]:
+        x = self.stem(x)
+        details = []
+        for index, block in enumerate(self.blocks):
+            x, detail = block(x)
+            if index in self.details:
+                details.append(detail)
+        res2, res3, res4 = details
+        return Features(res2, res3, res4, x)
+
+
+class XceptionUnit(nn.Module):
+    """Three separable convolutions and a way around them; activated before each, or, without a way around, inside."""
+
+    def __init__(self, in_channels: int, unit: Unit, step: Step, multipliers: Sequence[int], padding: Padding) -> None:
+        super().__init__()
+        self.activate_before = unit.skip != "none"
+        pairs = zip((in_channels, *unit.widths), unit.widths, strict=False)
+        self.convs = nn.ModuleList(
+            SeparableConv(
+                before,
+                after,
+                stride=step.stride if index == 2 else 1,
+                dilation=step.dilation * multipliers[index],
+                padding=padding,
+                act="none" if self.activate_before else "relu",
+                eps=EPS,
+                momentum=MOMENTUM,
+            )
+            for index, (before, after) in enumerate(pairs)
+        )
+        self.shortcut: nn.Module | None = None
+        if unit.skip == "conv":
+            self.shortcut = ConvNormAct(
+                in_channels, unit.widths[-1], 1, stride=step.stride, act="none", eps=EPS, momentum=MOMENTUM
+            )
+        elif unit.skip == "sum":
+            self.shortcut = nn.Identity()
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The unit's output, and that of its second convolution, at the stride of the input."""
+        out, detail = x, x
+        for index, conv in enumerate(self.convs):
+            out = conv(F.relu(out) if self.activate_before else out)
+            if index == 1:
+                detail = out
+        return out if self.shortcut is None else self.shortcut(x) + out, detail
