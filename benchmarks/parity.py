@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -67,14 +68,17 @@ HEADER = (
 )
 
 
-def rebuilt(case: Case, load_case: Any, run: str) -> SegmentationModel:
+def rebuilt(case: Case, load_case: Any, run: str, facts: Mapping[str, Any]) -> SegmentationModel:
     """Our model with the weights of the recording, for images that are (image - 128) / 64 already, or, for the
     official code, in 0 .. 1."""
     source = importlib.import_module(f"deeplab.weights.{case.source}")
     if case.source == "tensorflow":
         stride = int(run.partition("_")[0].removeprefix("os"))
         model: SegmentationModel = source.from_state(
-            load_case.tf(case.folder)[1], output_stride=stride, what=case.folder
+            load_case.tf(case.folder)[1],
+            output_stride=stride,
+            what=case.folder,
+            **{name: [int(side) for side in sides] for name, sides in facts.get("flags", {}).items()},
         ).model
         if "even" in run:
             model.prepare.stride = 1  # that run was not padded to k * 16 + 1
@@ -108,10 +112,8 @@ def main() -> None:
     rows, worst = [], 0.0
     for case in CASES:
         for run, facts in load_case.meta(case.folder)["runs"].items():
-            if "image_pooling_crop_size" in facts.get("flags", {}):
-                continue  # an option of the official code that is not here yet
             recorded = load_case.run(case.folder, run)
-            logits = logits_of(rebuilt(case, load_case, run), recorded["image"], case)
+            logits = logits_of(rebuilt(case, load_case, run, facts), recorded["image"], case)
             difference = load_case.close(logits, recorded, case.key)
             worst = max(worst, difference)
             classes = -1 if case.source == "tensorflow" else 1

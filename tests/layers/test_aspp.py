@@ -5,6 +5,7 @@ import torch
 
 from deeplab.errors import SettingsError
 from deeplab.layers import ASPP, ATROUS_RATES
+from deeplab.layers.aspp import pooling_window
 
 
 def test_halving_the_output_stride_doubles_the_rates():
@@ -35,3 +36,17 @@ def test_image_pooling_comes_first_in_the_concatenation():
 def test_a_single_image_trains():
     aspp = ASPP(3, channels=2, atrous_rates=(1,)).train()
     assert aspp(torch.randn(1, 3, 5, 5)).shape == (1, 2, 5, 5)
+
+
+def test_a_window_as_large_as_the_image_is_the_mean_of_all():
+    torch.manual_seed(0)
+    whole, window = ASPP(3, channels=2).eval(), ASPP(3, channels=2, pooling_window=(9, 9)).eval()
+    window.load_state_dict(whole.state_dict())
+    x = torch.randn(1, 3, 5, 7)
+    torch.testing.assert_close(window(x), whole(x))
+
+
+def test_a_crop_of_one_number_is_refused():
+    with pytest.raises(SettingsError, match="wants height and width"):
+        pooling_window((65,), 16)
+    assert pooling_window((513, 769), 16) == (33, 49)

@@ -45,6 +45,15 @@ def test_logits_of_xception_are_those_of_the_official_code(golden_module, xcepti
     assert golden_module.close(logits(model, recorded["image"]), recorded) < 2e-4
 
 
+def test_image_pooling_over_the_crops_window_is_that_of_the_official_code(golden_module, xception):
+    options = {"image_pooling_crop_size": (65, 65)}
+    model = tensorflow.from_state(xception, what="golden", **options).model
+    recorded = golden_module.run("tf_deeplab/xception65_v3plus", "os16_pool65_in_129x97")
+    assert golden_module.close(logits(model, recorded["image"]), recorded) < 2e-4
+    whole = tensorflow.from_state(xception, what="golden").model
+    assert golden_module.close(logits(whole, recorded["image"]), recorded) > 2e-4
+
+
 def test_even_sizes_are_padded_as_tensorflow_pads_them(files, golden_module):
     model = tensorflow.convert(files / "model.ckpt").model
     model.prepare.stride = 1  # the recording was not padded to k * 16 + 1

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from deeplab.backbones import Backbone
 from deeplab.layers import ASPP, ATROUS_RATES, Classify, ConvNormAct
-from deeplab.layers.aspp import EPS, MOMENTUM
+from deeplab.layers.aspp import EPS, MOMENTUM, pooling_window
 from deeplab.models._base import SegmentationModel
 
 __all__ = ["DeepLabV3", "deeplabv3"]
@@ -23,6 +23,7 @@ def deeplabv3(
     aspp_channels: int = 256,
     aspp_separable: bool = False,
     image_pooling: bool = True,
+    image_pooling_crop_size: Sequence[int] | None = None,
     head_conv: bool = False,
     dropout: float = 0.1,
 ) -> DeepLabV3:
@@ -31,6 +32,8 @@ def deeplabv3(
     Args:
         atrous_rates: One 3 x 3 branch each; None: what the output stride asks for; none at all, (), is the light head
             of the official MobileNetV2 checkpoints.
+        image_pooling_crop_size: (height, width) in pixels of the image that image pooling takes its mean over; None:
+            all of it. Larger images than those of the training can be seen by windows of that size.
         head_conv: A 3 x 3 between ASPP and classifier, which torchvision has and the paper has not.
     """
     rates = ATROUS_RATES[output_stride] if atrous_rates is None else atrous_rates
@@ -40,6 +43,7 @@ def deeplabv3(
         atrous_rates=rates,
         separable=aspp_separable,
         image_pooling=image_pooling,
+        pooling_window=pooling_window(image_pooling_crop_size, output_stride),
         dropout=dropout,
     )
     refine = ConvNormAct(aspp_channels, aspp_channels, 3, eps=EPS, momentum=MOMENTUM) if head_conv else nn.Identity()

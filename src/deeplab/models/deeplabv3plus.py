@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from deeplab.backbones import Backbone
 from deeplab.errors import SettingsError
 from deeplab.layers import ASPP, ATROUS_RATES, Classify, ConvNormAct, SeparableConv, resize
-from deeplab.layers.aspp import EPS, MOMENTUM
+from deeplab.layers.aspp import EPS, MOMENTUM, pooling_window
 from deeplab.models._base import SegmentationModel
 
 __all__ = ["DeepLabV3Plus", "deeplabv3plus"]
@@ -27,6 +27,7 @@ def deeplabv3plus(
     aspp_channels: int = 256,
     aspp_separable: bool = True,
     image_pooling: bool = True,
+    image_pooling_crop_size: Sequence[int] | None = None,
     low_level_channels: int = 48,
     decoder_channels: int = 256,
     decoder_separable: bool = True,
@@ -40,6 +41,7 @@ def deeplabv3plus(
 
     Args:
         atrous_rates: One 3 x 3 branch each; None: what the output stride asks for; (): image pooling and 1 x 1 only.
+        image_pooling_crop_size: As in `deeplabv3`.
         low_level_channels: What the stride 4 features are reduced to (48 in Table 1).
         decoder_channels: Width of the decoder's 3 x 3 (256 in Table 2).
         decoder_convs: How many those are: two in the paper (Table 2), one in most ports to PyTorch.
@@ -58,6 +60,7 @@ def deeplabv3plus(
         norm_between=norm_between,
         pooling_norm=pooling_norm,
         image_pooling=image_pooling,
+        pooling_window=pooling_window(image_pooling_crop_size, output_stride),
         dropout=dropout,
     )
     layer = partial(ConvNormAct, eps=EPS, momentum=MOMENTUM)

@@ -87,8 +87,10 @@ def _xception(name: str) -> Iterator[tuple[str, str]]:
                 yield f"{unit}/separable_conv{conv + 1}_{layer}", f"backbone.blocks.{index}.convs.{conv}.{layer}"
 
 
-def from_state(variables: Mapping[str, NDArray[Any]], *, output_stride: int = 16, what: str) -> Checkpoint:
-    """The model with these variables. See `convert`; `what` names them in an error."""
+def from_state(
+    variables: Mapping[str, NDArray[Any]], *, output_stride: int = 16, what: str, **options: Any
+) -> Checkpoint:
+    """The model with these variables. See `convert`; `what` names them in an error, `options` are the model's."""
     used = {name: _as_ours(values) for name, values in variables.items() if not name.endswith(LEFT_BEHIND)}
     xception = next((each for each in XCEPTIONS if any(name.startswith(f"{each}/") for name in used)), None)
     layers = (*LAYERS, *_xception(xception)) if xception else LAYERS
@@ -105,6 +107,7 @@ def from_state(variables: Mapping[str, NDArray[Any]], *, output_stride: int = 16
         output_stride=output_stride,
         atrous_rates=None if branches else (),
         aspp_separable=True,
+        **options,
         **({"backbone": xception.replace("_", "")} if xception else _mobilenetv2(tensors)),
     )
     return finished(model, tensors, what=what, preprocessing=Preprocessing(long_side=513))
