@@ -25,6 +25,12 @@ def entries(package: str) -> dict[str, str]:
     return {name: found[name] for name in sorted(found) if name.islower()}
 
 
+def offering(package: str, name: str) -> list[str]:
+    """The public files of the sub-package `package` with `name` in their `__all__`, sorted."""
+    files = (Path(__file__).parent / package).glob("*.py")
+    return sorted(file.stem for file in files if not file.stem.startswith("_") and name in _public_names(file))
+
+
 def builder(package: str, name: str) -> Callable[..., Any]:
     """The builder function of the entry `name`. Raises UnknownNameError with the nearest names."""
     known = entries(package)

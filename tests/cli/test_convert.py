@@ -52,6 +52,8 @@ def test_the_system_is_found_and_the_file_loads(run: Run, theirs: Path, tmp_path
     assert status == 0
     figures = json.loads(printed.splitlines()[-1])
     assert (figures["model"], figures["backbone"], figures["output"]) == ("deeplabv3", "mobilenetv2", str(out))
+    assert figures["source"] == "huggingface"
+    assert checkpoints.load(out).training == {"converted_from": "theirs.bin", "source": "huggingface"}
     assert checkpoints.load(out).classes == ("class 0", "class 1")
 
 

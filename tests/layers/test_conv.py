@@ -75,6 +75,13 @@ def test_depthwise_gradients_in_training_are_those_of_any_convolution(padding, k
         torch.testing.assert_close(ours, theirs)
 
 
+def test_groups_of_several_channels_train_as_any_convolution():
+    conv = PaddedConv(8, 4, 3, groups=4).train()
+    image = torch.randn(1, 8, 5, 5, requires_grad=True)
+    conv(image).sum().backward()
+    assert image.grad.shape == image.shape
+
+
 def test_depthwise_gradients_under_autocast_come_in_the_type_of_the_parameters():
     torch.manual_seed(0)
     conv = PaddedConv(8, 8, 3, groups=8).train()

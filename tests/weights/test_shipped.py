@@ -67,3 +67,8 @@ def test_a_folder_is_no_model(tmp_path):
 def test_a_path_that_is_not_there_is_named():
     with pytest.raises(InputNotFoundError, match=r"runs/nothing\.safetensors"):
         find("runs/nothing.safetensors")
+
+
+def test_a_segmenter_says_what_it_is():
+    segmenter = Segmenter(checkpoints.load(find("street")), device="cpu")
+    assert repr(segmenter) == "Segmenter(deeplabv3plus, 11 classes, on cpu)"

@@ -17,14 +17,16 @@ def convert(settings: ConvertSettings, *, json: Json = False) -> None:
     model = checkpoint.model
     figures = {
         "output": str(output),
+        "source": checkpoint.training["source"],
         "model": model.entry,
         "backbone": model.arguments["backbone"],
         "classes": list(checkpoint.classes),
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
     }
     print(
-        f"{output}: {model.entry} on {figures['backbone']}, {len(checkpoint.classes)} classes, "
-        f"{figures['parameters']:,} parameters; next: deeplab segment photo.jpg --model {output}"
+        f"{output}: from {figures['source']}, {model.entry} on {figures['backbone']}, "
+        f"{len(checkpoint.classes)} classes, {figures['parameters']:,} parameters; "
+        f"next: deeplab segment photo.jpg --model {output}"
     )
     if json:
         print_json(figures)

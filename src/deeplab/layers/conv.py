@@ -55,7 +55,8 @@ class PaddedConv(nn.Conv2d):
     def forward(self, x: Tensor) -> Tensor:
         if self.asymmetric:
             x = _padded_same(x, self.kernel_size[0], self.stride[0], self.dilation[0])
-        if self.training and x.device.type == "cpu" and self.groups == self.out_channels > 1 and self.bias is None:
+        depthwise = self.groups == self.in_channels == self.out_channels > 1 and self.bias is None
+        if depthwise and self.training and x.device.type == "cpu":
             out: Tensor = _DepthwiseOnCPU.apply(x, self.weight, self.stride, self.padding, self.dilation)
             return out
         return super().forward(x)

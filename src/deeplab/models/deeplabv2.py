@@ -33,7 +33,7 @@ def deeplabv2(
     Args:
         atrous_rates: None: ASPP-L, (6, 12, 18, 24) at output stride 8. ASPP-S is (2, 4, 8, 12) there.
         hidden_channels: Channels of fc6 and fc7 in each branch (Fig. 7 b); None: no such layers.
-        scales: The image is seen at each, and each logit is the largest of them (section 4.3.1, "MSC" with
+        scales: The image is seen at each, and each logit is the largest of them (section 4.1.2, "MSC" with
             (0.5, 0.75, 1)). The last one sets the size of the logits.
         dropout: After fc6 and fc7.
 

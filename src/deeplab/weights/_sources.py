@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import importlib
+from dataclasses import replace
 from pathlib import Path
 
+from deeplab import catalog
 from deeplab.checkpoints import Checkpoint
 from deeplab.errors import CheckpointError, InputNotFoundError, unknown_name
 from deeplab.weights._state import UnreadableError
-
-FOLDER = Path(__file__).parent
 
 AUTO = "auto"
 
 
 def sources() -> list[str]:
     """The names of the systems, sorted."""
-    names = (file.stem for file in FOLDER.glob("*.py") if not file.stem.startswith("_"))
-    return sorted(name for name in names if '"convert"' in (FOLDER / f"{name}.py").read_text(encoding="utf-8"))
+    return catalog.offering("weights", "convert")
 
 
-def convert(path: str | Path, *, source: str = AUTO) -> tuple[Checkpoint, str]:
-    """The model in another system's file, and the name of the system.
+def convert(path: str | Path, *, source: str = AUTO) -> Checkpoint:
+    """The model in another system's file; its `training` tells the system as "source".
 
     Args:
         source: One of `sources()`; "auto" takes the one that can read the file and finds a place for each tensor.
@@ -40,11 +39,11 @@ def convert(path: str | Path, *, source: str = AUTO) -> tuple[Checkpoint, str]:
     if source != AUTO:
         if source not in known:
             raise unknown_name("source", source, [*known, AUTO])
-        return _read(source, path), source
+        return _read(source, path)
     unreadable = None
     for name in known:
         try:
-            return _read(name, path), name
+            return _read(name, path)
         except UnreadableError as error:
             unreadable = error
         except CheckpointError:
@@ -58,4 +57,4 @@ def convert(path: str | Path, *, source: str = AUTO) -> tuple[Checkpoint, str]:
 
 def _read(source: str, path: Path) -> Checkpoint:
     checkpoint: Checkpoint = importlib.import_module(f"deeplab.weights.{source}").convert(path)
-    return checkpoint
+    return replace(checkpoint, training={**checkpoint.training, "source": source})

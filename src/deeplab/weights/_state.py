@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickle
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import torch
@@ -50,6 +50,20 @@ RESNET = (
     ),
 )
 """The names that torchvision gives a ResNet, and after it nearly everybody."""
+
+
+def aspp_rules(prefix: str) -> Iterator[tuple[str, str]]:
+    """The names that torchvision gives its ASPP, a module `prefix`, and VainF after it."""
+    places = [("convs.0.0", "pointwise.conv"), ("convs.0.1", "pointwise.norm")]
+    places += [
+        (f"convs.{branch + 1}.{index}", f"atrous.{branch}.{part}")
+        for branch in (0, 1, 2)
+        for index, (_, part) in enumerate(PARTS)
+    ]
+    places += [("convs.4.1", "image_pooling.conv"), ("convs.4.2", "image_pooling.norm")]
+    places += [("project.0", "project.conv"), ("project.1", "project.norm")]
+    for theirs, ours in places:
+        yield re.escape(f"{prefix}.{theirs}."), f"aspp.{ours}."
 
 
 def resnet_name(tensors: Mapping[str, Tensor], *, what: str) -> str:
@@ -149,7 +163,7 @@ def finished(
         names_of(num_classes),
         palette_of(num_classes),
         preprocessing or Preprocessing(),
-        training={"converted_from": what},
+        training={"converted_from": Path(what).name},
     )
 
 

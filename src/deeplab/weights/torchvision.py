@@ -13,23 +13,22 @@ from torch import Tensor
 
 from deeplab.checkpoints import Checkpoint
 from deeplab.models import create_model
-from deeplab.weights._state import RESNET, count_classes, finished, pooling_first, read_state, renamed, resnet_name
+from deeplab.weights._state import (
+    RESNET,
+    aspp_rules,
+    count_classes,
+    finished,
+    pooling_first,
+    read_state,
+    renamed,
+    resnet_name,
+)
 
 __all__ = ["convert", "from_state"]
 
 RULES = (
     *((rf"backbone\.{theirs}", ours) for theirs, ours in RESNET),
-    (r"classifier\.0\.convs\.0\.0\.", "aspp.pointwise.conv."),
-    (r"classifier\.0\.convs\.0\.1\.", "aspp.pointwise.norm."),
-    *(
-        (rf"classifier\.0\.convs\.{branch + 1}\.{index}\.", f"aspp.atrous.{branch}.{part}.")
-        for branch in (0, 1, 2)
-        for index, part in enumerate(("conv", "norm"))
-    ),
-    (r"classifier\.0\.convs\.4\.1\.", "aspp.image_pooling.conv."),
-    (r"classifier\.0\.convs\.4\.2\.", "aspp.image_pooling.norm."),
-    (r"classifier\.0\.project\.0\.", "aspp.project.conv."),
-    (r"classifier\.0\.project\.1\.", "aspp.project.norm."),
+    *aspp_rules("classifier.0"),
     (r"classifier\.1\.", "refine.conv."),
     (r"classifier\.2\.", "refine.norm."),
     (r"classifier\.4\.", "classify."),

@@ -9,7 +9,16 @@ from torch import Tensor
 
 from deeplab.checkpoints import Checkpoint
 from deeplab.models import create_model
-from deeplab.weights._state import RESNET, count_classes, finished, pooling_first, read_state, renamed, resnet_name
+from deeplab.weights._state import (
+    RESNET,
+    aspp_rules,
+    count_classes,
+    finished,
+    pooling_first,
+    read_state,
+    renamed,
+    resnet_name,
+)
 
 __all__ = ["convert", "from_state"]
 
@@ -17,17 +26,7 @@ RULES = (
     *((rf"backbone\.{theirs}", ours) for theirs, ours in RESNET),
     (r"classifier\.project\.0\.", "reduce.conv."),
     (r"classifier\.project\.1\.", "reduce.norm."),
-    (r"classifier\.aspp\.convs\.0\.0\.", "aspp.pointwise.conv."),
-    (r"classifier\.aspp\.convs\.0\.1\.", "aspp.pointwise.norm."),
-    *(
-        (rf"classifier\.aspp\.convs\.{branch + 1}\.{index}\.", f"aspp.atrous.{branch}.{part}.")
-        for branch in (0, 1, 2)
-        for index, part in enumerate(("conv", "norm"))
-    ),
-    (r"classifier\.aspp\.convs\.4\.1\.", "aspp.image_pooling.conv."),
-    (r"classifier\.aspp\.convs\.4\.2\.", "aspp.image_pooling.norm."),
-    (r"classifier\.aspp\.project\.0\.", "aspp.project.conv."),
-    (r"classifier\.aspp\.project\.1\.", "aspp.project.norm."),
+    *aspp_rules("classifier.aspp"),
     (r"classifier\.classifier\.0\.", "decode.0.conv."),
     (r"classifier\.classifier\.1\.", "decode.0.norm."),
     (r"classifier\.classifier\.3\.", "classify."),
