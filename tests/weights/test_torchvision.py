@@ -41,7 +41,7 @@ def test_code_in_a_file_is_not_run(tmp_path):
     assert not (tmp_path / "ran").exists()
 
 
-@pytest.mark.parametrize("content", [b"", b"not a model", b"PK\x03\x04 cut off"])
+@pytest.mark.parametrize("content", [b"", b"not a model", b"bad\n", b"\x80\x02}q", b"PK\x03\x04 cut off"])
 def test_a_damaged_file_is_said_in_a_line(tmp_path, content):
     (tmp_path / "broken.pth").write_bytes(content)
     with pytest.raises(CheckpointError, match=r"broken\.pth: ") as caught:
