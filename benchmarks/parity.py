@@ -71,20 +71,21 @@ HEADER = (
 def rebuilt(case: Case, load_case: Any, run: str, facts: Mapping[str, Any]) -> SegmentationModel:
     """Our model with the weights of the recording, for images that are (image - 128) / 64 already, or, for the
     official code, in 0 .. 1."""
-    source = importlib.import_module(f"deeplab.weights.{case.source}")
+    module = importlib.import_module(f"deeplab.weights.{case.source}")
+    model: SegmentationModel
     if case.source == "tensorflow":
         stride = int(run.partition("_")[0].removeprefix("os"))
-        model: SegmentationModel = source.from_state(
-            load_case.tf(case.folder)[1],
+        model = module.source.from_tensors(
+            module.as_tensors(load_case.tf(case.folder)[1]),
             output_stride=stride,
             what=case.folder,
             **{name: [int(side) for side in sides] for name, sides in facts.get("flags", {}).items()},
-        ).model
+        ).checkpoint.model
         if "even" in run:
             model.prepare.stride = 1  # that run was not padded to k * 16 + 1
         return model
     tensors = {name: torch.from_numpy(array) for name, array in load_case.torch_state(case.folder)[1].items()}
-    model = source.from_state(tensors, what=case.folder).model
+    model = module.source.from_tensors(tensors, what=case.folder).checkpoint.model
     model.prepare = Prepare([0] * 3, [1] * 3, stride=model.prepare.stride)
     return model
 

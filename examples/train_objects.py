@@ -78,7 +78,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     data, start = (arguments.output.with_name(arguments.output.name + end) for end in ("-data", "-start.safetensors"))
-    official = convert(arguments.shared / "weights/deeplabv3_mnv2_pascal_quant.tflite")
+    official = convert(arguments.shared / "weights/deeplabv3_mnv2_pascal_quant.tflite").checkpoint
     larger = replace(official, preprocessing=replace(official.preprocessing, long_side=TRAINING["long_side"]))
     checkpoints.save(start, larger)
     gather(arguments.shared, data, start=start)

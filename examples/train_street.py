@@ -51,7 +51,7 @@ CITYSCAPES_NAMES = {
 
 def start(weights: Path, data: Path) -> Checkpoint:
     """The official Cityscapes model as a DeepLab v3+ for CamVid, before any training."""
-    official = convert(weights)
+    official = convert(weights).checkpoint
     camvid = open_dataset(data)
     options = {name: value for name, value in official.model.arguments.items() if name != "num_classes"}
     model = deeplab.create_model(

@@ -160,7 +160,7 @@ def convert(checkpoint: str | Path, **options: Any) -> Path:
     settings = build(ConvertSettings, {"checkpoint": checkpoint, **options})
     from deeplab import checkpoints, weights
 
-    converted = weights.convert(settings.checkpoint, source=settings.source)
+    converted = weights.convert(settings.checkpoint, source=settings.source).checkpoint
     output = settings.output or Path(f"{settings.checkpoint.stem}.safetensors")
     if output.exists() and output.samefile(settings.checkpoint):
         raise OutputError(f"{output} is the checkpoint itself; choose another --output")

@@ -12,5 +12,5 @@ def case(golden):
 
 @pytest.mark.parametrize("run", ["dogs_65x65", "harbour_97x129"])
 def test_logits_are_those_of_that_project(case, run):
-    model = detectron2.from_state(case.state, what="golden").model
+    model = detectron2.source.from_tensors(case.state, what="golden").checkpoint.model
     assert case.difference(model, run, key="sem", times=4) < 2e-4

@@ -14,12 +14,12 @@ def case(golden):
 
 @pytest.mark.parametrize("run", ["dogs_65x65", "harbour_97x129", "dogs_64x96"])
 def test_logits_are_those_of_that_library(case, run):
-    assert case.difference(huggingface.from_state(case.state, what="golden").model, run) < 2e-4
+    assert case.difference(huggingface.source.from_tensors(case.state, what="golden").checkpoint.model, run) < 2e-4
 
 
 def test_safetensors_are_read_too(case, tmp_path):
     save_file(case.state, tmp_path / "model.safetensors")
-    converted = huggingface.convert(tmp_path / "model.safetensors")
+    converted = huggingface.convert(tmp_path / "model.safetensors").checkpoint
     assert converted.model.arguments["depth_multiplier"] == 0.35
     assert case.difference(converted.model, "dogs_65x65") < 2e-4
 

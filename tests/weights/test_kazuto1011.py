@@ -14,7 +14,7 @@ def case(golden):
 
 @pytest.fixture(scope="module")
 def converted(case):
-    return kazuto1011.from_state(case.state, what="golden")
+    return kazuto1011.source.from_tensors(case.state, what="golden").checkpoint
 
 
 @pytest.mark.parametrize("run", ["dogs_65x65", "harbour_97x129", "crowd_161x193"])
@@ -29,10 +29,10 @@ def test_it_knows_its_classes_and_its_normalisation(converted):
 
 def test_a_tensor_without_a_place_is_named(case):
     with pytest.raises(CheckpointError, match=r"golden: 'base\.extra\.weight' has no place in the model"):
-        kazuto1011.from_state({**case.state, "base.extra.weight": torch.zeros(1)}, what="golden")
+        kazuto1011.source.from_tensors({**case.state, "base.extra.weight": torch.zeros(1)}, what="golden")
 
 
 def test_a_missing_tensor_is_named(case):
     rest = {name: tensor for name, tensor in case.state.items() if name != "base.layer1.conv1.bn.bias"}
     with pytest.raises(CheckpointError, match=r"1 tensors are missing, backbone\.stem\.norm\.bias for one"):
-        kazuto1011.from_state(rest, what="golden")
+        kazuto1011.source.from_tensors(rest, what="golden")

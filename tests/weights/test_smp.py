@@ -12,4 +12,5 @@ def case(golden):
 
 @pytest.mark.parametrize("run", ["dogs_64x64", "harbour_96x128"])
 def test_logits_are_those_of_that_library(case, run):
-    assert case.difference(smp.from_state(case.state, what="golden").model, run, full_size=True) < 2e-4
+    model = smp.source.from_tensors(case.state, what="golden").checkpoint.model
+    assert case.difference(model, run, full_size=True) < 2e-4

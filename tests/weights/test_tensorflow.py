@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import shutil
 
-import numpy as np
 import pytest
 import torch
 
@@ -27,42 +26,42 @@ def logits(model, image):
 @pytest.mark.parametrize("run", ["os16_65x65", "os16_129x97", "os8_65x65", "os8_129x97"])
 def test_logits_are_those_of_the_official_code(files, golden_module, run):
     stride = int(run.partition("_")[0].removeprefix("os"))
-    model = tensorflow.convert(files / "model.ckpt", output_stride=stride).model
+    model = tensorflow.convert(files / "model.ckpt", output_stride=stride).checkpoint.model
     recorded = golden_module.run(CASE, run)
     assert golden_module.close(logits(model, recorded["image"]), recorded) < 2e-4
 
 
 @pytest.fixture(scope="module")
 def xception(golden_variables):
-    return golden_variables("tf_deeplab/xception65_v3plus")
+    return tensorflow.as_tensors(golden_variables("tf_deeplab/xception65_v3plus"))
 
 
 @pytest.mark.parametrize("run", ["os16_65x65", "os16_129x97", "os8_65x65"])
 def test_logits_of_xception_are_those_of_the_official_code(golden_module, xception, run):
     stride = int(run.partition("_")[0].removeprefix("os"))
-    model = tensorflow.from_state(xception, output_stride=stride, what="golden").model
+    model = tensorflow.source.from_tensors(xception, output_stride=stride, what="golden").checkpoint.model
     recorded = golden_module.run("tf_deeplab/xception65_v3plus", run)
     assert golden_module.close(logits(model, recorded["image"]), recorded) < 2e-4
 
 
 def test_image_pooling_over_the_crops_window_is_that_of_the_official_code(golden_module, xception):
     options = {"image_pooling_crop_size": (65, 65)}
-    model = tensorflow.from_state(xception, what="golden", **options).model
+    model = tensorflow.source.from_tensors(xception, what="golden", **options).checkpoint.model
     recorded = golden_module.run("tf_deeplab/xception65_v3plus", "os16_pool65_in_129x97")
     assert golden_module.close(logits(model, recorded["image"]), recorded) < 2e-4
-    whole = tensorflow.from_state(xception, what="golden").model
+    whole = tensorflow.source.from_tensors(xception, what="golden").checkpoint.model
     assert golden_module.close(logits(whole, recorded["image"]), recorded) > 2e-4
 
 
 def test_even_sizes_are_padded_as_tensorflow_pads_them(files, golden_module):
-    model = tensorflow.convert(files / "model.ckpt").model
+    model = tensorflow.convert(files / "model.ckpt").checkpoint.model
     model.prepare.stride = 1  # the recording was not padded to k * 16 + 1
     recorded = golden_module.run(CASE, "os16_even_image_128x96")
     assert golden_module.close(logits(model, recorded["image"]), recorded) < 2e-4
 
 
 def test_the_index_file_names_the_checkpoint_too(files):
-    converted = tensorflow.convert(files / "model.ckpt.index")
+    converted = tensorflow.convert(files / "model.ckpt.index").checkpoint
     assert converted.classes[15] == "person"
     assert converted.model.arguments["depth_multiplier"] == 1
 
@@ -94,10 +93,12 @@ def test_missing_files_are_named(files, tmp_path):
 
 def test_another_network_is_refused():
     with pytest.raises(CheckpointError, match="'vgg_16/conv1/weights' has no place"):
-        tensorflow.from_state({"vgg_16/conv1/weights": np.zeros((3, 3, 3, 64), np.float32)}, what="x")
+        tensorflow.source.from_tensors({"vgg_16/conv1/weights": torch.zeros(64, 3, 3, 3)}, what="x")
 
 
 def test_what_only_training_uses_is_left_behind(xception):
-    training = {"global_step": np.int64(30000), "logits/semantic/biases/Momentum": np.zeros(21, np.float32)}
-    converted = tensorflow.from_state({**xception, **training}, what="golden")
-    assert (converted.model.entry, converted.model.arguments["backbone"]) == ("deeplabv3plus", "xception65")
+    training = {"global_step": torch.tensor(30000), "logits/semantic/biases/Momentum": torch.zeros(21)}
+    converted = tensorflow.source.from_tensors({**xception, **training}, what="golden")
+    assert converted.left == tuple(training)
+    model = converted.checkpoint.model
+    assert (model.entry, model.arguments["backbone"]) == ("deeplabv3plus", "xception65")

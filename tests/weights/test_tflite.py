@@ -47,7 +47,7 @@ def predict(checkpoint: Checkpoint, image: NDArray[np.uint8]) -> tuple[NDArray[n
 @pytest.mark.parametrize(("name", "reference"), REFERENCES.items())
 def test_float_logits_and_labels_equal_the_reference(weights: Path, name: str, reference: str) -> None:
     expected = np.load(weights / "reference" / reference)
-    logits, labels = predict(convert(weights / f"{name}.tflite"), expected["input"])
+    logits, labels = predict(checkpoint_of(weights / f"{name}.tflite"), expected["input"])
     # float32 in another order of summation: 4e-5 to 5e-5 here on logits up to 31, through more than 50 layers
     np.testing.assert_allclose(logits, expected["logits33"], atol=5e-4, rtol=0)
     assert np.mean(labels == expected["labels"]) > 0.9999  # a pixel may lie on the very border
@@ -55,7 +55,7 @@ def test_float_logits_and_labels_equal_the_reference(weights: Path, name: str, r
 
 @pytest.mark.parametrize(("name", "tag"), [(PASCAL, "mnv2"), (PASCAL_HALF_WIDTH, "dm05")])
 def test_labels_agree_with_the_8_bit_interpreter(weights: Path, name: str, tag: str) -> None:
-    checkpoint = convert(weights / f"{name}.tflite")
+    checkpoint = checkpoint_of(weights / f"{name}.tflite")
     agreement = [interpreter_agreement(checkpoint, file) for file in sorted((weights / "outputs").glob(f"*.{tag}.npz"))]
     assert len(agreement) == 8
     # 8-bit activations move 0.2 to 1.3 % of the pixels of a photo; exact ties alone are 0.6 to 0.9 %
@@ -63,10 +63,14 @@ def test_labels_agree_with_the_8_bit_interpreter(weights: Path, name: str, tag: 
     assert min(agreement) >= 0.985
 
 
+def checkpoint_of(file):
+    return convert(file).checkpoint
+
+
 def test_cityscapes_labels_agree_with_the_8_bit_interpreter(weights: Path) -> None:
     """On the street scene. Its 8-bit activations are so coarse (steps of 1.7 after the second layer) that on
     photos of other things, where it guesses, float and 8 bits differ, though no single layer does."""
-    checkpoint = convert(weights / f"{CITYSCAPES}.tflite")
+    checkpoint = checkpoint_of(weights / f"{CITYSCAPES}.tflite")
     assert interpreter_agreement(checkpoint, weights / "outputs" / "cityscapes_segmentation.city.npz") >= 0.99
 
 
@@ -84,7 +88,7 @@ def test_the_float_model_reproduces_its_official_test_pair(weights: Path) -> Non
     photo = Image.open(reference / "segmentation_input_rotation0.jpg").convert("RGB")
     golden = np.array(Image.open(reference / "segmentation_golden_rotation0.png").convert("L"))
     image = np.array(photo.resize((257, 257), Image.Resampling.BILINEAR))
-    _, labels = predict(convert(weights / f"{PASCAL_FLOAT}.tflite"), image)
+    _, labels = predict(checkpoint_of(weights / f"{PASCAL_FLOAT}.tflite"), image)
     colours = np.zeros(21, np.uint8)
     colours[[13, 15]] = 130, 150  # horse, person
     assert golden.shape == labels.shape
@@ -94,7 +98,7 @@ def test_the_float_model_reproduces_its_official_test_pair(weights: Path) -> Non
 def test_the_model_is_built_as_the_file_says(weights: Path) -> None:
     facts = ("backbone", "num_classes", "output_stride", "depth_multiplier", "divisible_by", "aspp_channels")
     built = {
-        name: tuple(convert(weights / f"{name}.tflite").model.arguments[fact] for fact in facts)
+        name: tuple(checkpoint_of(weights / f"{name}.tflite").model.arguments[fact] for fact in facts)
         for name in (PASCAL, PASCAL_HALF_WIDTH, PASCAL_FLOAT, CITYSCAPES)
     }
     assert built == {
@@ -108,8 +112,8 @@ def test_the_model_is_built_as_the_file_says(weights: Path) -> None:
 def test_classes_are_those_of_the_label_files(weights: Path) -> None:
     pascal = (weights / "pascal_voc_segmentation_labels.txt").read_text().split("\n")[:21]
     cityscapes = (weights / "cityscapes_segmentation_labels.txt").read_text().split("\n")[1:20]  # line 1: background
-    assert convert(weights / f"{PASCAL}.tflite").classes == tuple(pascal)
-    converted = convert(weights / f"{CITYSCAPES}.tflite")
+    assert checkpoint_of(weights / f"{PASCAL}.tflite").classes == tuple(pascal)
+    converted = checkpoint_of(weights / f"{CITYSCAPES}.tflite")
     assert converted.classes == tuple(cityscapes)
     assert converted.palette.shape == (19, 3)
 
@@ -117,14 +121,14 @@ def test_classes_are_those_of_the_label_files(weights: Path) -> None:
 def test_normalisation_is_that_of_the_input_tensor(weights: Path) -> None:
     image = torch.tensor([0, 128, 255]).view(1, 1, 1, 3).expand(1, 3, 1, 3) / 255
     eight_bit, floating = (
-        convert(weights / f"{name}.tflite").model.prepare(image)[0, 0, 0, :3] for name in (PASCAL, PASCAL_FLOAT)
+        checkpoint_of(weights / f"{name}.tflite").model.prepare(image)[0, 0, 0, :3] for name in (PASCAL, PASCAL_FLOAT)
     )
     torch.testing.assert_close(eight_bit, torch.tensor([-1, 0, 127 / 128]))
     torch.testing.assert_close(floating, torch.tensor([-1, 1 / 255, 1]))
 
 
 def test_folded_norms_only_add_their_bias(weights: Path) -> None:
-    for module in convert(weights / f"{PASCAL}.tflite").model.modules():
+    for module in checkpoint_of(weights / f"{PASCAL}.tflite").model.modules():
         if isinstance(module, BatchNorm):
             zeros = module(torch.zeros(1, module.num_features, 1, 1)).ravel()
             ones = module(torch.ones(1, module.num_features, 1, 1)).ravel()
@@ -133,7 +137,7 @@ def test_folded_norms_only_add_their_bias(weights: Path) -> None:
 
 
 def test_a_converted_model_survives_saving(weights: Path, tmp_path: Path) -> None:
-    converted = convert(weights / f"{PASCAL_HALF_WIDTH}.tflite")
+    converted = checkpoint_of(weights / f"{PASCAL_HALF_WIDTH}.tflite")
     save(tmp_path / "model.safetensors", converted)
     image = np.random.default_rng(0).integers(256, size=(65, 49, 3), dtype=np.uint8)
     np.testing.assert_array_equal(predict(load(tmp_path / "model.safetensors"), image)[0], predict(converted, image)[0])

@@ -14,7 +14,7 @@ def case(golden):
 
 @pytest.fixture(scope="module")
 def converted(case):
-    return torchvision.from_state(case.state, what="golden")
+    return torchvision.source.from_tensors(case.state, what="golden").checkpoint
 
 
 @pytest.mark.parametrize("run", ["dogs_65x65", "harbour_97x129"])
@@ -25,7 +25,7 @@ def test_logits_are_those_of_torchvision(case, converted, run):
 def test_a_file_is_read_whatever_wraps_it(case, tmp_path):
     wrapped = {"model": {f"module.{name}": tensor for name, tensor in case.state.items()}, "epoch": 3}
     torch.save(wrapped, tmp_path / "model.pth")
-    converted = torchvision.convert(tmp_path / "model.pth")
+    converted = torchvision.convert(tmp_path / "model.pth").checkpoint
     assert converted.model.arguments["backbone"] == "resnet50"
     assert case.difference(converted.model, "dogs_65x65", key="out", full_size=True) < 2e-4
 
@@ -56,4 +56,4 @@ def test_a_file_that_is_not_there_is_said(tmp_path):
 
 def test_another_network_is_refused():
     with pytest.raises(CheckpointError, match=r"golden: 'features\.0\.weight' has no place"):
-        torchvision.from_state({"features.0.weight": torch.zeros(1)}, what="golden")
+        torchvision.source.from_tensors({"features.0.weight": torch.zeros(1)}, what="golden")

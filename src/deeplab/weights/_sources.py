@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from deeplab import catalog
-from deeplab.checkpoints import Checkpoint
 from deeplab.errors import CheckpointError, InputNotFoundError, unknown_name
+from deeplab.weights._source import Conversion
 from deeplab.weights._state import UnreadableError
 
 AUTO = "auto"
@@ -19,11 +19,12 @@ def sources() -> list[str]:
     return catalog.offering("weights", "convert")
 
 
-def convert(path: str | Path, *, source: str = AUTO) -> Checkpoint:
+def convert(path: str | Path, *, source: str = AUTO, output_stride: int | None = None) -> Conversion:
     """The model in another system's file; its `training` tells the system as "source".
 
     Args:
         source: One of `sources()`; "auto" takes the one that can read the file and finds a place for each tensor.
+        output_stride: As in `Source.convert`.
 
     Raises:
         InputNotFoundError: There is no such file.
@@ -39,11 +40,11 @@ def convert(path: str | Path, *, source: str = AUTO) -> Checkpoint:
     if source != AUTO:
         if source not in known:
             raise unknown_name("source", source, [*known, AUTO])
-        return _read(source, path)
+        return _converted(source, path, output_stride)
     unreadable = None
     for name in known:
         try:
-            return _read(name, path)
+            return _converted(name, path, output_stride)
         except UnreadableError as error:
             unreadable = error
         except CheckpointError:
@@ -55,6 +56,8 @@ def convert(path: str | Path, *, source: str = AUTO) -> Checkpoint:
     )
 
 
-def _read(source: str, path: Path) -> Checkpoint:
-    checkpoint: Checkpoint = importlib.import_module(f"deeplab.weights.{source}").convert(path)
-    return replace(checkpoint, training={**checkpoint.training, "source": source})
+def _converted(source: str, path: Path, output_stride: int | None) -> Conversion:
+    module = importlib.import_module(f"deeplab.weights.{source}")
+    found: Conversion = module.convert(path, output_stride=output_stride)
+    training = {**found.checkpoint.training, "source": source}
+    return replace(found, checkpoint=replace(found.checkpoint, training=training))

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
+from typing import Any
 
-from torch import Tensor
+from deeplab.weights._ports import pooling_first_detail_last, resnet_name
+from deeplab.weights._source import Source, Tensors
 
-from deeplab.checkpoints import Checkpoint
-from deeplab.models import create_model
-from deeplab.weights._state import count_classes, finished, pooling_first, read_state, renamed, resnet_name
-
-__all__ = ["convert", "from_state"]
+__all__ = ["convert", "source"]
 
 ASPP = r"sem_seg_head\.decoder\.res5\.project_conv\."
 
@@ -40,35 +36,24 @@ MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 """Of RGB in 0 .. 255 (its configs/Cityscapes-SemanticSegmentation/Base-DeepLabV3-OS16-Semantic.yaml)."""
 
 
-def convert(path: str | Path) -> Checkpoint:
-    """The model in the file `path`, a .pth of tensors, at output stride 16 and with a multi-grid of 1, 2, 4.
+def network(tensors: Tensors) -> dict[str, Any]:
+    return {
+        "name": "deeplabv3plus",
+        "backbone": resnet_name(tensors),
+        "stem_channels": (64, 64, 128),
+        "multi_grid": (1, 2, 4),
+        "dilate_first": True,
+        "image_mean": [value / 255 for value in MEAN],
+        "image_std": [value / 255 for value in STD],
+        "aspp_separable": False,
+        "decoder_separable": False,
+        "pooling_norm": False,
+        "align_corners": False,
+    }
 
-    Raises:
-        InputNotFoundError: There is no such file.
-        CheckpointError: It cannot be read, or is no DeepLab v3+ on ResNet of that project.
-    """
-    path = Path(path)
-    return from_state(read_state(path), what=str(path))
 
+source = Source(
+    title="detectron2's DeepLab v3+ on ResNet", rules=RULES, network=network, arrange=pooling_first_detail_last
+)
 
-def from_state(state: Mapping[str, Tensor], *, what: str) -> Checkpoint:
-    """The model with these tensors. See `convert`; `what` names them in an error."""
-    tensors = renamed(state, RULES, what=what)
-    num_classes = count_classes(tensors, what=what, wanted="detectron2's DeepLab v3+ on ResNet")
-    model = create_model(
-        "deeplabv3plus",
-        backbone=resnet_name(tensors, what=what),
-        stem_channels=(64, 64, 128),
-        multi_grid=(1, 2, 4),
-        dilate_first=True,
-        num_classes=num_classes,
-        image_mean=[value / 255 for value in MEAN],
-        image_std=[value / 255 for value in STD],
-        aspp_separable=False,
-        decoder_separable=False,
-        pooling_norm=False,
-        align_corners=False,
-    )
-    low_level = tensors["reduce.conv.weight"].shape[0]  # first in that decoder's concatenation, last in ours
-    tensors["decode.0.conv.weight"] = tensors["decode.0.conv.weight"].roll(-low_level, dims=1)
-    return finished(model, pooling_first(tensors), what=what)
+convert = source.convert

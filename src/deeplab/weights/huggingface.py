@@ -6,16 +6,11 @@ only the classifier of images reads, is left behind.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
+from typing import Any
 
-from torch import Tensor
+from deeplab.weights._source import Source, Tensors
 
-from deeplab.checkpoints import Checkpoint, Preprocessing
-from deeplab.models import create_model
-from deeplab.weights._state import count_classes, finished, read_state, renamed
-
-__all__ = ["convert", "from_state"]
+__all__ = ["convert", "source"]
 
 PARTS = (("convolution", "conv"), ("normalization", "norm"))
 
@@ -41,38 +36,28 @@ RULES = (
     (r"segmentation_head\.classifier\.convolution\.", "classify."),
 )
 
-LEFT_BEHIND = "mobilenet_v2.conv_1x1."
-
 MULTIPLIERS = (0.35, 0.5, 0.75, 1.0, 1.3, 1.4)
 """Widths that were published."""
 
 
-def convert(path: str | Path) -> Checkpoint:
-    """The model in the file `path`, model.safetensors or pytorch_model.bin.
-
-    Raises:
-        InputNotFoundError: There is no such file.
-        CheckpointError: It cannot be read, or is no such model.
-    """
-    path = Path(path)
-    return from_state(read_state(path), what=str(path))
-
-
-def from_state(state: Mapping[str, Tensor], *, what: str) -> Checkpoint:
-    """The model with these tensors. See `convert`; `what` names them in an error."""
-    used = {name: tensor for name, tensor in state.items() if not name.startswith(LEFT_BEHIND)}
-    tensors = renamed(used, RULES, what=what)
-    num_classes = count_classes(
-        tensors, what=what, wanted="MobileNetV2ForSemanticSegmentation of Hugging Face transformers"
-    )
+def network(tensors: Tensors) -> dict[str, Any]:
     deepest = len(tensors["backbone.blocks.16.project.conv.weight"])
-    model = create_model(
-        "deeplabv3",
-        backbone="mobilenetv2",
-        depth_multiplier=min(MULTIPLIERS, key=lambda multiplier: abs(320 * multiplier - deepest)),
-        padding="same",
-        num_classes=num_classes,
-        atrous_rates=(),
-        pad_to_grid=False,
-    )
-    return finished(model, tensors, what=what, preprocessing=Preprocessing(long_side=513))
+    return {
+        "name": "deeplabv3",
+        "backbone": "mobilenetv2",
+        "depth_multiplier": min(MULTIPLIERS, key=lambda multiplier: abs(320 * multiplier - deepest)),
+        "padding": "same",
+        "atrous_rates": (),
+        "pad_to_grid": False,
+    }
+
+
+source = Source(
+    title="MobileNetV2ForSemanticSegmentation of Hugging Face transformers",
+    rules=RULES,
+    network=network,
+    left_behind=(r"mobilenet_v2\.conv_1x1\.",),
+    long_side=513,
+)
+
+convert = source.convert

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
+from typing import Any
 
-from torch import Tensor
+from deeplab.weights._ports import RESNET, pooling_first, resnet_name
+from deeplab.weights._source import Source, Tensors
 
-from deeplab.checkpoints import Checkpoint
-from deeplab.models import create_model
-from deeplab.weights._state import RESNET, count_classes, finished, pooling_first, read_state, renamed, resnet_name
-
-__all__ = ["convert", "from_state"]
+__all__ = ["convert", "source"]
 
 RULES = (
     *((rf"backbone\.{theirs}", ours) for theirs, ours in RESNET),
@@ -36,33 +32,18 @@ RULES = (
 )
 
 
-def convert(path: str | Path, *, output_stride: int = 16) -> Checkpoint:
-    """The model in the file `path` of that project.
-
-    Args:
-        output_stride: 8 or 16, as it was trained: the file does not say, and the atrous rates depend on it.
-
-    Raises:
-        InputNotFoundError: There is no such file.
-        CheckpointError: It cannot be read, or is no DeepLab v3+ on ResNet of that project.
-    """
-    path = Path(path)
-    return from_state(read_state(path), output_stride=output_stride, what=str(path))
+def network(tensors: Tensors) -> dict[str, Any]:
+    return {
+        "name": "deeplabv3plus",
+        "backbone": resnet_name(tensors),
+        "multi_grid": (1, 2, 4),
+        "dilate_first": True,
+        "aspp_separable": False,
+        "decoder_separable": False,
+        "pad_to_grid": False,
+    }
 
 
-def from_state(state: Mapping[str, Tensor], *, output_stride: int = 16, what: str) -> Checkpoint:
-    """The model with these tensors. See `convert`; `what` names them in an error."""
-    tensors = renamed(state, RULES, what=what)
-    num_classes = count_classes(tensors, what=what, wanted="jfzhang95's DeepLab v3+ on ResNet")
-    model = create_model(
-        "deeplabv3plus",
-        backbone=resnet_name(tensors, what=what),
-        multi_grid=(1, 2, 4),
-        dilate_first=True,
-        num_classes=num_classes,
-        output_stride=output_stride,
-        aspp_separable=False,
-        decoder_separable=False,
-        pad_to_grid=False,
-    )
-    return finished(model, pooling_first(tensors), what=what)
+source = Source(title="jfzhang95's DeepLab v3+ on ResNet", rules=RULES, network=network, arrange=pooling_first)
+
+convert = source.convert

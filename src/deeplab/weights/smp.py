@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
+from typing import Any
 
-from torch import Tensor
+from deeplab.weights._ports import RESNET, pooling_first, resnet_name
+from deeplab.weights._source import Source, Tensors
 
-from deeplab.checkpoints import Checkpoint
-from deeplab.models import create_model
-from deeplab.weights._state import RESNET, count_classes, finished, pooling_first, read_state, renamed, resnet_name
-
-__all__ = ["convert", "from_state"]
+__all__ = ["convert", "source"]
 
 RULES = (
     *((rf"encoder\.{theirs}", ours) for theirs, ours in RESNET),
@@ -38,34 +34,22 @@ RULES = (
 )
 
 
-def convert(path: str | Path, *, output_stride: int = 16) -> Checkpoint:
-    """The model in the file `path` of that library.
+def network(tensors: Tensors) -> dict[str, Any]:
+    """Its rates are 12, 24, 36 at any output stride."""
+    return {
+        "name": "deeplabv3plus",
+        "backbone": resnet_name(tensors),
+        "dilate_first": True,
+        "atrous_rates": (12, 24, 36),
+        "head_conv": True,
+        "norm_between": False,
+        "decoder_convs": 1,
+        "pad_to_grid": False,
+    }
 
-    Args:
-        output_stride: As it was trained: the file does not say. The rates are 12, 24, 36 at any, its default.
 
-    Raises:
-        InputNotFoundError: There is no such file.
-        CheckpointError: It cannot be read, or is no DeepLab v3+ on ResNet of that library.
-    """
-    path = Path(path)
-    return from_state(read_state(path), output_stride=output_stride, what=str(path))
+source = Source(
+    title="DeepLabV3Plus on ResNet of segmentation-models-pytorch", rules=RULES, network=network, arrange=pooling_first
+)
 
-
-def from_state(state: Mapping[str, Tensor], *, output_stride: int = 16, what: str) -> Checkpoint:
-    """The model with these tensors. See `convert`; `what` names them in an error."""
-    tensors = renamed(state, RULES, what=what)
-    num_classes = count_classes(tensors, what=what, wanted="DeepLabV3Plus on ResNet of segmentation-models-pytorch")
-    model = create_model(
-        "deeplabv3plus",
-        backbone=resnet_name(tensors, what=what),
-        dilate_first=True,
-        num_classes=num_classes,
-        output_stride=output_stride,
-        atrous_rates=(12, 24, 36),
-        head_conv=True,
-        norm_between=False,
-        decoder_convs=1,
-        pad_to_grid=False,
-    )
-    return finished(model, pooling_first(tensors), what=what)
+convert = source.convert

@@ -25,16 +25,20 @@ from deeplab.layers.conv import ACTIVATIONS
 from deeplab.models import create_model
 from deeplab.models.deeplabv3 import DeepLabV3
 from deeplab.weights._classes import names_of, palette_of
+from deeplab.weights._source import Conversion
 from deeplab.weights._tflite_graph import Convolution, Graph, TensorInfo, read_graph
 
 __all__ = ["convert", "convert_backbone"]
 
 
-def convert(path: str | Path) -> Checkpoint:
+def convert(path: str | Path, *, output_stride: int | None = None) -> Conversion:
     """The segmentation model in the TensorFlow Lite file `path`, in evaluation mode.
 
     BatchNorm is folded into the convolutions there; here the norms add the folded bias and let everything
     else pass, so `recalibrate_batchnorm` has to come before training.
+
+    Args:
+        output_stride: None: that of the file.
 
     Raises:
         InputNotFoundError: There is no such file.
@@ -62,14 +66,19 @@ def convert(path: str | Path) -> Checkpoint:
             aspp_channels=len(project.bias),
             **_backbone_arguments(encoder),
         )
-    _fill(model, [*encoder, image_pooling, pointwise, project, classify], graph, path=path)
-    return Checkpoint(
+    placed = _fill(model, [*encoder, image_pooling, pointwise, project, classify], graph, path=path)
+    if output_stride is not None:
+        state = model.state_dict()
+        model = create_model(model.entry, **{**model.arguments, "output_stride": output_stride})
+        model.load_state_dict(state)
+    checkpoint = Checkpoint(
         model=model.eval(),
         classes=names_of(num_classes),
         palette=palette_of(num_classes),
         preprocessing=Preprocessing(long_side=max(graph.image.shape[1:3])),
         training={"converted_from": path.name},
     )
+    return Conversion(checkpoint, placed)
 
 
 def convert_backbone(path: str | Path) -> Backbone:
@@ -146,8 +155,12 @@ def _check_head(image_pooling: Convolution, pointwise: Convolution, graph: Graph
                 raise CheckpointError(f"{path}: wanted image pooling and 1 x 1 joined; {_summary(graph)}")
 
 
-def _fill(network: nn.Module, convolutions: Sequence[Convolution], graph: Graph, *, path: Path) -> None:
-    """Load the convolutions of the file into the layers of `network`; none may be left over or differ."""
+def _fill(network: nn.Module, convolutions: Sequence[Convolution], graph: Graph, *, path: Path) -> dict[str, str]:
+    """Load the convolutions of the file into the layers of `network`; none may be left over or differ.
+
+    Returns:
+        Which convolution went into which layer.
+    """
     layers = list(_layers(network))
     if len(layers) != len(convolutions):
         raise CheckpointError(f"{path}: wanted {len(layers)} convolutions; {_summary(graph)}")
@@ -161,6 +174,8 @@ def _fill(network: nn.Module, convolutions: Sequence[Convolution], graph: Graph,
         if not (np.isfinite(convolution.weight).all() and np.isfinite(convolution.bias).all()):
             raise CheckpointError(f"{path}: convolution {number} has infinite weights; get the file anew")
         _load(layer, norm, convolution)
+    names = {module: name for name, module in network.named_modules()}
+    return {f"convolution {number}": names[layer] for number, (layer, _, _) in enumerate(layers)}
 
 
 def _load(conv: nn.Conv2d, norm: BatchNorm | None, convolution: Convolution) -> None:

@@ -6,25 +6,12 @@ is left behind.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
+from typing import Any
 
-from torch import Tensor
+from deeplab.weights._ports import RESNET, aspp_rules, pooling_first, resnet_name
+from deeplab.weights._source import Source, Tensors
 
-from deeplab.checkpoints import Checkpoint
-from deeplab.models import create_model
-from deeplab.weights._state import (
-    RESNET,
-    aspp_rules,
-    count_classes,
-    finished,
-    pooling_first,
-    read_state,
-    renamed,
-    resnet_name,
-)
-
-__all__ = ["convert", "from_state"]
+__all__ = ["convert", "source"]
 
 RULES = (
     *((rf"backbone\.{theirs}", ours) for theirs, ours in RESNET),
@@ -34,32 +21,24 @@ RULES = (
     (r"classifier\.4\.", "classify."),
 )
 
-LEFT_BEHIND = "aux_classifier."
+
+def network(tensors: Tensors) -> dict[str, Any]:
+    return {
+        "name": "deeplabv3",
+        "backbone": resnet_name(tensors),
+        "output_stride": 8,
+        "atrous_rates": (12, 24, 36),
+        "head_conv": True,
+        "align_corners": False,
+    }
 
 
-def convert(path: str | Path) -> Checkpoint:
-    """The model in the file `path` of torchvision.
+source = Source(
+    title="torchvision's DeepLab v3 on ResNet",
+    rules=RULES,
+    network=network,
+    arrange=pooling_first,
+    left_behind=(r"aux_classifier\.",),
+)
 
-    Raises:
-        InputNotFoundError: There is no such file.
-        CheckpointError: It cannot be read, or is no DeepLab v3 on ResNet of torchvision.
-    """
-    path = Path(path)
-    return from_state(read_state(path), what=str(path))
-
-
-def from_state(state: Mapping[str, Tensor], *, what: str) -> Checkpoint:
-    """The model with these tensors. See `convert`; `what` names them in an error."""
-    used = {name: tensor for name, tensor in state.items() if not name.startswith(LEFT_BEHIND)}
-    tensors = renamed(used, RULES, what=what)
-    num_classes = count_classes(tensors, what=what, wanted="torchvision's DeepLab v3 on ResNet")
-    model = create_model(
-        "deeplabv3",
-        backbone=resnet_name(tensors, what=what),
-        num_classes=num_classes,
-        output_stride=8,
-        atrous_rates=(12, 24, 36),
-        head_conv=True,
-        align_corners=False,
-    )
-    return finished(model, pooling_first(tensors), what=what)
+convert = source.convert

@@ -1,0 +1,75 @@
+"""What the ports of DeepLab to PyTorch have in common: torchvision's names, and where their channels lie."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from torch import Tensor
+
+from deeplab.errors import CheckpointError
+from deeplab.weights._source import Tensors
+
+PARTS = (("conv", "conv"), ("bn", "norm"))
+
+RESNETS = {
+    (2, False): "resnet18",
+    (6, False): "resnet34",
+    (6, True): "resnet50",
+    (23, True): "resnet101",
+    (36, True): "resnet152",
+}
+"""By the units in the third stage, and whether they are bottlenecks."""
+
+RESNET = (
+    (r"conv1\.", "backbone.stem.conv."),
+    (r"bn1\.", "backbone.stem.norm."),
+    *(
+        (rf"layer{stage}\.(\d+)\.{theirs}\.", rf"backbone.res{stage + 1}.\1.{ours}.")
+        for stage in (1, 2, 3, 4)
+        for theirs, ours in (
+            *((f"{kind}{index}", f"conv{index}.{our_kind}") for index in (1, 2, 3) for kind, our_kind in PARTS),
+            *((f"downsample.{index}", f"shortcut.{our_kind}") for index, (_, our_kind) in enumerate(PARTS)),
+        )
+    ),
+)
+"""The names that torchvision gives a ResNet, and after it nearly everybody."""
+
+
+def aspp_rules(prefix: str) -> Iterator[tuple[str, str]]:
+    """The names that torchvision gives its ASPP, a module `prefix`, and VainF after it."""
+    places = [("convs.0.0", "pointwise.conv"), ("convs.0.1", "pointwise.norm")]
+    places += [
+        (f"convs.{branch + 1}.{index}", f"atrous.{branch}.{part}")
+        for branch in (0, 1, 2)
+        for index, (_, part) in enumerate(PARTS)
+    ]
+    places += [("convs.4.1", "image_pooling.conv"), ("convs.4.2", "image_pooling.norm")]
+    places += [("project.0", "project.conv"), ("project.1", "project.norm")]
+    for theirs, ours in places:
+        yield re.escape(f"{prefix}.{theirs}."), f"aspp.{ours}."
+
+
+def resnet_name(tensors: Tensors) -> str:
+    """Which ResNet these tensors are of: by its units. Raises CheckpointError where it is none that we have."""
+    units = {name.split(".")[2] for name in tensors if name.startswith("backbone.res4.")}
+    name = RESNETS.get((len(units), "backbone.res2.0.conv3.conv.weight" in tensors))
+    if name is None:
+        raise CheckpointError(f"a ResNet of {len(units)} units in its third stage; wanted ResNet-18 to -152")
+    return name
+
+
+def pooling_first(tensors: Tensors) -> dict[str, Tensor]:
+    """ASPP's projection for our order of the branches, image pooling first as in the official code, for one of a
+    system that has it last."""
+    name = "aspp.project.conv.weight"
+    channels = tensors["aspp.pointwise.conv.weight"].shape[0]
+    return {**tensors, name: tensors[name].roll(channels, dims=1)}
+
+
+def pooling_first_detail_last(tensors: Tensors) -> dict[str, Tensor]:
+    """`pooling_first`, and the decoder's first layer for a concatenation that ends with the low-level features, for
+    one of a system where it begins with them."""
+    name = "decode.0.conv.weight"
+    channels = tensors["reduce.conv.weight"].shape[0]
+    return {**pooling_first(tensors), name: tensors[name].roll(-channels, dims=1)}

@@ -1,0 +1,163 @@
+"""How the checkpoints of another system become ours: by a table of name rules, and none is left silently."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from deeplab.checkpoints import Checkpoint, Preprocessing
+from deeplab.errors import CheckpointError
+from deeplab.models import create_model
+from deeplab.weights._classes import names_of, palette_of
+from deeplab.weights._state import read_state
+
+Tensors = Mapping[str, Tensor]
+
+Place = str | Callable[[re.Match[str]], str]
+
+Rules = Iterable[tuple[str, Place]]
+"""A regular expression for the start of a name there, and what it is called here; the first that fits counts."""
+
+COUNTER = "num_batches_tracked"
+"""BatchNorm's number of updates: of no use to a model that uses its statistics."""
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """A model with the weights of another system, and where each of its tensors went."""
+
+    checkpoint: Checkpoint
+    placed: Mapping[str, str]
+    """Name there -> name here."""
+    left: tuple[str, ...] = ()
+    """Tensors of the file that only training uses."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """A system whose checkpoints are read; each file of this folder that has one is an entry of `--source`."""
+
+    title: str
+    """Its networks that we know, as an error names them."""
+    rules: Rules
+    network: Callable[[Tensors], Mapping[str, Any]]
+    """What `create_model` builds these tensors' network from: "name" and its options, but for `num_classes`. The
+    tensors have our names."""
+    arrange: Callable[[Tensors], Tensors] = dict
+    """The tensors, under our names, in our order of channels."""
+    left_behind: tuple[str, ...] = ()
+    """Regular expressions for names of tensors that only training uses."""
+    read: Callable[[Path], Tensors] = read_state
+    long_side: int | None = None
+    """Pixels to which the system scales an image's longer side."""
+
+    def convert(self, path: str | Path, *, output_stride: int | None = None) -> Conversion:
+        """The model in the file `path`.
+
+        Args:
+            output_stride: None: that of the system's evaluation. The weights are the same at any; the file does not
+                say at which it was trained, and the atrous rates follow from it.
+
+        Raises:
+            InputNotFoundError: There is no such file.
+            CheckpointError: It cannot be read, or is of no network that we know.
+        """
+        return self.from_tensors(self.read(Path(path)), what=str(path), output_stride=output_stride)
+
+    def from_tensors(
+        self, found: Tensors, *, what: str, output_stride: int | None = None, **options: Any
+    ) -> Conversion:
+        """As `convert`, of tensors by name; `what` names them in an error, `options` go before the network's own."""
+        pattern = re.compile("|".join((*self.left_behind, rf".*{COUNTER}$")))
+        left = [name for name in found if pattern.match(name)]
+        placed = places((name for name in found if not pattern.match(name)), self.rules, what=what)
+        tensors: Tensors = {ours: found[theirs] for theirs, ours in placed.items()}
+        num_classes = _count_classes(tensors, what=what, wanted=self.title)
+        try:
+            tensors = self.arrange(tensors)
+            network = {**self.network(tensors), **options}
+        except KeyError as error:
+            raise CheckpointError(f"{what}: {error.args[0]} is missing; wanted {self.title}") from error
+        if output_stride is not None:
+            network["output_stride"] = output_stride
+        model = create_model(**{"num_classes": num_classes, **network})
+        fill(model, tensors, what=what)
+        checkpoint = Checkpoint(
+            model.eval(),
+            names_of(num_classes),
+            palette_of(num_classes),
+            Preprocessing(long_side=self.long_side),
+            training={"converted_from": Path(what).name},
+        )
+        return Conversion(checkpoint, placed, tuple(name for name in left if not name.endswith(COUNTER)))
+
+
+def combined(layers: Rules, parts: Iterable[tuple[str, str]]) -> Iterator[tuple[str, Place]]:
+    """Rules for the tensors of layers: every rule of `layers` with every one of `parts` behind it."""
+    for theirs, ours in layers:
+        for their_part, our_part in parts:
+            if isinstance(ours, str):
+                yield theirs + their_part, ours + our_part
+            else:
+                yield theirs + their_part, partial(_behind, ours, our_part)
+
+
+def _behind(place: Callable[[re.Match[str]], str], part: str, found: re.Match[str]) -> str:
+    return place(found) + part
+
+
+def places(names: Iterable[str], rules: Rules, *, what: str) -> dict[str, str]:
+    """Name there -> name here.
+
+    Raises:
+        CheckpointError: No rule fits a name, or two names get one place.
+    """
+    compiled = [(re.compile(theirs), ours) for theirs, ours in rules]
+    found: dict[str, str] = {}
+    taken: dict[str, str] = {}
+    for name in names:
+        matches = ((pattern.match(name), ours) for pattern, ours in compiled)
+        match, ours = next(((match, ours) for match, ours in matches if match), (None, ""))
+        if match is None:
+            raise CheckpointError(f"{what}: '{name}' has no place in the model; is the file of another source?")
+        start = match.expand(ours) if isinstance(ours, str) else ours(match)
+        found[name] = start + name[match.end() :]
+        if found[name] in taken:
+            raise CheckpointError(f"{what}: '{taken[found[name]]}' and '{name}' are both {found[name]}")
+        taken[found[name]] = name
+    return found
+
+
+@torch.no_grad()
+def fill(network: nn.Module, tensors: Tensors, *, what: str) -> None:
+    """Copy the tensors into the network, each into that of its name, in float32; BatchNorm's counters stay.
+
+    Raises:
+        CheckpointError: A tensor is missing, left over, of another shape, or not finite.
+    """
+    wanted = {name: tensor for name, tensor in network.state_dict().items() if not name.endswith(COUNTER)}
+    wanted = {name: tensor for name, tensor in wanted.items() if not name.startswith("prepare.")}
+    for kind, names in (("missing", wanted.keys() - tensors.keys()), ("left over", tensors.keys() - wanted.keys())):
+        if names:
+            raise CheckpointError(f"{what}: {len(names)} tensors are {kind}, {sorted(names)[0]} for one")
+    for name, tensor in tensors.items():
+        if tensor.shape != wanted[name].shape:
+            raise CheckpointError(f"{what}: {name} is {tuple(tensor.shape)}, wanted {tuple(wanted[name].shape)}")
+        if not torch.isfinite(tensor).all():
+            raise CheckpointError(f"{what}: {name} has values that are not finite; get the file anew")
+        wanted[name].copy_(tensor)
+
+
+def _count_classes(tensors: Tensors, *, what: str, wanted: str) -> int:
+    """The number of classes. Raises CheckpointError where there is no classifier."""
+    for name in ("classify.bias", "classify.0.bias"):
+        if name in tensors:
+            return len(tensors[name])
+    raise CheckpointError(f"{what}: no classifier in it; wanted {wanted}")
