@@ -24,6 +24,7 @@ def deeplabv3(
     aspp_separable: bool = False,
     image_pooling: bool = True,
     image_pooling_crop_size: Sequence[int] | None = None,
+    image_pooling_stride: Sequence[int] = (1, 1),
     head_conv: bool = False,
     dropout: float = 0.1,
 ) -> DeepLabV3:
@@ -34,6 +35,7 @@ def deeplabv3(
             of the official MobileNetV2 checkpoints.
         image_pooling_crop_size: (height, width) in pixels of the image that image pooling takes its mean over; None:
             all of it. Larger images than those of the training can be seen by windows of that size.
+        image_pooling_stride: Steps between those windows, in features: rows, columns.
         head_conv: A 3 x 3 between ASPP and classifier, which torchvision has and the paper has not.
     """
     rates = ATROUS_RATES[output_stride] if atrous_rates is None else atrous_rates
@@ -44,6 +46,7 @@ def deeplabv3(
         separable=aspp_separable,
         image_pooling=image_pooling,
         pooling_window=pooling_window(image_pooling_crop_size, output_stride),
+        pooling_stride=image_pooling_stride,
         dropout=dropout,
     )
     refine = ConvNormAct(aspp_channels, aspp_channels, 3, eps=EPS, momentum=MOMENTUM) if head_conv else nn.Identity()

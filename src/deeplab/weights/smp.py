@@ -25,11 +25,11 @@ RULES = (
     (r"decoder\.aspp\.1\.0\.", "refine.depthwise."),
     (r"decoder\.aspp\.1\.1\.", "refine.pointwise.conv."),
     (r"decoder\.aspp\.2\.", "refine.pointwise.norm."),
-    (r"decoder\.block1\.0\.", "reduce.conv."),
-    (r"decoder\.block1\.1\.", "reduce.norm."),
-    (r"decoder\.block2\.0\.0\.", "decode.0.depthwise."),
-    (r"decoder\.block2\.0\.1\.", "decode.0.pointwise.conv."),
-    (r"decoder\.block2\.1\.", "decode.0.pointwise.norm."),
+    (r"decoder\.block1\.0\.", "decoder.0.reduce.conv."),
+    (r"decoder\.block1\.1\.", "decoder.0.reduce.norm."),
+    (r"decoder\.block2\.0\.0\.", "decoder.0.decode.0.depthwise."),
+    (r"decoder\.block2\.0\.1\.", "decoder.0.decode.0.pointwise.conv."),
+    (r"decoder\.block2\.1\.", "decoder.0.decode.0.pointwise.norm."),
     (r"segmentation_head\.0\.", "classify."),
 )
 

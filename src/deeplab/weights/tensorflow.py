@@ -1,10 +1,10 @@
-"""The official code, tensorflow/models/research/deeplab: its checkpoints of DeepLab v3 on MobileNetV2 and v3+ on
-Xception, read without TensorFlow."""
+"""The official code, tensorflow/models/research/deeplab: its checkpoints and frozen graphs of DeepLab v3 on
+MobileNetV2 and MobileNetV3 and of v3+ on Xception and ResNet "beta", read without TensorFlow."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from deeplab.weights._source import Rules, Source, Tensors, combined
+from deeplab.weights._source import Conversion, Rules, Source, Tensors, combined
 from deeplab.weights._tf_checkpoint import read_variables
+from deeplab.weights._tf_graph import output_stride as graph_stride
+from deeplab.weights._tf_graph import read_constants
 
 __all__ = ["as_tensors", "convert", "source"]
 
@@ -40,6 +42,10 @@ def _xception_unit(found: re.Match[str]) -> str:
     return f"backbone.blocks.{index}.{place}"
 
 
+def _resnet_unit(found: re.Match[str]) -> str:
+    return f"backbone.res{int(found[1]) + 1}.{int(found[2]) - 1}.{found[3]}"
+
+
 LAYERS: Rules = (
     (r"MobilenetV2/Conv", "backbone.stem"),
     (r"MobilenetV2/expanded_conv/(depthwise|project)", r"backbone.blocks.0.\1"),
@@ -48,25 +54,53 @@ LAYERS: Rules = (
     (r"xception_\d+/entry_flow/conv1_2", "backbone.stem.1"),
     (rf"{XCEPTION_UNIT}/separable_conv(\d)_(depthwise|pointwise)", _xception_unit),
     (rf"{XCEPTION_UNIT}/shortcut", _xception_unit),
+    (r"resnet_v1_\d+/conv1_1", "backbone.stem.0"),
+    (r"resnet_v1_\d+/conv1_2", "backbone.stem.1"),
+    (r"resnet_v1_\d+/conv1_3", "backbone.stem.2"),
+    (r"resnet_v1_\d+/block(\d)/unit_(\d+)/(?:lite_)?bottleneck_v1/(conv\d|shortcut)", _resnet_unit),
     (r"image_pooling", "aspp.image_pooling"),
     (r"aspp0", "aspp.pointwise"),
     *((rf"aspp{branch + 1}_(depthwise|pointwise)", rf"aspp.atrous.{branch}.\1") for branch in range(9)),
+    *((rf"aspp{branch + 1}", f"aspp.atrous.{branch}") for branch in range(9)),
     (r"concat_projection", "aspp.project"),
-    (r"decoder/feature_projection0", "reduce"),
-    (r"decoder/decoder_conv(\d)_(depthwise|pointwise)", r"decode.\1.\2"),
+    (r"meta_architecture/branch(\d)_(depthwise|pointwise)", r"aspp.branches.\1.\2"),
+    (r"meta_architecture/branch(\d)", r"aspp.branches.\1"),
+    (r"meta_architecture/concat_projection", "aspp.project"),
+    *(
+        (f"decoder/{theirs}", f"decoder.{step}.{ours}")
+        for step, suffix in enumerate(("", "_1", "_2"))
+        for theirs, ours in (
+            (f"feature_projection0{suffix}", "reduce"),
+            (rf"decoder_conv(\d){suffix}_(depthwise|pointwise)", r"decode.\1.\2"),
+            (f"decoder_conv0{suffix}/decoder_conv0{suffix}_1", "decode.0"),
+            (f"decoder_conv0{suffix}/decoder_conv0{suffix}_2", "decode.1"),
+        )
+    ),
 )
+"""Layers with BatchNorm."""
 
-RULES: Rules = (
-    *combined(LAYERS, PARTS),
-    (r"logits/semantic/weights$", "classify.weight"),
-    (r"logits/semantic/biases$", "classify.bias"),
+LINEAR = (
+    (r"MobilenetV3/(?:expanded_conv)_(\d+)/squeeze_excite/Conv", r"backbone.blocks.\1.squeeze"),
+    (r"logits/semantic", "classify"),
+    (r"image_pooling", "aspp.image_scaling.0"),
+    (r"decoder/feature_projection0", "decoder.0.reduce"),
+    (r"decoder/decoder_conv0", "decoder.0.decode"),
 )
+"""Layers with a bias."""
+
+
+def rules(names: Collection[str]) -> Rules:
+    """Some layers have one name with BatchNorm and with a bias."""
+    biased = {name.removesuffix("/biases") for name in names if name.endswith("/biases")}
+    places = [(re.fullmatch(theirs, layer), ours) for layer in biased for theirs, ours in LINEAR]
+    linear = [(re.escape(match[0]), match.expand(ours)) for match, ours in places if match]
+    return (*combined(linear, ((r"/weights$", ".weight"), (r"/biases$", ".bias"))), *combined(LAYERS, PARTS))
 
 
 def read(path: Path) -> dict[str, Tensor]:
-    """The variables of a checkpoint, under their names there: NAME of NAME.index and NAME.data-00000-of-00001, or
-    NAME.index. Raises as `read_variables`."""
-    return as_tensors(read_variables(path))
+    """The variables under their names there: of a frozen graph (.pb), or of a checkpoint, which is NAME of NAME.index
+    and NAME.data-00000-of-00001, or NAME.index. Raises as `read_constants` and `read_variables`."""
+    return as_tensors(read_constants(path) if path.suffix == ".pb" else read_variables(path))
 
 
 def as_tensors(variables: Mapping[str, NDArray[Any]]) -> dict[str, Tensor]:
@@ -85,7 +119,7 @@ def as_tensors(variables: Mapping[str, NDArray[Any]]) -> dict[str, Tensor]:
 def network(tensors: Tensors) -> dict[str, Any]:
     branches = any(name.startswith("aspp.atrous.") for name in tensors)
     return {
-        "name": "deeplabv3plus" if "reduce.conv.weight" in tensors else "deeplabv3",
+        "name": "deeplabv3plus" if "decoder.0.reduce.conv.weight" in tensors else "deeplabv3",
         "atrous_rates": None if branches else (),
         "aspp_separable": True,
         **(_xception(tensors) if "backbone.stem.0.conv.weight" in tensors else _mobilenetv2(tensors)),
@@ -110,11 +144,17 @@ def _mobilenetv2(tensors: Tensors) -> dict[str, Any]:
 
 source = Source(
     title="the official DeepLab v3 or v3+ on MobileNetV2 or Xception",
-    rules=RULES,
+    rules=rules,
     network=network,
     left_behind=(r"global_step", r"learning_rate", r".*/(Momentum|ExponentialMovingAverage|Adam(_1)?)$"),
     read=read,
     long_side=513,
 )
 
-convert = source.convert
+
+def convert(path: str | Path, *, output_stride: int | None = None) -> Conversion:
+    """As `Source.convert`; a frozen graph tells its output stride."""
+    path = Path(path)
+    if path.suffix == ".pb" and output_stride is None:
+        output_stride = graph_stride(path)
+    return source.convert(path, output_stride=output_stride)

@@ -11,11 +11,11 @@ __all__ = ["convert", "source"]
 
 RULES = (
     *((rf"backbone\.{theirs}", ours) for theirs, ours in RESNET),
-    (r"classifier\.project\.0\.", "reduce.conv."),
-    (r"classifier\.project\.1\.", "reduce.norm."),
+    (r"classifier\.project\.0\.", "decoder.0.reduce.conv."),
+    (r"classifier\.project\.1\.", "decoder.0.reduce.norm."),
     *aspp_rules("classifier.aspp"),
-    (r"classifier\.classifier\.0\.", "decode.0.conv."),
-    (r"classifier\.classifier\.1\.", "decode.0.norm."),
+    (r"classifier\.classifier\.0\.", "decoder.0.decode.0.conv."),
+    (r"classifier\.classifier\.1\.", "decoder.0.decode.0.norm."),
     (r"classifier\.classifier\.3\.", "classify."),
 )
 
