@@ -41,7 +41,7 @@ MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 
 
 def convert(path: str | Path) -> Checkpoint:
-    """The model in the file `path`, a .pth of tensors, at output stride 16 and with a multi-grid of 1, 2, 4.
+    """The model in the file `path`, a .pkl as published or a .pth, at output stride 16, multi-grid 1, 2, 4.
 
     Raises:
         InputNotFoundError: There is no such file.
