@@ -41,13 +41,15 @@ def load(model: str | Path = "objects", **options: Any) -> Segmenter:
     """A segmenter: call it with an image, or `.stream` many.
 
     Args:
-        model: A shipped name (see `list_weights`) or the path of a model file.
+        model: A name (see `list_weights`) or the path of a model file. What others published is downloaded and
+            converted when it is first asked for, and needs no network from then on.
         options: The fields of `deeplab.settings.LoadSettings`: scales, flip, tile_size, long_side, device.
 
     Raises:
         SettingsError: An option that does not exist or cannot work.
-        UnknownNameError: No such shipped name.
+        UnknownNameError: No such name.
         InputNotFoundError: No such file.
+        DownloadError: It has to be downloaded, and that fails.
         CheckpointError: The file cannot be read.
     """
     settings = build(LoadSettings, {"model": model, **options})
@@ -110,7 +112,7 @@ def evaluate(
     """Measure a model on a data set, each image at its own size.
 
     Args:
-        model: A shipped name or the path of a model file.
+        model: A name or the path of a model file, as in `load`.
         data: Folder of the data set.
         on_image: Called after each image with its sample and the predicted labels, (H, W).
         options: The fields of `deeplab.settings.EvaluateSettings`: split, limit, output, and those of `load`.
@@ -212,10 +214,10 @@ def list_backbones() -> list[str]:
 
 
 def list_weights() -> list[str]:
-    """The names of the trained models that ship, sorted."""
+    """The names of trained models that `load` takes: those that ship, then those that others published."""
     from deeplab import weights
 
-    return list(weights.shipped())
+    return [*weights.shipped(), *weights.published()]
 
 
 def with_config(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,7 +1,43 @@
-"""Trained weights: the models that ship inside the package, converters from other systems, transfer to a new model."""
+"""Trained weights: models that ship inside the package, checkpoints that others published, converters from other
+systems, transfer to a new model.
 
-from deeplab.weights._shipped import find, shipped
-from deeplab.weights._sources import convert, sources
-from deeplab.weights.transfer import Transfer, transfer
+Each name is loaded on first use, so that listing the names imports no torch.
+"""
 
-__all__ = ["Transfer", "convert", "find", "shipped", "sources", "transfer"]
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from deeplab.weights._cache import cached
+    from deeplab.weights._published import Published, published
+    from deeplab.weights._shipped import find, shipped
+    from deeplab.weights._sources import convert, sources
+    from deeplab.weights.transfer import Transfer, transfer
+
+__all__ = ["Published", "Transfer", "cached", "convert", "find", "published", "shipped", "sources", "transfer"]
+
+_FILES = {
+    "Published": "_published",
+    "Transfer": "transfer",
+    "cached": "_cache",
+    "convert": "_sources",
+    "find": "_shipped",
+    "published": "_published",
+    "shipped": "_shipped",
+    "sources": "_sources",
+    "transfer": "transfer",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _FILES:
+        raise AttributeError(f"module 'deeplab.weights' has no attribute '{name}'")
+    value = getattr(importlib.import_module(f"deeplab.weights.{_FILES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *__all__]
