@@ -53,6 +53,11 @@ CASES = (
          key="sem", full_size=False, times=4),
     Case("tensorflow", "official code (TensorFlow), v3 MobileNetV2", "tf_deeplab/mobilenetv2_voc", full_size=False),
     Case("tensorflow", "official code (TensorFlow), v3+ Xception-65", "tf_deeplab/xception65_v3plus", full_size=False),
+    Case("tensorflow", "official code (TensorFlow), v3+ ResNet-101 beta", "tf_deeplab/resnet101beta_v3plus",
+         full_size=False),
+    Case("tensorflow", "official code (TensorFlow), v3+ Xception-71 DPC", "tf_deeplab/xception71_dpc", full_size=False),
+    Case("tensorflow", "official code (TensorFlow), MobileNetV3-Small", "tf_deeplab/mobilenetv3_small_seg",
+         full_size=False),
     Case("huggingface", "Hugging Face transformers, v3 MobileNetV2 0.35", "torch_hf/mobilenetv2_dm035_os16",
          full_size=False),
 )  # fmt: skip
