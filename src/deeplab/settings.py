@@ -13,7 +13,7 @@ import inspect
 import math
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, Field, asdict, dataclass, field, fields
 from pathlib import Path
 from types import UnionType
@@ -29,6 +29,12 @@ LEARNING_RATES = {"adamw": 5e-4, "sgd": 0.007}
 
 WEIGHT_DECAYS = {"adamw": 0.01, "sgd": 4e-5}
 """The weight decay by optimizer where none is given; 4e-5 is that of the official MobileNetV2 models."""
+
+CLASSES_HELP = (
+    "Classes made of those of the data: person keeps, vehicle=car|bus merges, *: each of the rest, background=*: the "
+    "rest as one; others are ignored."
+)
+CLASSES_METAVAR = "NAME[=OLD|OLD],..."
 
 
 def build(kind: type[_S], values: Mapping[str, Any]) -> _S:
@@ -158,6 +164,7 @@ class EvaluateSettings(LoadSettings):
     data: Path = argument("Folder of the data set.", metavar="DATA")
     split: str = option("val", "The part of the data set to measure on.")
     limit: int | None = option(None, "Measure on the first N images only.", at_least=1)
+    classes: tuple[str, ...] | None = option(None, CLASSES_HELP, shown="as they are", metavar=CLASSES_METAVAR)
     output: Path | None = option(None, "Folder for the report and the predicted label maps.", metavar="DIR")
 
 
@@ -208,6 +215,7 @@ class TrainSettings(Settings):
     )
 
     train_splits: tuple[str, ...] = option(("train",), "The parts of the data set to train on, as in train,val.")
+    classes: tuple[str, ...] | None = option(None, CLASSES_HELP, shown="as they are", metavar=CLASSES_METAVAR)
     val_split: str = option("val", "The part to choose the best epoch on; none: no validation.")
     validate_every: int = option(1, "Epochs between two validations.", at_least=1)
     val_limit: int | None = option(None, "Validate on the first N images only.", at_least=1)
@@ -294,7 +302,14 @@ def _as_type(annotation: Any, value: Any) -> Any:
     return int(number) if number.is_integer() else _refuse(value)
 
 
+def mapping_entries(mapping: Mapping[str, str | Sequence[str]]) -> tuple[str, ...]:
+    """A mapping as texts: {"vehicle": ["car", "bus"]} is ("vehicle=car|bus",)."""
+    return tuple(f"{name}={each if isinstance(each, str) else '|'.join(each)}" for name, each in mapping.items())
+
+
 def _as_tuple(parts: tuple[Any, ...], value: Any) -> Any:
+    if isinstance(value, Mapping):
+        value = mapping_entries(value)
     items = [item.strip() for item in value.split(",")] if isinstance(value, str) else value
     items = list(items) if isinstance(items, (list, tuple)) else [items]
     open_ended = parts[-1] is Ellipsis

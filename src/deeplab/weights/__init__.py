@@ -2,6 +2,6 @@
 
 from deeplab.weights._shipped import find, shipped
 from deeplab.weights._sources import convert, sources
-from deeplab.weights.transfer import Transfer, transfer
+from deeplab.weights.transfer import Transfer, reclass, transfer
 
-__all__ = ["Transfer", "convert", "find", "shipped", "sources", "transfer"]
+__all__ = ["Transfer", "convert", "find", "reclass", "shipped", "sources", "transfer"]
