@@ -209,6 +209,9 @@ class TrainSettings(Settings):
         "Weights to start from; auto: those that ship, where the backbone fits.",
         metavar="NAME|PATH|auto|none",
     )
+    freeze: Literal["none", "stem", "res2", "res3", "res4", "backbone"] = option(
+        "none", "Keep the backbone's start weights and statistics up to this stage."
+    )
     output_stride: Literal[4, 8, 16, 32] = option(16, "Image side over the side of the deepest features.")
     atrous_rates: tuple[int, ...] | None = option(
         None, "Rates of the atrous branches.", shown="by the output stride", at_least=1
@@ -235,6 +238,12 @@ class TrainSettings(Settings):
         None, "Learning rate at its peak.", shown="0.0005 with adamw, 0.007 with sgd", above=0
     )
     head_multiplier: float = option(10.0, "Learning rate of the new layers over that of the backbone.", above=0)
+    layer_decay: float = option(
+        1.0, "Learning rate of each stage of the backbone over that of the next.", above=0, at_most=1
+    )
+    bias_multiplier: float = option(
+        1.0, "Learning rate of the convolutions' biases over that of their weights; 2 in the official code.", above=0
+    )
     weight_decay: float | None = option(None, "Weight decay.", shown="0.01 with adamw, 0.00004 with sgd", at_least=0)
     warmup_epochs: float | None = option(
         None, "Epochs until the learning rate reaches its peak; none: one, at most a tenth of the run.", at_least=0
@@ -247,6 +256,12 @@ class TrainSettings(Settings):
         "none", "Weigh rare classes more: by the inverse of their share or its square root."
     )
     label_smoothing: float = option(0.0, "Share of each label spread over all classes.", at_least=0, at_most=1)
+    hard_pixels: float = option(
+        1.0, "Share of the pixels that is learned: those of the largest loss.", above=0, at_most=1
+    )
+    auxiliary: float = option(
+        0.0, "Weight in the loss of a second head, on res4 and not saved; 0: none, 0.4 is usual.", at_least=0
+    )
     teacher: str | None = option(None, "Model whose probabilities are learned as well.", metavar="NAME|PATH")
     distillation: float = option(0.5, "Weight of the teacher's probabilities in the loss.", at_least=0, at_most=1)
 
@@ -264,6 +279,10 @@ class TrainSettings(Settings):
         _check_device(self.device)
         if self.scale[0] > self.scale[1]:
             raise SettingsError(f"scale wants MIN,MAX with MIN <= MAX, got {self.scale}")
+        if self.auxiliary > 0 and self.freeze in ("res4", "backbone"):
+            raise SettingsError(
+                f"auxiliary teaches the backbone up to res4, all of which freeze {self.freeze} keeps; leave one out"
+            )
         name = self.data.resolve().name
         object.__setattr__(self, "output", Path(str(self.output).replace("{data}", name)))
 

@@ -39,11 +39,14 @@ class SegmentationModel(nn.Module):
         """The (height, width) that the coarse logits of an image of `size` spread over; the image is its top left."""
         return self.prepare.grid_size(size)
 
-    def forward(self, image: Tensor) -> Tensor:
-        height, width = image.shape[-2:]
-        padded = self.grid_size((height, width))
-        logits = resize(self.coarse_logits(image).float(), padded, align_corners=self.align_corners)
+    def full_size(self, coarse: Tensor, size: tuple[int, int]) -> Tensor:
+        """Coarse logits of an image of `size` = (height, width) -> its logits (N, num_classes, height, width)."""
+        height, width = size
+        logits = resize(coarse.float(), self.grid_size(size), align_corners=self.align_corners)
         return logits[..., :height, :width]
+
+    def forward(self, image: Tensor) -> Tensor:
+        return self.full_size(self.coarse_logits(image), (image.shape[-2], image.shape[-1]))
 
 
 def create_model(

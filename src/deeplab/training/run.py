@@ -36,6 +36,7 @@ from deeplab.models import SegmentationModel, create_model
 from deeplab.settings import TrainSettings
 from deeplab.training import recipe, report, teacher
 from deeplab.training.batches import Epochs, Photos, TrainingCrops, loader, seeded
+from deeplab.training.optimizers import freeze
 from deeplab.training.record import Record
 from deeplab.training.task import SegmentationTask
 from deeplab.weights import find, transfer
@@ -158,6 +159,9 @@ def _start_model(settings: TrainSettings, dataset: DataSet) -> SegmentationModel
         done = transfer(model, start, classes=dataset.groups)
         for sentence in done.sentences(dataset.classes):
             logger.info("weights %s: %s", settings.weights, sentence)
+    if settings.freeze != "none":
+        frozen, total = freeze(model.backbone, settings.freeze), len(list(model.backbone.parameters()))
+        logger.info("frozen up to %s: %d of the %d tensors of the backbone", settings.freeze, frozen, total)
     return model
 
 
