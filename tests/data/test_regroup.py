@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from deeplab.data import group_classes, load_sample, open_dataset, regroup
+from deeplab.data import group_classes, in_words, load_sample, open_dataset, regroup
 from deeplab.errors import DataError, SettingsError
 
 CLASSES = ("road", "sidewalk", "car", "bus", "void")
@@ -93,3 +93,7 @@ def test_a_data_set_knows_what_its_classes_are_made_of(root):
     dataset = open_dataset(root)
     assert dataset.groups == {"sky": ("sky",), "road": ("road",), "traffic light": ("traffic light",)}
     assert regroup(dataset, ["a=sky|road"]).groups == {"a": ("sky", "road")}
+
+
+def test_groups_in_words_say_what_is_made_of_something_else():
+    assert in_words({"road": ("road",), "vehicle": ("car", "bus")}) == "road, vehicle from car + bus"

@@ -218,8 +218,8 @@ def test_a_start_from_other_classes_is_told_once_in_plain_words(whole, settings,
     assert checkpoint.palette[0].tolist() == checkpoints.load(whole / "best.safetensors").palette[2].tolist()
     told = [message for message in caplog.messages if "classes" in message]
     assert told == [
-        "classes: light from bright and middle, dark; ignored: none",
-        f"weights {weights}: copied the last layer's rows of 2 of 2 classes: light from bright and middle, dark",
+        "classes: light from bright + middle, dark; ignored: none",
+        f"weights {weights}: copied the last layer's rows of 2 of 2 classes: light from bright + middle, dark",
     ]
     assert sum("tensors before the last layer" in message for message in caplog.messages) == 1
 

@@ -80,9 +80,9 @@ def regroup(dataset: DataSet, wanted: Wanted) -> DataSet:
 
 
 def in_words(groups: Mapping[str, Sequence[str]]) -> str:
-    """The classes, and what they are made of where it is something else: "road, vehicle from car and bus"."""
+    """The classes, and what they are made of where it is something else: "road, vehicle from car + bus"."""
     return ", ".join(
-        name if tuple(olds) == (name,) else f"{name} from {' and '.join(olds)}" for name, olds in groups.items()
+        name if tuple(olds) == (name,) else f"{name} from {' + '.join(olds)}" for name, olds in groups.items()
     )
 
 
