@@ -115,7 +115,7 @@ def evaluate(
         model: A name or the path of a model file, as in `load`.
         data: Folder of the data set.
         on_image: Called after each image with its sample and the predicted labels, (H, W).
-        options: The fields of `deeplab.settings.EvaluateSettings`: split, limit, output, and those of `load`.
+        options: The fields of `deeplab.settings.EvaluateSettings`: split, limit, classes, output, and those of `load`.
 
     Raises:
         SettingsError: An option that does not exist or cannot work, or `output` lies inside `data`.
@@ -126,7 +126,7 @@ def evaluate(
     if settings.output and settings.output.resolve().is_relative_to(settings.data.resolve()):
         raise SettingsError(f"output {settings.output} lies inside the data set; choose another folder")
     from deeplab import evaluation
-    from deeplab.data import open_dataset
+    from deeplab.data import open_dataset, regroup
     from deeplab.files import written_aside
     from deeplab.images import write_labels
 
@@ -137,6 +137,8 @@ def evaluate(
             on_image(sample, labels)
 
     dataset = open_dataset(settings.data)
+    if settings.classes is not None:
+        dataset = regroup(dataset, settings.classes)
     segmenter = load(**settings.part(LoadSettings))
     report = evaluation.evaluate(segmenter, dataset, split=settings.split, limit=settings.limit, on_image=write)
     if settings.output:

@@ -13,7 +13,7 @@ import inspect
 import math
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, Field, asdict, dataclass, field, fields
 from pathlib import Path
 from types import UnionType
@@ -29,6 +29,12 @@ LEARNING_RATES = {"adamw": 5e-4, "sgd": 0.007}
 
 WEIGHT_DECAYS = {"adamw": 0.01, "sgd": 4e-5}
 """The weight decay by optimizer where none is given; 4e-5 is that of the official MobileNetV2 models."""
+
+CLASSES_HELP = (
+    "Classes made of those of the data: person keeps, vehicle=car|bus merges, *: each of the rest, background=*: the "
+    "rest as one; others are ignored."
+)
+CLASSES_METAVAR = "NAME[=OLD|OLD],..."
 
 
 def build(kind: type[_S], values: Mapping[str, Any]) -> _S:
@@ -158,6 +164,7 @@ class EvaluateSettings(LoadSettings):
     data: Path = argument("Folder of the data set.", metavar="DATA")
     split: str = option("val", "The part of the data set to measure on.")
     limit: int | None = option(None, "Measure on the first N images only.", at_least=1)
+    classes: tuple[str, ...] | None = option(None, CLASSES_HELP, shown="as they are", metavar=CLASSES_METAVAR)
     output: Path | None = option(None, "Folder for the report and the predicted label maps.", metavar="DIR")
 
 
@@ -202,12 +209,16 @@ class TrainSettings(Settings):
         "Weights to start from; auto: those that ship, where the backbone fits.",
         metavar="NAME|PATH|auto|none",
     )
+    freeze: Literal["none", "stem", "res2", "res3", "res4", "backbone"] = option(
+        "none", "Keep the backbone's start weights and statistics up to this stage."
+    )
     output_stride: Literal[4, 8, 16, 32] = option(16, "Image side over the side of the deepest features.")
     atrous_rates: tuple[int, ...] | None = option(
         None, "Rates of the atrous branches.", shown="by the output stride", at_least=1
     )
 
     train_splits: tuple[str, ...] = option(("train",), "The parts of the data set to train on, as in train,val.")
+    classes: tuple[str, ...] | None = option(None, CLASSES_HELP, shown="as they are", metavar=CLASSES_METAVAR)
     val_split: str = option("val", "The part to choose the best epoch on; none: no validation.")
     validate_every: int = option(1, "Epochs between two validations.", at_least=1)
     val_limit: int | None = option(None, "Validate on the first N images only.", at_least=1)
@@ -227,6 +238,12 @@ class TrainSettings(Settings):
         None, "Learning rate at its peak.", shown="0.0005 with adamw, 0.007 with sgd", above=0
     )
     head_multiplier: float = option(10.0, "Learning rate of the new layers over that of the backbone.", above=0)
+    layer_decay: float = option(
+        1.0, "Learning rate of each stage of the backbone over that of the next.", above=0, at_most=1
+    )
+    bias_multiplier: float = option(
+        1.0, "Learning rate of the convolutions' biases over that of their weights; 2 in the official code.", above=0
+    )
     weight_decay: float | None = option(None, "Weight decay.", shown="0.01 with adamw, 0.00004 with sgd", at_least=0)
     warmup_epochs: float | None = option(
         None, "Epochs until the learning rate reaches its peak; none: one, at most a tenth of the run.", at_least=0
@@ -239,6 +256,12 @@ class TrainSettings(Settings):
         "none", "Weigh rare classes more: by the inverse of their share or its square root."
     )
     label_smoothing: float = option(0.0, "Share of each label spread over all classes.", at_least=0, at_most=1)
+    hard_pixels: float = option(
+        1.0, "Share of the pixels that is learned: those of the largest loss.", above=0, at_most=1
+    )
+    auxiliary: float = option(
+        0.0, "Weight in the loss of a second head, on res4 and not saved; 0: none, 0.4 is usual.", at_least=0
+    )
     teacher: str | None = option(None, "Model whose probabilities are learned as well.", metavar="NAME|PATH")
     distillation: float = option(0.5, "Weight of the teacher's probabilities in the loss.", at_least=0, at_most=1)
 
@@ -256,6 +279,10 @@ class TrainSettings(Settings):
         _check_device(self.device)
         if self.scale[0] > self.scale[1]:
             raise SettingsError(f"scale wants MIN,MAX with MIN <= MAX, got {self.scale}")
+        if self.auxiliary > 0 and self.freeze in ("res4", "backbone"):
+            raise SettingsError(
+                f"auxiliary teaches the backbone up to res4, all of which freeze {self.freeze} keeps; leave one out"
+            )
         name = self.data.resolve().name
         object.__setattr__(self, "output", Path(str(self.output).replace("{data}", name)))
 
@@ -294,7 +321,14 @@ def _as_type(annotation: Any, value: Any) -> Any:
     return int(number) if number.is_integer() else _refuse(value)
 
 
+def mapping_entries(mapping: Mapping[str, str | Sequence[str]]) -> tuple[str, ...]:
+    """A mapping as texts: {"vehicle": ["car", "bus"]} is ("vehicle=car|bus",)."""
+    return tuple(f"{name}={each if isinstance(each, str) else '|'.join(each)}" for name, each in mapping.items())
+
+
 def _as_tuple(parts: tuple[Any, ...], value: Any) -> Any:
+    if isinstance(value, Mapping):
+        value = mapping_entries(value)
     items = [item.strip() for item in value.split(",")] if isinstance(value, str) else value
     items = list(items) if isinstance(items, (list, tuple)) else [items]
     open_ended = parts[-1] is Ellipsis

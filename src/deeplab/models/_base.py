@@ -22,6 +22,8 @@ class SegmentationModel(nn.Module):
 
     backbone: Backbone
     """All that pre-training gives; everything else is the head."""
+    last_layer: str = "classify."
+    """How the names of those tensors begin that have a row for each class."""
 
     prepare: Prepare
     """This and all below is the same for every model; `create_model` sets it."""
@@ -39,11 +41,14 @@ class SegmentationModel(nn.Module):
         """The (height, width) that the coarse logits of an image of `size` spread over; the image is its top left."""
         return self.prepare.grid_size(size)
 
-    def forward(self, image: Tensor) -> Tensor:
-        height, width = image.shape[-2:]
-        padded = self.grid_size((height, width))
-        logits = resize(self.coarse_logits(image).float(), padded, align_corners=self.align_corners)
+    def full_size(self, coarse: Tensor, size: tuple[int, int]) -> Tensor:
+        """Coarse logits of an image of `size` = (height, width) -> its logits (N, num_classes, height, width)."""
+        height, width = size
+        logits = resize(coarse.float(), self.grid_size(size), align_corners=self.align_corners)
         return logits[..., :height, :width]
+
+    def forward(self, image: Tensor) -> Tensor:
+        return self.full_size(self.coarse_logits(image), (image.shape[-2], image.shape[-1]))
 
 
 def create_model(

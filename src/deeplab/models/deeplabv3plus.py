@@ -154,6 +154,8 @@ class DeepLabV3Plus(SegmentationModel):
         self.refine = refine
         self.decoder = nn.ModuleList(decoder)
         self.classify = classify
+        if isinstance(classify, nn.Identity):
+            self.last_layer = f"decoder.{len(decoder) - 1}."
 
     def coarse_logits(self, image: Tensor) -> Tensor:
         features = self.backbone(self.prepare(image))

@@ -14,20 +14,32 @@ if TYPE_CHECKING:
     from deeplab.weights._published import Published, published
     from deeplab.weights._shipped import find, shipped
     from deeplab.weights._sources import convert, sources
-    from deeplab.weights.transfer import Transfer, transfer
+    from deeplab.weights._transfer import Transfer, reclass, transfer
 
-__all__ = ["Published", "Transfer", "cached", "convert", "find", "published", "shipped", "sources", "transfer"]
+__all__ = [
+    "Published",
+    "Transfer",
+    "cached",
+    "convert",
+    "find",
+    "published",
+    "reclass",
+    "shipped",
+    "sources",
+    "transfer",
+]
 
 _FILES = {
     "Published": "_published",
-    "Transfer": "transfer",
+    "Transfer": "_transfer",
     "cached": "_cache",
     "convert": "_sources",
     "find": "_shipped",
     "published": "_published",
+    "reclass": "_transfer",
     "shipped": "_shipped",
     "sources": "_sources",
-    "transfer": "transfer",
+    "transfer": "_transfer",
 }
 
 
