@@ -28,9 +28,9 @@ ACTIVATIONS: dict[Activation, type[nn.Module]] = {
 
 
 class PaddedConv(nn.Conv2d):
-    """A convolution that keeps ceil(size / stride) samples, under either padding rule.
+    """A convolution that keeps ceil(size / stride) samples, under either padding rule, or pads nothing.
 
-    Shape: (N, in_channels, H, W) -> (N, out_channels, ceil(H / stride), ceil(W / stride))
+    Shape: (N, in_channels, H, W) -> (N, out_channels, ceil(H / stride), ceil(W / stride)); fewer without padding
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class PaddedConv(nn.Conv2d):
         dilation: int = 1,
         groups: int = 1,
         bias: bool = False,
-        padding: Padding = "symmetric",
+        padding: Padding | Literal["none"] = "symmetric",
     ) -> None:
         self.asymmetric = padding == "same" and stride > 1
         super().__init__(
@@ -51,7 +51,7 @@ class PaddedConv(nn.Conv2d):
             out_channels,
             kernel_size,
             stride=stride,
-            padding=0 if self.asymmetric else dilation * (kernel_size - 1) // 2,
+            padding=0 if self.asymmetric or padding == "none" else dilation * (kernel_size - 1) // 2,
             dilation=dilation,
             groups=groups,
             bias=bias,
@@ -157,7 +157,7 @@ class ConvNormAct(nn.Module):
         stride: int = 1,
         dilation: int = 1,
         groups: int = 1,
-        padding: Padding = "symmetric",
+        padding: Padding | Literal["none"] = "symmetric",
         act: Activation = "relu",
         eps: float = 1e-5,
         momentum: float = 0.1,
