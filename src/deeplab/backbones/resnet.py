@@ -141,12 +141,30 @@ class ResNet(Backbone):
             stages.append(nn.Sequential(*members))
         self.res2, self.res3, self.res4, self.res5 = stages
         self.channels = Features(*(64 * 2**stage * unit.expansion for stage in range(4)))
+        self._last_unit = partial(unit, channels, width, padding=padding, **options)
+        self._multi_grid = grid
+
+    def replica(self, rate: int) -> Block:
+        step = Step(1, rate, rate)
+        return Block(self._last_unit(step=step, multiplier=multiplier) for multiplier in self._multi_grid)
 
     def forward(self, x: Tensor) -> Features[Tensor]:
         res2 = self.res2(self.pool(self.stem(x)))
         res3 = self.res3(res2)
         res4 = self.res4(res3)
         return Features(res2, res3, res4, self.res5(res4))
+
+
+class Block(nn.ModuleList):
+    """Units one after the other.
+
+    Shape: (N, C, h, w) -> the same
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        for unit in self:
+            x = unit(x)
+        return x
 
 
 class BasicUnit(nn.Module):
