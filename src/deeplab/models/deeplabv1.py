@@ -86,8 +86,8 @@ class DeepLabV1(SegmentationModel):
         for layer in (fc6, fc7):
             nn.init.normal_(layer.weight, std=0.01)
 
-    def coarse_logits(self, image: Tensor) -> Tensor:
-        logits: Tensor = self.classify(self.semantics(self.backbone(self.prepare(image)).res5))
+    def scores(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.classify(self.semantics(self.backbone(x).res5))
         return logits
 
     def semantics(self, pool5: Tensor) -> Tensor:
@@ -124,15 +124,14 @@ class DeepLabV1MSc(DeepLabV1):
         super().__init__(backbone, fc6, fc7, classify, average_pooling, dropout)
         self.details = details
 
-    def coarse_logits(self, image: Tensor) -> Tensor:
-        x = self.prepare(image)
+    def scores(self, x: Tensor) -> Tensor:
         *pools, pool5 = self.backbone.pooled(x)
         details = (detail(features) for detail, features in zip(self.details, (x, *pools), strict=True))
         logits: Tensor = x.new_zeros(())
         for classify, features in zip(self.classify, (self.semantics(pool5), *details), strict=True):
             scores = classify(features)  # at stride 8, 1, 2, 4, 8, 8 for output stride 8
             logits = logits + resize(scores, (x.shape[-2], x.shape[-1]), align_corners=self.align_corners)
-        return logits  # (N, num_classes, H, W) of the padded image
+        return logits
 
 
 def _perceptron(in_channels: int, dropout: float) -> nn.Sequential:

@@ -77,8 +77,8 @@ class DeepLabV3(SegmentationModel):
         self.refine = refine
         self.classify = classify
 
-    def coarse_logits(self, image: Tensor) -> Tensor:
-        features = self.backbone(self.prepare(image))
+    def scores(self, x: Tensor) -> Tensor:
+        features = self.backbone(x)
         logits: Tensor = self.classify(
             self.refine(self.aspp(features.res5))
         )  # (N, num_classes, H / 16, W / 16) at stride 16
@@ -101,7 +101,8 @@ class DeepLabV3Cascade(SegmentationModel):
         self.blocks = blocks
         self.classify = classify
 
-    def coarse_logits(self, image: Tensor) -> Tensor:
-        features = self.backbone(self.prepare(image))
-        logits: Tensor = self.classify(self.blocks(features.res5))  # (N, num_classes, H / 16, W / 16) at stride 16
+    def scores(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.classify(
+            self.blocks(self.backbone(x).res5)
+        )  # (N, num_classes, H / 16, W / 16) at stride 16
         return logits

@@ -97,8 +97,8 @@ class DeepLabV3Plus(SegmentationModel):
         self.decode = decode
         self.classify = classify
 
-    def coarse_logits(self, image: Tensor) -> Tensor:
-        features = self.backbone(self.prepare(image))
+    def scores(self, x: Tensor) -> Tensor:
+        features = self.backbone(x)
         semantics = self.refine(self.aspp(features.res5))  # (N, 256, H/16, W/16) at output stride 16
         detail = self.reduce(features.res2)  # (N, 48, H/4, W/4)
         semantics = resize(semantics, detail.shape[-2:], align_corners=self.align_corners)

@@ -57,6 +57,7 @@ def from_state(state: Mapping[str, Tensor], *, what: str) -> Checkpoint:
         num_classes=num_classes,
         output_stride=8,
         scales=(0.5, 0.75, 1.0),
+        align_corners=False,
         image_mean=[value / 255 for value in BGR_MEAN[::-1]],
         image_std=[1 / 255] * 3,
     )
