@@ -78,6 +78,16 @@ class Backbone(nn.Module):
                     stages["stem" if id(twin) in early else stage].append(rest.pop(twin))
         return stages
 
+    def replica(self, rate: int) -> nn.Module:
+        """A further block like the last stage, on its output, dilated by `rate` (DeepLab v3, section 3.2).
+
+        Shape: (N, channels.res5, h, w) -> the same
+
+        Raises:
+            SettingsError: The last stage is no block of residual units.
+        """
+        raise SettingsError(f"{type(self).__name__} ends in no block of residual units to repeat; choose a ResNet")
+
 
 def create_backbone(name: str, *, in_channels: int = 3, output_stride: int = 16, **options: Any) -> Backbone:
     """Build the backbone `name` with random weights.

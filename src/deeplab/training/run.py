@@ -175,7 +175,7 @@ def _options_of(start: Checkpoint, settings: TrainSettings) -> dict[str, Any]:
         )
     names = {*inspect.signature(catalog.builder("backbones", settings.backbone)).parameters, "align_corners"}
     if start.model.entry == settings.model:
-        names |= {*inspect.signature(catalog.builder("models", settings.model)).parameters}
+        names |= {*inspect.signature(catalog.builder("models", settings.model)).parameters, "scales", "merge"}
     ours = ("backbone", "num_classes", "output_stride", "in_channels")
     return {name: value for name, value in arguments.items() if name in names and name not in ours}
 
