@@ -72,6 +72,16 @@ V2 = partial(network, "deeplabv2")
 V3 = partial(network, "deeplabv3")
 LIGHT = partial(network, "deeplabv3", atrous_rates=())
 V3_PLUS = partial(network, "deeplabv3plus")
+BETA = partial(
+    network, "deeplabv3plus", stem_channels=(64, 64, 128), stride_unit="last", detail="before_add", padding="same",
+    multi_grid=(1, 2, 4),
+)  # fmt: skip
+CELL = partial(network, "deeplabv3plus", "xception71", dense_prediction_cell="cityscapes", num_classes=19)
+MOBILENETV3 = partial(
+    network, "deeplabv3plus", atrous_rates=(), aspp_channels=128, aspp_project=False, squeeze_excite="hard_sigmoid",
+    image_pooling_crop_size=(769, 769), image_pooling_stride=(4, 5), decoder_strides=(8,), decoder_merge="sum",
+    decoder_logits=True, num_classes=19,
+)  # fmt: skip
 FULL: dict[str, Any] = {"aspp_separable": False, "decoder_separable": False}
 TORCHVISION = partial(network, "deeplabv3", atrous_rates=(12, 24, 36), head_conv=True, align_corners=False)
 VAINF_V3 = partial(network, "deeplabv3", head_conv=True, align_corners=False)
@@ -144,6 +154,17 @@ ROWS = (
     Row("xception65_v3_nodecoder os16", LARGE, V3("xception65", aspp_separable=True)),
     Row("xception65_v3plus os16", LARGE, V3_PLUS("xception65")),
     Row("xception65_v3plus os8", LARGE, V3_PLUS("xception65", 8)),
+    Row("xception71_dpc os16", LARGE, CELL()),
+    Row(MODEL_ZOO, STREET, CELL(), (None, 502.07e9)),
+    Row("resnet18beta_v3plus os16", LARGE, BETA("resnet18", stem_channels=(16, 16, 32), multi_grid=None)),
+    Row("resnet50beta_v3plus os16", LARGE, BETA("resnet50")),
+    Row("resnet101beta_v3plus os16", LARGE, BETA("resnet101")),
+    Row("resnet101beta_v3plus os8", LARGE, BETA("resnet101", 8)),
+    Row("resnet50_v3_nodecoder os16", LARGE, V3("resnet50", aspp_separable=True, stride_unit="last", padding="same")),
+    Row("mobilenetv3_large_seg os32", LARGE, MOBILENETV3("mobilenetv3_large_seg", 32)),
+    Row("mobilenetv3_large_seg os32", STREET, MOBILENETV3("mobilenetv3_large_seg", 32)),
+    Row("mobilenetv3_small_seg os32", LARGE, MOBILENETV3("mobilenetv3_small_seg", 32)),
+    Row("mobilenetv3_small_seg os32", STREET, MOBILENETV3("mobilenetv3_small_seg", 32)),
     Row("torchvision/deeplabv3_resnet50", LARGE, TORCHVISION("resnet50", 8), difference=AUXILIARY),
     Row("torchvision/deeplabv3_resnet101", LARGE, TORCHVISION("resnet101", 8), difference=AUXILIARY),
     Row("vainf/deeplabv3_resnet101_os16", LARGE, VAINF_V3("resnet101")),

@@ -17,12 +17,21 @@ ceil(size / 2). They differ only for stride 2 at even sizes."""
 
 Pair = tuple[int, int]
 
-Activation = Literal["relu", "relu6", "hard_swish", "none"]
+Activation = Literal["relu", "relu6", "hard_swish", "clip", "none"]
+
+
+class Clip(nn.Hardtanh):
+    """Keep what is in -6 .. 6, as the official code's bounded activations do where there is no ReLU6."""
+
+    def __init__(self) -> None:
+        super().__init__(-6, 6)
+
 
 ACTIVATIONS: dict[Activation, type[nn.Module]] = {
     "relu": nn.ReLU,
     "relu6": nn.ReLU6,
     "hard_swish": nn.Hardswish,
+    "clip": Clip,
     "none": nn.Identity,
 }
 
