@@ -11,7 +11,9 @@ import pytest
 import torch
 
 from deeplab import checkpoints
+from deeplab.cli.convert import left_behind
 from deeplab.models import create_model
+from deeplab.weights import Conversion
 
 Run = Callable[..., Any]
 
@@ -42,6 +44,8 @@ def theirs(tmp_path: Path) -> Path:
         else:
             continue
         state[".".join([*place, kind, parts[-1]])] = tensor
+    state["mobilenet_v2.conv_1x1.convolution.weight"] = torch.zeros(8)
+    state["mobilenet_v2.conv_1x1.normalization.weight"] = torch.zeros(8)
     torch.save(state, tmp_path / "theirs.bin")
     return tmp_path / "theirs.bin"
 
@@ -55,6 +59,46 @@ def test_the_system_is_found_and_the_file_loads(run: Run, theirs: Path, tmp_path
     assert figures["source"] == "huggingface"
     assert checkpoints.load(out).training == {"converted_from": "theirs.bin", "source": "huggingface"}
     assert checkpoints.load(out).classes == ("class 0", "class 1")
+
+
+def test_what_is_printed_says_where_every_tensor_went_and_what_was_left(run: Run, theirs: Path, tmp_path: Path) -> None:
+    _, printed, _ = run("convert", theirs, "--output", tmp_path / "ours.safetensors", "--json")
+    *lines, last = printed.splitlines()
+    assert lines[:3] == [
+        "mobilenet_v2.conv_stem\tbackbone.stem\t5 tensors",
+        "mobilenet_v2.conv_stem\tbackbone.blocks.0\t10 tensors",
+        "mobilenet_v2.layer\tbackbone.blocks\t240 tensors",
+    ]
+    assert "segmentation_head.classifier\tclassify\t2 tensors" in lines
+    assert "left, only training uses it: mobilenet_v2.conv_1x1.* (2 tensors)" in lines
+    figures = json.loads(last)
+    assert figures["tensors"]["segmentation_head.classifier.convolution.bias"] == "classify.bias"
+    assert figures["left"] == ["mobilenet_v2.conv_1x1.convolution.weight", "mobilenet_v2.conv_1x1.normalization.weight"]
+    assert len(figures["tensors"]) == sum(int(line.split("\t")[2].split()[0]) for line in lines if "\t" in line)
+
+
+def test_the_slots_of_an_optimizer_are_told_from_weights() -> None:
+    placed = {"aspp0/weights": "aspp.pointwise.conv.weight", "aspp0/BatchNorm/beta": "aspp.pointwise.norm.bias"}
+    left = ("global_step", "aspp0/weights/Momentum", "aspp0/BatchNorm/beta/Momentum")
+    conversion = Conversion(checkpoint=None, placed=placed, left=left)  # type: ignore[arg-type]
+    assert sorted(left_behind(conversion)) == [("*/Momentum", 2), ("global_step", 1)]
+
+
+def test_the_output_stride_can_be_chosen(run: Run, theirs: Path, tmp_path: Path) -> None:
+    out = tmp_path / "ours.safetensors"
+    assert run("convert", theirs, "--output", out, "--output-stride", "8").status == 0
+    assert checkpoints.load(out).model.arguments["output_stride"] == 8
+
+
+def test_the_file_is_named_after_the_checkpoint(
+    run: Run, theirs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    status, printed, _ = run("convert", theirs)
+    assert status == 0
+    assert printed.splitlines()[-1].startswith("theirs.safetensors: from huggingface, deeplabv3 on mobilenetv2")
+    assert [path.name for path in Path().iterdir()] == ["theirs.safetensors"]
 
 
 def test_a_wrong_source_is_told_by_a_tensor(run: Run, theirs: Path, tmp_path: Path) -> None:

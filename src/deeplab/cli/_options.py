@@ -6,13 +6,12 @@ import inspect
 from collections.abc import Callable
 from dataclasses import MISSING, Field, fields
 from pathlib import Path
-from types import UnionType
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import typer
 
 from deeplab.api import with_config
-from deeplab.settings import Settings, build, is_required
+from deeplab.settings import UNIONS, Settings, build, is_required
 
 _S = TypeVar("_S", bound=Settings)
 
@@ -81,7 +80,7 @@ def _help(option: Field[Any]) -> str:
 
 def _metavar(annotation: Any) -> str:
     origin, parts = get_origin(annotation), get_args(annotation)
-    if origin is UnionType:
+    if origin in UNIONS:
         return _metavar(parts[0])
     if origin is Literal:
         return "|".join(map(str, parts))
