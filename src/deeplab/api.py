@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from deeplab.inference import Segmenter
     from deeplab.models import SegmentationModel
     from deeplab.results import Segmentation
-    from deeplab.weights import Conversion
+    from deeplab.weights import Comparison, Conversion
 
 __all__ = [
     "convert",
@@ -146,19 +146,26 @@ def evaluate(
 
 @takes(ConvertSettings)
 def convert(
-    checkpoint: str | Path, *, on_converted: Callable[[Conversion], None] | None = None, **options: Any
+    checkpoint: str | Path,
+    *,
+    on_converted: Callable[[Conversion, Comparison | None], None] | None = None,
+    **options: Any,
 ) -> Path:
     """Turn another system's checkpoint into ours, and return the path of the file.
 
+    Where the other system is installed, or its outputs are given, ours are compared with them; nothing is written if
+    they differ.
+
     Args:
         checkpoint: File of the other system.
-        on_converted: Called before the file is written, with where each tensor went.
-        options: The fields of `deeplab.settings.ConvertSettings`: source, output, output_stride, half.
+        on_converted: Called before the file is written, with where each tensor went and what the comparison gave.
+        options: The fields of `deeplab.settings.ConvertSettings`: source, output, output_stride, golden, half.
 
     Raises:
         InputNotFoundError: There is no such file.
         UnknownNameError: No such source.
-        CheckpointError: The file cannot be read, or a tensor of it has no place in our model.
+        CheckpointError: The file cannot be read, a tensor of it has no place in our model, or the outputs differ.
+        DataError: The golden outputs cannot be used.
         OutputError: The result cannot be written.
     """
     settings = build(ConvertSettings, {"checkpoint": checkpoint, **options})
@@ -168,8 +175,11 @@ def convert(
     from deeplab import checkpoints, weights
 
     conversion = weights.convert(settings.checkpoint, source=settings.source, output_stride=settings.output_stride)
+    comparison = weights.compare(conversion, golden=settings.golden)
     if on_converted:
-        on_converted(conversion)
+        on_converted(conversion, comparison)
+    if comparison:
+        comparison.check(str(settings.checkpoint))
     checkpoints.save(output, conversion.checkpoint, half=settings.half)
     return output
 

@@ -178,6 +178,13 @@ class ConvertSettings(Settings):
     output_stride: Literal[4, 8, 16, 32] | None = option(
         None, "Image side over the side of the deepest features.", shown="the system's in evaluation, or the file's"
     )
+    golden: Path | None = option(
+        None,
+        "Outputs of the other system to compare with, .npz: 'input', (N, C, H, W), normalised RGB, or 'image', "
+        "(H, W, 3), uint8; 'logits'; further layers by their names in the checkpoint.",
+        shown="the other system itself, where it is installed",
+        metavar="FILE",
+    )
     half: bool = option(False, "Store the weights in half precision, in half the space.")
 
     def __post_init__(self) -> None:

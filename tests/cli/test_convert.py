@@ -7,13 +7,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from deeplab import checkpoints
-from deeplab.cli.convert import left_behind
+from deeplab.cli.convert import left_behind, rows
 from deeplab.models import create_model
-from deeplab.weights import Conversion
+from deeplab.weights import Conversion, LayerDifference, huggingface
 
 Run = Callable[..., Any]
 
@@ -99,6 +100,64 @@ def test_the_file_is_named_after_the_checkpoint(
     assert status == 0
     assert printed.splitlines()[-1].startswith("theirs.safetensors: from huggingface, deeplabv3 on mobilenetv2")
     assert [path.name for path in Path().iterdir()] == ["theirs.safetensors"]
+
+
+@pytest.fixture
+def golden(theirs: Path) -> Callable[..., Path]:
+    """`golden(scale)`: an image and the logits of those weights for it, times `scale`."""
+
+    def write(scale: float) -> Path:
+        model = huggingface.convert(theirs).checkpoint.model
+        image = np.random.default_rng(0).integers(0, 256, (65, 81, 3), np.uint8)
+        with torch.inference_mode():
+            logits = model(torch.from_numpy(image).permute(2, 0, 1)[None] / 255).numpy()
+        np.savez(theirs.with_name("golden.npz"), image=image, logits=logits * scale)
+        return theirs.with_name("golden.npz")
+
+    return write
+
+
+def test_golden_outputs_are_compared(run: Run, theirs: Path, golden: Callable[..., Path], tmp_path: Path) -> None:
+    out = tmp_path / "ours.safetensors"
+    status, printed, _ = run("convert", theirs, "--output", out, "--golden", golden(1), "--json")
+    assert status == 0
+    assert f"compared with {tmp_path / 'golden.npz'}: the logits differ by at most" in printed
+    assert "of their standard deviation, within 2e-04; 100.00% of the labels are equal" in printed
+    assert json.loads(printed.splitlines()[-1])["comparison"]["equal_labels"] == 1
+
+
+def test_a_file_is_not_written_where_the_outputs_differ(
+    run: Run, theirs: Path, golden: Callable[..., Path], tmp_path: Path
+) -> None:
+    out = tmp_path / "new/ours.safetensors"
+    status, printed, err = run("convert", theirs, "--output", out, "--golden", golden(1.01))
+    assert status == 2
+    assert "above 2e-04" in printed
+    assert len(err.splitlines()) == 1
+    assert err.startswith(f"deeplab: {theirs}: the logits are not those of the other system")
+    assert not out.parent.exists()
+
+
+def test_a_system_without_a_package_says_so(run: Run, shared: Path, tmp_path: Path) -> None:
+    checkpoint = shared / "golden/tf_deeplab/mobilenetv2_voc/model.ckpt"
+    _, printed, _ = run("convert", checkpoint, "--output", tmp_path / "ours.safetensors", "--json")
+    assert "not compared: tensorflow is not installed here" in printed
+    assert json.loads(printed.splitlines()[-1])["comparison"] is None
+
+
+def test_the_largest_difference_of_each_part_is_in_its_row() -> None:
+    placed = {"layer1.0.conv1.weight": "backbone.res2.0.conv.weight", "layer1.0.bn1.bias": "backbone.res2.0.norm.bias"}
+    placed["head.weight"] = "classify.weight"
+    layers = [
+        LayerDifference("layer1.0.conv1", "backbone.res2.0.conv", 1e-6),
+        LayerDifference("layer1.0.bn1", "backbone.res2.0.norm", 3e-6),
+        LayerDifference("aspp", "aspp", 2e-6),
+    ]
+    assert list(rows(placed, layers)) == [
+        ("layer1.0", "backbone.res2.0", "2 tensors", "3.0e-06"),
+        ("head", "classify", "1 tensor", "-"),
+        ("aspp", "aspp", "", "2.0e-06"),
+    ]
 
 
 def test_a_wrong_source_is_told_by_a_tensor(run: Run, theirs: Path, tmp_path: Path) -> None:

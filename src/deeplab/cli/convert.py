@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby, takewhile
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deeplab import api
@@ -13,21 +14,21 @@ from deeplab.cli._terminal import print_json, print_table
 from deeplab.settings import ConvertSettings
 
 if TYPE_CHECKING:
-    from deeplab.weights import Conversion
-
-LAST = re.compile(r"(/BatchNorm)?[./ ][^./ ]+$")
-"""What a tensor's name has behind its layer's: PyTorch's "conv1.weight", TensorFlow's "Conv/BatchNorm/gamma"."""
+    from deeplab.weights import Comparison, Conversion, LayerDifference
 
 
 def convert(settings: ConvertSettings, *, json: Json = False) -> None:
     """Turn another system's checkpoint into ours; no tensor is left silently."""
     figures: dict[str, Any] = {}
 
-    def report(conversion: Conversion) -> None:
-        figures.update(_figures(conversion))
-        print_table(("There", "Here", "Tensors"), _rows(conversion.placed), figures=("Tensors",))
+    def report(conversion: Conversion, comparison: Comparison | None) -> None:
+        figures.update(_figures(conversion, comparison))
+        columns = ("There", "Here", "Tensors", "Largest difference")
+        layers = comparison.layers if comparison else ()
+        print_table(columns if layers else columns[:3], rows(conversion.placed, layers), figures=columns[2:])
         for names, count in left_behind(conversion):
             print(f"left, only training uses it: {names} ({_tensors(count)})")
+        print(_conclusion(comparison, golden=settings.golden, source=figures["source"]))
 
     output = api.convert(**settings.as_dict(), on_converted=report)
     figures["output"] = str(output)
@@ -40,7 +41,7 @@ def convert(settings: ConvertSettings, *, json: Json = False) -> None:
         print_json(figures)
 
 
-def _figures(conversion: Conversion) -> dict[str, Any]:
+def _figures(conversion: Conversion, comparison: Comparison | None) -> dict[str, Any]:
     model = conversion.checkpoint.model
     return {
         "source": conversion.checkpoint.training["source"],
@@ -50,21 +51,48 @@ def _figures(conversion: Conversion) -> dict[str, Any]:
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "tensors": dict(conversion.placed),
         "left": list(conversion.left),
+        "comparison": comparison
+        and {
+            "logits": comparison.logits,
+            "equal_labels": comparison.equal_labels,
+            "layers": {layer.theirs: layer.difference for layer in comparison.layers},
+        },
     }
 
 
-def _rows(placed: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
-    """The part of the network there, the one here that it became, and of how many tensors they are."""
-    groups: dict[tuple[str, str], list[str]] = {}
+def _conclusion(comparison: Comparison | None, *, golden: Path | None, source: str) -> str:
+    if comparison is None:
+        return (
+            f"not compared: {source} is not installed here, or has no such network to run; "
+            "--golden FILE compares with outputs of it"
+        )
+    return (
+        f"compared with {golden or source}: the logits differ by at most {comparison.logits:.1e} of their standard "
+        f"deviation, {'within' if comparison.holds else 'above'} {comparison.limit:.0e}; "
+        f"{comparison.equal_labels:.2%} of the labels are equal"
+    )
+
+
+def rows(placed: Mapping[str, str], layers: Iterable[LayerDifference]) -> Iterator[Sequence[str]]:
+    """The part of the network there, the one here that it became, of how many tensors they are, and how far apart."""
+    tensors: dict[tuple[str, str], list[str]] = {}
     for theirs, ours in placed.items():
-        groups.setdefault(_parts(theirs, ours), []).append(ours)
-    for (theirs, _), names in groups.items():
-        yield theirs, _shared(map(_layer, names)).rstrip("."), _tensors(len(names))
+        tensors.setdefault(_parts(_layer(theirs), ours), []).append(_layer(ours))
+    differences: dict[tuple[str, str], list[float]] = {}
+    for layer in layers:
+        differences.setdefault(_parts(layer.theirs, layer.ours), []).append(layer.difference)
+    for part, names in tensors.items():
+        row = part[0], _shared(names).rstrip("."), _tensors(len(names))
+        largest = f"{max(differences[part]):.1e}" if part in differences else "-"
+        yield (*row, largest) if differences else row
+    for (theirs, ours), found in differences.items():
+        if (theirs, ours) not in tensors:  # a layer that spans several of the parts
+            yield theirs, ours, "", f"{max(found):.1e}"
 
 
 def _parts(theirs: str, ours: str) -> tuple[str, str]:
-    """The parts of the two networks that a tensor, or layer, is counted to: the first words of its names."""
-    there = re.match(r"[^./]+([./][^./]+)?", _layer(theirs))
+    """The parts of the two networks that a layer is counted to: the first words of its names."""
+    there = re.match(r"[^./]+([./](?!BatchNorm$)[^./]+)?", theirs)
     here = re.match(r"backbone\.[^.]+|[^.]+", ours)
     return there[0] if there else theirs, here[0] if here else ours
 
@@ -82,7 +110,8 @@ def left_behind(conversion: Conversion) -> Iterator[tuple[str, int]]:
 
 
 def _layer(tensor: str) -> str:
-    return LAST.sub("", tensor)
+    """PyTorch's "conv1" of "conv1.weight", TensorFlow's "Conv" of "Conv/BatchNorm/gamma"."""
+    return re.sub(r"(/BatchNorm)?[./ ][^./ ]+$", "", tensor)
 
 
 def _shared(names: Iterable[str]) -> str:

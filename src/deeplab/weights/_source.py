@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from deeplab.checkpoints import Checkpoint, Preprocessing
 from deeplab.errors import CheckpointError
-from deeplab.models import create_model
+from deeplab.models import SegmentationModel, create_model
 from deeplab.weights._classes import names_of, palette_of
 from deeplab.weights._state import read_state
 
@@ -24,6 +24,9 @@ Place = str | Callable[[re.Match[str]], str]
 
 Rules = Iterable[tuple[str, Place]]
 """A regular expression for the start of a name there, and what it is called here; the first that fits counts."""
+
+IMAGE_SIZE = (97, 129)
+"""Odd, so that every rounding of sizes counts."""
 
 COUNTER = "num_batches_tracked"
 """BatchNorm's number of updates: of no use to a model that uses its statistics."""
@@ -38,6 +41,10 @@ class Conversion:
     """Name there -> name here."""
     left: tuple[str, ...] = ()
     """Tensors of the file that only training uses."""
+    original: Callable[[], nn.Module | None] | None = None
+    """The other system's own network with the tensors of the file, in evaluation mode; None: not to be had here."""
+    image_size: tuple[int, int] = IMAGE_SIZE
+    """(height, width) that it can be given."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +64,11 @@ class Source:
     read: Callable[[Path], Tensors] = read_state
     long_side: int | None = None
     """Pixels to which the system scales an image's longer side."""
+    original: Callable[[Tensors, SegmentationModel], nn.Module | None] | None = None
+    """The system's own network, with random weights, for tensors under its names and the model that we made of them;
+    None where it has no such network. Raises ImportError where it is not installed."""
+    image_size: tuple[int, int] = IMAGE_SIZE
+    """(height, width), in pixels, of an image that it can be given."""
 
     def convert(self, path: str | Path, *, output_stride: int | None = None) -> Conversion:
         """The model in the file `path`.
@@ -96,7 +108,25 @@ class Source:
             Preprocessing(long_side=self.long_side),
             training={"converted_from": Path(what).name},
         )
-        return Conversion(checkpoint, placed, tuple(name for name in left if not name.endswith(COUNTER)))
+        return Conversion(
+            checkpoint,
+            placed,
+            tuple(name for name in left if not name.endswith(COUNTER)),
+            partial(self._original, found, model),
+            self.image_size,
+        )
+
+    def _original(self, found: Tensors, model: SegmentationModel) -> nn.Module | None:
+        if self.original is None:
+            return None
+        try:
+            network = self.original(found, model)
+            if network is not None:
+                counters = {name: value for name, value in network.state_dict().items() if name.endswith(COUNTER)}
+                network.load_state_dict({**counters, **found})
+        except (ImportError, AttributeError, TypeError, RuntimeError):  # not installed, or another version of it
+            return None
+        return network and network.eval()
 
 
 def combined(layers: Rules, parts: Iterable[tuple[str, str]]) -> Iterator[tuple[str, Place]]:
