@@ -102,11 +102,13 @@ def left_behind(conversion: Conversion) -> Iterator[tuple[str, int]]:
 
     def kind(name: str) -> str:
         tensor, _, slot = name.rpartition("/")  # as an optimizer's "Conv/weights/Momentum"
-        return f"*/{slot}" if tensor in conversion.placed else re.split(r"[./]", name)[0]
+        if tensor in conversion.placed:
+            return f"*/{slot}"
+        return "ema_*" if name.startswith("ema_") else re.split(r"[./]", name)[0]
 
     for found, group in groupby(sorted(conversion.left, key=kind), key=kind):
         names = list(group)
-        yield found if found.startswith("*") or len(names) == 1 else f"{_shared(names)}*", len(names)
+        yield found if "*" in found or len(names) == 1 else f"{_shared(names)}*", len(names)
 
 
 def _layer(tensor: str) -> str:

@@ -13,10 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from deeplab.checkpoints import Checkpoint, Preprocessing
-from deeplab.errors import CheckpointError
+from deeplab.errors import CheckpointError, DeepLabError
 from deeplab.models import SegmentationModel, create_model
 from deeplab.weights._classes import names_of, palette_of
-from deeplab.weights._state import read_state
+from deeplab.weights._state import COPY, read_state
 
 Tensors = Mapping[str, Tensor]
 
@@ -87,7 +87,7 @@ class Source:
         self, found: Tensors, *, what: str, output_stride: int | None = None, **options: Any
     ) -> Conversion:
         """As `convert`, of tensors by name; `what` names them in an error, `options` go before the network's own."""
-        pattern = re.compile("|".join((*self.left_behind, rf".*{COUNTER}$")))
+        pattern = re.compile("|".join((*self.left_behind, COPY.pattern, "n_averaged$", rf".*{COUNTER}$")))
         left = [name for name in found if pattern.match(name)]
         placed = places((name for name in found if not pattern.match(name)), self.rules, what=what)
         tensors: Tensors = {ours: found[theirs] for theirs, ours in placed.items()}
@@ -95,11 +95,15 @@ class Source:
         try:
             tensors = self.arrange(tensors)
             network = {**self.network(tensors), **options}
+            if output_stride is not None:
+                network["output_stride"] = output_stride
+            model = create_model(**{"num_classes": num_classes, **network})
         except KeyError as error:
             raise CheckpointError(f"{what}: {error.args[0]} is missing; wanted {self.title}") from error
-        if output_stride is not None:
-            network["output_stride"] = output_stride
-        model = create_model(**{"num_classes": num_classes, **network})
+        except DeepLabError as error:
+            raise CheckpointError(f"{what}: {error}") from error
+        except (IndexError, TypeError, RuntimeError, StopIteration) as error:  # of tensors with other dimensions
+            raise CheckpointError(f"{what}: tensors of shapes that do not fit together; wanted {self.title}") from error
         fill(model, tensors, what=what)
         checkpoint = Checkpoint(
             model.eval(),
@@ -112,7 +116,7 @@ class Source:
             checkpoint,
             placed,
             tuple(name for name in left if not name.endswith(COUNTER)),
-            partial(self._original, found, model),
+            partial(self._original, {name: found[name] for name in found if not COPY.match(name)}, model),
             self.image_size,
         )
 
@@ -170,7 +174,7 @@ def fill(network: nn.Module, tensors: Tensors, *, what: str) -> None:
     """Copy the tensors into the network, each into that of its name, in float32; BatchNorm's counters stay.
 
     Raises:
-        CheckpointError: A tensor is missing, left over, of another shape, or not finite.
+        CheckpointError: A tensor is missing, left over, of another shape, of whole numbers, or not finite.
     """
     wanted = {name: tensor for name, tensor in network.state_dict().items() if not name.endswith(COUNTER)}
     wanted = {name: tensor for name, tensor in wanted.items() if not name.startswith("prepare.")}
@@ -180,8 +184,12 @@ def fill(network: nn.Module, tensors: Tensors, *, what: str) -> None:
     for name, tensor in tensors.items():
         if tensor.shape != wanted[name].shape:
             raise CheckpointError(f"{what}: {name} is {tuple(tensor.shape)}, wanted {tuple(wanted[name].shape)}")
+        if not tensor.is_floating_point() or tensor.layout is not torch.strided:
+            kind = str(tensor.dtype).removeprefix("torch.")
+            raise CheckpointError(f"{what}: {name} holds {kind}, wanted plain floats; is the model quantised?")
+        tensor = tensor.float()
         if not torch.isfinite(tensor).all():
-            raise CheckpointError(f"{what}: {name} has values that are not finite; get the file anew")
+            raise CheckpointError(f"{what}: {name} has values that are not finite in float32; get the file anew")
         wanted[name].copy_(tensor)
 
 
@@ -189,5 +197,5 @@ def _count_classes(tensors: Tensors, *, what: str, wanted: str) -> int:
     """The number of classes. Raises CheckpointError where there is no classifier."""
     for name in ("classify.bias", "classify.0.bias"):
         if name in tensors:
-            return len(tensors[name])
+            return tensors[name].numel()
     raise CheckpointError(f"{what}: no classifier in it; wanted {wanted}")
