@@ -169,7 +169,7 @@ class ConvertSettings(Settings):
     """The options of `deeplab convert`."""
 
     checkpoint: Path = argument("File of the other system.", metavar="CHECKPOINT")
-    source: str = option("auto", "The system: torchvision, tflite ...; auto finds it.", metavar="NAME")
+    source: str = option("auto", "The system: {sources}; auto finds it.", metavar="NAME")
     output: Path = option(
         Path("{checkpoint}.safetensors"),
         "File to write; {checkpoint} stands for the checkpoint's name without its ending.",

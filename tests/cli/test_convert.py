@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from deeplab import checkpoints
 from deeplab.cli.convert import left_behind, rows
 from deeplab.models import create_model
-from deeplab.weights import Conversion, LayerDifference, huggingface
+from deeplab.weights import Conversion, LayerDifference, huggingface, sources
 
 Run = Callable[..., Any]
 
@@ -141,6 +141,16 @@ def test_a_file_is_not_written_where_the_outputs_differ(
     assert not out.parent.exists()
 
 
+def test_the_official_code_agrees_as_it_was_recorded(run: Run, shared: Path, tmp_path: Path) -> None:
+    folder = shared / "golden/tf_deeplab/mobilenetv2_voc"
+    with np.load(folder / "os16_129x97.npz") as recorded:
+        np.savez(tmp_path / "golden.npz", image=recorded["image"], logits=recorded["logits"])
+    options = ("--output", tmp_path / "ours.safetensors", "--golden", tmp_path / "golden.npz", "--json")
+    status, printed, _ = run("convert", folder / "model.ckpt", *options)
+    assert status == 0
+    assert json.loads(printed.splitlines()[-1])["comparison"]["logits"] < 2e-4
+
+
 def test_a_system_without_a_package_says_so(run: Run, shared: Path, tmp_path: Path) -> None:
     checkpoint = shared / "golden/tf_deeplab/mobilenetv2_voc/model.ckpt"
     _, printed, _ = run("convert", checkpoint, "--output", tmp_path / "ours.safetensors", "--json")
@@ -161,6 +171,12 @@ def test_the_largest_difference_of_each_part_is_in_its_row() -> None:
         ("head", "classify", "1 tensor", "-"),
         ("aspp", "aspp", "", "2.0e-06"),
     ]
+
+
+def test_the_help_names_every_source(run: Run) -> None:
+    status, printed, _ = run("convert", "--help")
+    assert status == 0
+    assert f"The system: {', '.join(sources())}; auto finds it." in " ".join(printed.split())
 
 
 def test_a_wrong_source_is_told_by_a_tensor(run: Run, theirs: Path, tmp_path: Path) -> None:
