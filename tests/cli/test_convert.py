@@ -173,6 +173,18 @@ def test_the_largest_difference_of_each_part_is_in_its_row() -> None:
     ]
 
 
+def test_the_checkpoint_is_not_written_over(
+    run: Run, theirs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    save_file(torch.load(theirs), "model.safetensors")
+    before = Path("model.safetensors").read_bytes()
+    status, _, err = run("convert", "model.safetensors")
+    assert status == 2
+    assert "model.safetensors is the checkpoint itself; choose another --output" in err
+    assert Path("model.safetensors").read_bytes() == before
+
+
 def test_the_help_names_every_source(run: Run) -> None:
     status, printed, _ = run("convert", "--help")
     assert status == 0
