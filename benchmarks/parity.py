@@ -24,9 +24,10 @@ from torch.nn.functional import interpolate
 from deeplab.files import written_aside
 from deeplab.layers import Prepare
 from deeplab.models import SegmentationModel
+from deeplab.weights import Comparison
 
-LIMIT = 2e-4
-"""Of the logits' standard deviation; the smallest effect of one tensor that is in the wrong place is 1.4e-3."""
+LIMIT = Comparison.limit
+"""Of the logits' standard deviation."""
 
 
 class Case(NamedTuple):

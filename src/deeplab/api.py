@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from deeplab.inference import Segmenter
     from deeplab.models import SegmentationModel
     from deeplab.results import Segmentation
+    from deeplab.weights import Comparison, Conversion
 
 __all__ = [
     "convert",
@@ -147,27 +148,42 @@ def evaluate(
 
 
 @takes(ConvertSettings)
-def convert(checkpoint: str | Path, **options: Any) -> Path:
+def convert(
+    checkpoint: str | Path,
+    *,
+    on_converted: Callable[[Conversion, Comparison | None], None] | None = None,
+    **options: Any,
+) -> Path:
     """Turn another system's checkpoint into ours, and return the path of the file.
+
+    Where the other system is installed, or its outputs are given, ours are compared with them; nothing is written if
+    they differ.
 
     Args:
         checkpoint: File of the other system.
-        options: The fields of `deeplab.settings.ConvertSettings`: source, output, half.
+        on_converted: Called before the file is written, with where each tensor went and what the comparison gave.
+        options: The fields of `deeplab.settings.ConvertSettings`: source, output, output_stride, golden, half.
 
     Raises:
         InputNotFoundError: There is no such file.
         UnknownNameError: No such source.
-        CheckpointError: The file cannot be read, or a tensor of it has no place in our model.
+        CheckpointError: The file cannot be read, a tensor of it has no place in our model, or the outputs differ.
+        DataError: The golden outputs cannot be used.
         OutputError: The result cannot be written.
     """
     settings = build(ConvertSettings, {"checkpoint": checkpoint, **options})
+    output = settings.output
+    if output.exists() and settings.checkpoint.exists() and output.samefile(settings.checkpoint):
+        raise OutputError(f"{output} is the checkpoint itself; choose another --output")
     from deeplab import checkpoints, weights
 
-    converted = weights.convert(settings.checkpoint, source=settings.source).checkpoint
-    output = settings.output or Path(f"{settings.checkpoint.stem}.safetensors")
-    if output.exists() and output.samefile(settings.checkpoint):
-        raise OutputError(f"{output} is the checkpoint itself; choose another --output")
-    checkpoints.save(output, converted, half=settings.half)
+    conversion = weights.convert(settings.checkpoint, source=settings.source, output_stride=settings.output_stride)
+    comparison = weights.compare(conversion, golden=settings.golden)
+    if on_converted:
+        on_converted(conversion, comparison)
+    if comparison:
+        comparison.check(str(settings.checkpoint))
+    checkpoints.save(output, conversion.checkpoint, half=settings.half)
     return output
 
 

@@ -17,12 +17,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, Field, asdict, dataclass, field, fields
 from pathlib import Path
 from types import UnionType
-from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from deeplab.errors import SettingsError
 
 _S = TypeVar("_S", bound="Settings")
 _Call = TypeVar("_Call", bound=Callable[..., Any])
+
+UNIONS = (UnionType, Union)
+"""What `X | None` is, and what `Literal[...] | None` is before Python 3.14."""
 
 LEARNING_RATES = {"adamw": 5e-4, "sgd": 0.007}
 """The learning rate by optimizer where none is given; 0.007 is that of DeepLab v3 (section 4.1)."""
@@ -173,16 +176,30 @@ class ConvertSettings(Settings):
     """The options of `deeplab convert`."""
 
     checkpoint: Path = argument("File of the other system.", metavar="CHECKPOINT")
-    source: str = option("auto", "The system: torchvision, tflite ...; auto finds it.", metavar="NAME")
-    output: Path | None = option(
-        None, "File to write.", shown="the checkpoint's name, .safetensors, in this folder", metavar="FILE"
+    source: str = option("auto", "The system: {sources}; auto finds it.", metavar="NAME")
+    output: Path = option(
+        Path("{checkpoint}.safetensors"),
+        "File to write; {checkpoint} stands for the checkpoint's name without its ending.",
+        metavar="FILE",
+    )
+    output_stride: Literal[4, 8, 16, 32] | None = option(
+        None, "Image side over the side of the deepest features.", shown="the system's in evaluation, or the file's"
+    )
+    golden: Path | None = option(
+        None,
+        "Outputs of the other system to compare with, .npz: 'input', (N, C, H, W), normalised RGB, or 'image', "
+        "(H, W, 3), uint8; 'logits'; further layers by their names in the checkpoint.",
+        shown="the other system itself, where it is installed",
+        metavar="FILE",
     )
     half: bool = option(False, "Store the weights in half precision, in half the space.")
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.output is not None and self.output.suffix != ".safetensors":
-            raise SettingsError(f"output wants a name that ends in .safetensors, got {self.output}")
+        output = str(self.output).replace("{checkpoint}", self.checkpoint.stem)
+        if not output.endswith(".safetensors"):
+            raise SettingsError(f"output wants a name that ends in .safetensors, got {output}")
+        object.__setattr__(self, "output", Path(output))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -303,7 +320,7 @@ def _converted(option: Field[Any], annotation: Any, value: Any) -> Any:
 def _as_type(annotation: Any, value: Any) -> Any:
     """`value` as the type `annotation`; ValueError or TypeError unless that is clear beyond doubt."""
     origin, parts = get_origin(annotation), get_args(annotation)
-    if origin is UnionType:
+    if origin in UNIONS:
         return None if value is None else _as_type(parts[0], value)
     if origin is Literal:
         return {str(choice): choice for choice in parts}.get(str(value)) or _refuse(value)
@@ -371,7 +388,7 @@ def _bounds(bounds: Mapping[str, Any]) -> str:
 def _wanted(annotation: Any) -> str:
     """The type in words."""
     origin, parts = get_origin(annotation), get_args(annotation)
-    if origin is UnionType:
+    if origin in UNIONS:
         return _wanted(parts[0])
     if origin is Literal:
         return " or ".join(map(str, parts))

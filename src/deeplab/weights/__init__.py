@@ -11,15 +11,21 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from deeplab.weights._cache import cached
+    from deeplab.weights._comparison import Comparison, LayerDifference, compare
     from deeplab.weights._published import Published, published
     from deeplab.weights._shipped import find, shipped
+    from deeplab.weights._source import Conversion
     from deeplab.weights._sources import convert, sources
     from deeplab.weights._transfer import Transfer, reclass, transfer
 
 __all__ = [
+    "Comparison",
+    "Conversion",
+    "LayerDifference",
     "Published",
     "Transfer",
     "cached",
+    "compare",
     "convert",
     "find",
     "published",
@@ -30,9 +36,13 @@ __all__ = [
 ]
 
 _FILES = {
+    "Comparison": "_comparison",
+    "Conversion": "_source",
+    "LayerDifference": "_comparison",
     "Published": "_published",
     "Transfer": "_transfer",
     "cached": "_cache",
+    "compare": "_comparison",
     "convert": "_sources",
     "find": "_shipped",
     "published": "_published",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +20,21 @@ from deeplab.weights._pickled import NUMPY, NUMPY_TYPES, read_pickle
 WRAPPERS = ("state_dict", "model_state", "model_state_dict", "model")
 """Keys under which training scripts keep the weights in their checkpoints."""
 
+PREFIXES = ("module.", "_orig_mod.", "model.", "net.")
+"""What DataParallel, torch.compile and training loops put before every name."""
+
+COPY = re.compile(r"(module\.)?(state_dict_ema|model_ema|ema_state_dict|ema_model|ema)[._]")
+"""How the names of a running mean (EMA) of the weights begin, beside the weights themselves or in their place."""
+
 
 class UnreadableError(CheckpointError):
     """The file is not one of weights, whatever the system."""
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
-    """The tensors in a PyTorch, pickle or safetensors file by name, without "module." before it. No code of it is run.
+    """The tensors in a PyTorch, pickle or safetensors file by name, without what training put around and before them.
 
-    Of a training script's checkpoint those of the model itself, not of its running mean (EMA) beside it.
+    A running mean of the weights (EMA) beside them stays, under names that fit `COPY`; alone it is taken for them.
 
     Raises:
         InputNotFoundError: There is no such file.
@@ -37,11 +44,11 @@ def read_state(path: Path) -> dict[str, Tensor]:
         raise InputNotFoundError(f"no weights file {path}")
     if path.suffix == ".safetensors":
         try:
-            return load_file(path)
-        except SafetensorError as error:
+            return _weights(load_file(path), path)
+        except (SafetensorError, OSError) as error:
             raise UnreadableError(f"{path}: cannot be read as safetensors ({error})") from error
     try:
-        found = _tensors(_read_pickled(path))
+        found = _read_pickled(path)
     except pickle.UnpicklingError as error:
         raise UnreadableError(
             f"{path}: holds more than tensors or is damaged, and is not opened; take a file with the state_dict alone"
@@ -49,9 +56,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
     except Exception as error:  # on damaged bytes the unpickler raises nearly anything
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise UnreadableError(f"{path}: cannot be read as PyTorch weights ({reason})") from error
-    if not found:
-        raise UnreadableError(f"{path}: no weights in it; wanted names and tensors, a state_dict")
-    return found
+    return _weights(found, path)
 
 
 def _read_pickled(path: Path) -> Any:
@@ -62,11 +67,32 @@ def _read_pickled(path: Path) -> Any:
         return torch.load(path, map_location="cpu", weights_only=True)
 
 
-def _tensors(found: Any) -> dict[str, Tensor]:
-    """The tensors and arrays in it by name, out of what they are wrapped in."""
-    for wrapper in WRAPPERS:
-        if isinstance(found, Mapping) and isinstance(found.get(wrapper), Mapping):
-            found = found[wrapper]
-    values = dict(found) if isinstance(found, Mapping) else {}
-    tensors = {name: torch.from_numpy(each) if isinstance(each, np.ndarray) else each for name, each in values.items()}
-    return {str(name).removeprefix("module."): each for name, each in tensors.items() if isinstance(each, Tensor)}
+def _weights(found: Any, path: Path) -> dict[str, Tensor]:
+    copies: dict[str, Any] = {}
+    for _ in WRAPPERS:  # one in the other, as deep as there are
+        if isinstance(found, Mapping):
+            copies |= {f"{key}.{name}": value for key in found if COPY.fullmatch(f"{key}.")
+                       for name, value in _items(found[key])}  # fmt: skip
+            found = next((found[key] for key in WRAPPERS if isinstance(found.get(key), Mapping)), found)
+    tensors = {str(name): value for name, value in (*_items(found), *copies.items()) if isinstance(value, Tensor)}
+    if not tensors:
+        raise UnreadableError(f"{path}: no weights in it; wanted names and tensors, a state_dict")
+    own = {name: tensor for name, tensor in tensors.items() if not COPY.match(name)}
+    if not own:
+        return _without_prefix({COPY.sub("", name, count=1): tensor for name, tensor in tensors.items()})
+    return {**_without_prefix(own), **{name: tensor for name, tensor in tensors.items() if name not in own}}
+
+
+def _items(found: Any) -> Iterable[tuple[Any, Any]]:
+    """Names and values, arrays as tensors."""
+    for name, value in found.items() if isinstance(found, Mapping) else ():
+        yield name, torch.from_numpy(value) if isinstance(value, np.ndarray) else value
+
+
+def _without_prefix(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Without the words of `PREFIXES` that every name of a layer begins with."""
+    names = [name for name in tensors if "." in name]
+    prefix = next((each for each in PREFIXES if names and all(name.startswith(each) for name in names)), None)
+    if prefix is None:
+        return tensors
+    return _without_prefix({name.removeprefix(prefix): tensor for name, tensor in tensors.items()})

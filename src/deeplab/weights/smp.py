@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any
 
+from torch import nn
+
+from deeplab.models import SegmentationModel
 from deeplab.weights._ports import RESNET, pooling_first, resnet_name
 from deeplab.weights._source import Source, Tensors
 
@@ -48,8 +52,27 @@ def network(tensors: Tensors) -> dict[str, Any]:
     }
 
 
+def original(tensors: Tensors, model: SegmentationModel) -> nn.Module | None:
+    arguments = model.arguments
+    if arguments["output_stride"] not in (8, 16):
+        return None
+    network: nn.Module = import_module("segmentation_models_pytorch").DeepLabV3Plus(
+        arguments["backbone"],
+        encoder_weights=None,
+        encoder_output_stride=arguments["output_stride"],
+        in_channels=arguments["in_channels"],
+        classes=arguments["num_classes"],
+    )
+    return network
+
+
 source = Source(
-    title="DeepLabV3Plus on ResNet of segmentation-models-pytorch", rules=RULES, network=network, arrange=pooling_first
+    title="DeepLabV3Plus on ResNet of segmentation-models-pytorch",
+    rules=RULES,
+    network=network,
+    arrange=pooling_first,
+    original=original,
+    image_size=(96, 128),  # multiples of its output stride only
 )
 
 convert = source.convert

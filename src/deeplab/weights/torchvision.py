@@ -6,8 +6,13 @@ is left behind.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
+from torch import nn
+
+from deeplab.models import SegmentationModel
 from deeplab.weights._ports import RESNET, aspp_rules, pooling_first, resnet_name
 from deeplab.weights._source import Source, Tensors
 
@@ -33,12 +38,27 @@ def network(tensors: Tensors) -> dict[str, Any]:
     }
 
 
+def original(tensors: Tensors, model: SegmentationModel) -> nn.Module | None:
+    arguments = model.arguments
+    if arguments["output_stride"] != 8 or arguments["backbone"] not in ("resnet50", "resnet101"):
+        return None
+    segmentation = import_module("torchvision.models.segmentation")
+    build: Callable[..., nn.Module] = getattr(segmentation, f"deeplabv3_{arguments['backbone']}")
+    return build(
+        weights=None,
+        weights_backbone=None,
+        num_classes=arguments["num_classes"],
+        aux_loss=any(name.startswith("aux_classifier.") for name in tensors),
+    )
+
+
 source = Source(
     title="torchvision's DeepLab v3 on ResNet",
     rules=RULES,
     network=network,
     arrange=pooling_first,
     left_behind=(r"aux_classifier\.",),
+    original=original,
 )
 
 convert = source.convert
