@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -19,6 +22,30 @@ def shared() -> Path:
     if not SHARED.is_dir():
         pytest.skip("needs the data of ../shared, which is not here")
     return SHARED
+
+
+@pytest.fixture(scope="session")
+def golden_module(shared: Path) -> ModuleType:
+    """The loader that lies beside the recorded outputs."""
+    sys.path.insert(0, str(shared / "golden"))
+    try:
+        import load_case
+    finally:
+        sys.path.remove(str(shared / "golden"))
+    return load_case
+
+
+@pytest.fixture(scope="session")
+def golden_variables(golden_module: ModuleType) -> Callable[[str], dict[str, NDArray[Any]]]:
+    """`golden_variables(case)`: a TensorFlow case's variables by name."""
+
+    def rebuild(case: str) -> dict[str, NDArray[Any]]:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ResourceWarning)
+            variables: dict[str, NDArray[Any]] = golden_module.tf(case)[1]
+        return variables
+
+    return rebuild
 
 
 @pytest.fixture(scope="session")

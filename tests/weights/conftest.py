@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import sys
 import warnings
 
 import pytest
@@ -38,29 +37,6 @@ class Golden:
 
 
 @pytest.fixture(scope="session")
-def golden_module(shared):
-    """The loader that lies beside the recorded outputs."""
-    sys.path.insert(0, str(shared / "golden"))
-    try:
-        import load_case
-    finally:
-        sys.path.remove(str(shared / "golden"))
-    return load_case
-
-
-@pytest.fixture(scope="session")
 def golden(golden_module):
     """`golden(case)`: a case of ../shared/golden."""
     return lambda case: Golden(golden_module, case)
-
-
-@pytest.fixture(scope="session")
-def golden_variables(golden_module):
-    """`golden_variables(case)`: a TensorFlow case's variables by name."""
-
-    def rebuild(case):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ResourceWarning)
-            return golden_module.tf(case)[1]
-
-    return rebuild

@@ -38,39 +38,6 @@ MIDDLE = _same(728, 1, "sum")
 EXIT = (Unit((728, 1024, 1024), 2, "conv"), Unit((1536, 1536, 2048), 1, "none"))
 
 
-def xception41(
-    *,
-    in_channels: int = 3,
-    output_stride: int = 16,
-    multi_grid: Sequence[int] | None = None,
-    padding: Padding = "symmetric",
-) -> Xception:
-    """Aligned Xception with 8 units in the middle."""
-    return Xception((*ENTRY, *[MIDDLE] * 8, *EXIT), **locals())
-
-
-def xception65(
-    *,
-    in_channels: int = 3,
-    output_stride: int = 16,
-    multi_grid: Sequence[int] | None = None,
-    padding: Padding = "symmetric",
-) -> Xception:
-    """Aligned Xception with 16 units in the middle."""
-    return Xception((*ENTRY, *[MIDDLE] * 16, *EXIT), **locals())
-
-
-def xception71(
-    *,
-    in_channels: int = 3,
-    output_stride: int = 16,
-    multi_grid: Sequence[int] | None = None,
-    padding: Padding = "symmetric",
-) -> Xception:
-    """Aligned Xception with 16 units in the middle and five at the entry."""
-    return Xception((*ENTRY_71, *[MIDDLE] * 16, *EXIT), **locals())
-
-
 class Xception(Backbone):
     """Units of three separable convolutions; a stride is in the third one, in the place of a pooling.
 
@@ -84,10 +51,10 @@ class Xception(Backbone):
         self,
         units: Sequence[Unit],
         *,
-        in_channels: int,
-        output_stride: int,
-        multi_grid: Sequence[int] | None,
-        padding: Padding,
+        in_channels: int = 3,
+        output_stride: int = 16,
+        multi_grid: Sequence[int] | None = None,
+        padding: Padding = "symmetric",
     ) -> None:
         super().__init__()
         grid = tuple(multi_grid or (1, 1, 1))
@@ -152,3 +119,13 @@ class XceptionUnit(nn.Module):
             if index == 1:
                 detail = out
         return out if self.shortcut is None else self.shortcut(x) + out, detail
+
+
+xception41 = partial(Xception, (*ENTRY, *[MIDDLE] * 8, *EXIT))
+"""Aligned Xception with 8 units in the middle."""
+
+xception65 = partial(Xception, (*ENTRY, *[MIDDLE] * 16, *EXIT))
+"""Aligned Xception with 16 units in the middle."""
+
+xception71 = partial(Xception, (*ENTRY_71, *[MIDDLE] * 16, *EXIT))
+"""Aligned Xception with 16 units in the middle and five at the entry."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from itertools import pairwise
 from pathlib import Path
 
 from deeplab import catalog
@@ -25,13 +26,22 @@ def _described(package: str) -> dict[str, str]:
     entries = catalog.entries(package)
     described = {}
     for name, module in entries.items():
-        source: ast.Module | ast.FunctionDef
         source = ast.parse((folder / f"{module.rpartition('.')[2]}.py").read_text(encoding="utf-8"))
-        if list(entries.values()).count(module) > 1:
-            source = next(node for node in source.body if isinstance(node, ast.FunctionDef) and node.name == name)
-        paragraph = (ast.get_docstring(source) or "").partition("\n\n")[0]
-        described[name] = " ".join(paragraph.split())
+        several = list(entries.values()).count(module) > 1
+        text = _text_under(name, source) if several else ast.get_docstring(source)
+        described[name] = " ".join((text or "").partition("\n\n")[0].split())
     return described
+
+
+def _text_under(name: str, source: ast.Module) -> str | None:
+    """The docstring of the function `name`, or the string that follows the line which assigns it."""
+    for statement, following in pairwise([*source.body, ast.Pass()]):
+        match statement, following:
+            case ast.FunctionDef(), _ if statement.name == name:
+                return ast.get_docstring(statement)
+            case ast.Assign(targets=[ast.Name(id=found)]), ast.Expr(ast.Constant(str() as text)) if found == name:
+                return text
+    return None
 
 
 def _weights() -> dict[str, str]:
