@@ -39,13 +39,14 @@ class ASPP(nn.Module):
 
     Branches in the order of the official concatenation: image pooling, 1 x 1, one 3 x 3 per rate; then 1 x 1 and
     dropout. No rates gives the light head of the official MobileNetV2 checkpoints. `pooling_norm` False leaves the
-    image pooling without BatchNorm, as detectron2 has it. `pooling_window` takes its mean over windows of that (height,
+    image pooling without BatchNorm, as detectron2 has it. `project_kernel_size` is that of the last layer, 1 in the
+    paper and 3 in mmsegmentation. `pooling_window` takes its mean over windows of that (height,
     width) in features instead of all of them, as the official `image_pooling_crop_size`.
 
     Shape: (N, in_channels, h, w) -> (N, channels, h, w)
 
     Raises:
-        SettingsError: A rate below 1.
+        SettingsError: A rate below 1, or a last layer of another size.
     """
 
     def __init__(
@@ -59,12 +60,16 @@ class ASPP(nn.Module):
         image_pooling: bool = True,
         pooling_norm: bool = True,
         pooling_window: tuple[int, int] | None = None,
+        project_kernel_size: int = 1,
         dropout: float = 0.1,
     ) -> None:
         super().__init__()
         if any(rate < 1 for rate in atrous_rates):
             raise SettingsError(f"atrous_rates want whole numbers of at least 1, got {tuple(atrous_rates)}")
-        pointwise = partial(ConvNormAct, kernel_size=1, eps=EPS, momentum=MOMENTUM)
+        if project_kernel_size not in (1, 3):
+            raise SettingsError(f"project_kernel_size wants 1 or 3, got {project_kernel_size}")
+        layer = partial(ConvNormAct, eps=EPS, momentum=MOMENTUM)
+        pointwise = partial(layer, kernel_size=1)
         atrous = partial(SeparableConv, norm_between=norm_between) if separable else partial(ConvNormAct, kernel_size=3)
         self.pooling_window = pooling_window
         self.image_pooling: nn.Module | None = None
@@ -77,7 +82,7 @@ class ASPP(nn.Module):
             atrous(in_channels, channels, dilation=rate, eps=EPS, momentum=MOMENTUM) for rate in atrous_rates
         )
         branches = 1 + len(self.atrous) + int(image_pooling)
-        self.project = pointwise(branches * channels, channels)
+        self.project = layer(branches * channels, channels, project_kernel_size)
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -25,6 +25,7 @@ def deeplabv3plus(
     output_stride: int,
     atrous_rates: Sequence[int] | None = None,
     aspp_channels: int = 256,
+    aspp_project_kernel_size: int = 1,
     aspp_separable: bool = True,
     image_pooling: bool = True,
     image_pooling_crop_size: Sequence[int] | None = None,
@@ -41,6 +42,7 @@ def deeplabv3plus(
 
     Args:
         atrous_rates: One 3 x 3 branch each; None: what the output stride asks for; (): image pooling and 1 x 1 only.
+        aspp_project_kernel_size: Of the convolution behind the branches: 1 in the paper, 3 in mmsegmentation.
         image_pooling_crop_size: As in `deeplabv3`.
         low_level_channels: What the stride 4 features are reduced to (48 in Table 1).
         decoder_channels: Width of the decoder's 3 x 3 (256 in Table 2).
@@ -61,6 +63,7 @@ def deeplabv3plus(
         pooling_norm=pooling_norm,
         image_pooling=image_pooling,
         pooling_window=pooling_window(image_pooling_crop_size, output_stride),
+        project_kernel_size=aspp_project_kernel_size,
         dropout=dropout,
     )
     layer = partial(ConvNormAct, eps=EPS, momentum=MOMENTUM)
