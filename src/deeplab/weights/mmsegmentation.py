@@ -1,0 +1,176 @@
+"""DeepLab v3 and v3+ on ResNet from OpenMMLab's mmsegmentation, of its 0.x and 1.x.
+
+Its files carry their classes and, as text, their configuration. What the tensors do not tell is taken from there:
+where strides became dilations, `multi_grid`, `align_corners`, the normalisation. A file without, a state dict alone, is
+taken for a "D8" model, the most of those that were published. The auxiliary head, which only training uses, is left
+behind.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from deeplab.checkpoints import Checkpoint
+from deeplab.errors import CheckpointError
+from deeplab.layers import ATROUS_RATES
+from deeplab.weights._ports import PARTS, RESNET, resnet_name
+from deeplab.weights._source import Conversion, Source, Tensors, combined
+from deeplab.weights._state import read_content, state_in
+
+__all__ = ["convert", "source"]
+
+LAYERS = (
+    (r"image_pool\.1", "aspp.image_pooling"),
+    (r"aspp_modules\.0", "aspp.pointwise"),
+    *(
+        (rf"aspp_modules\.{branch + 1}{theirs}", f"aspp.atrous.{branch}{ours}")
+        for branch in range(9)
+        for theirs, ours in ((r"\.depthwise_conv", ".depthwise"), (r"\.pointwise_conv", ".pointwise"), ("", ""))
+    ),
+    ("bottleneck", "aspp.project"),
+    ("c1_bottleneck", "reduce"),
+    (r"sep_bottleneck\.(\d)\.(depthwise|pointwise)_conv", r"decode.\1.\2"),
+)
+
+RULES = (
+    *((rf"backbone\.{theirs}", ours) for theirs, ours in RESNET),
+    *(
+        (rf"backbone\.stem\.{3 * layer + index}\.", f"backbone.stem.{layer}.{part}.")
+        for layer in (0, 1, 2)
+        for index, (_, part) in enumerate(PARTS)
+    ),
+    *combined(
+        ((rf"decode_head\.{theirs}", ours) for theirs, ours in LAYERS),
+        [(rf"\.{theirs}\.", f".{ours}.") for theirs, ours in PARTS],
+    ),
+    (r"decode_head\.conv_seg\.", "classify."),
+)
+
+PUBLISHED: Mapping[str, Any] = {
+    "backbone": {"strides": [1, 2, 1, 1], "dilations": [1, 1, 2, 4], "contract_dilation": True},
+    "decode_head": {"dilations": [1, 12, 24, 36], "align_corners": False},
+    "data_preprocessor": {"mean": [123.675, 116.28, 103.53], "std": [58.395, 57.12, 57.375]},
+}
+"""configs/_base_/models/deeplabv3_r50-d8.py and deeplabv3plus_r50-d8.py, of what tensors do not tell; the image's
+mean and standard deviation are of RGB in 0 .. 255."""
+
+
+def network(tensors: Tensors) -> dict[str, Any]:
+    """What the tensors tell, and for the rest a "D8" model."""
+    backbone = resnet_name(tensors)
+    stem = [len(tensors[name]) for index in range(3) if (name := f"backbone.stem.{index}.conv.weight") in tensors]
+    plus = "reduce.conv.weight" in tensors
+    network: dict[str, Any] = {
+        "name": "deeplabv3plus" if plus else "deeplabv3",
+        "backbone": backbone,
+        "stem_channels": stem or (64,),
+        "aspp_channels": len(tensors["aspp.pointwise.conv.weight"]),
+        "aspp_separable": "aspp.atrous.0.depthwise.conv.weight" in tensors,
+        "aspp_project_kernel_size": 3,
+        "pad_to_grid": False,
+        **configured(PUBLISHED),
+    }
+    if backbone in ("resnet18", "resnet34"):
+        network["dilate_second"] = False
+    if plus:
+        network["low_level_channels"] = len(tensors["reduce.conv.weight"])
+        network["decoder_channels"] = len(tensors["decode.0.pointwise.conv.weight"])
+    return network
+
+
+def configured(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What a configuration, its `model`, says beyond the tensors; mmsegmentation's own defaults where it is silent."""
+    backbone, head = config["backbone"], config["decode_head"]
+    image = config.get("data_preprocessor") or PUBLISHED["data_preprocessor"]
+    output_stride = 4 * prod(backbone.get("strides", (1, 2, 2, 2)))
+    rates = tuple(head.get("dilations", (1, 6, 12, 18))[1:])
+    return {
+        "output_stride": output_stride,
+        "atrous_rates": None if rates == ATROUS_RATES.get(output_stride) else rates,
+        "multi_grid": _multi_grid(backbone),
+        "dilate_first": not backbone.get("contract_dilation", False),
+        "align_corners": head.get("align_corners", False),
+        "image_mean": [value / 255 for value in image["mean"]],
+        "image_std": [value / 255 for value in image["std"]],
+    }
+
+
+def _multi_grid(backbone: Mapping[str, Any]) -> tuple[int, ...] | None:
+    """Theirs are the dilations themselves, ours multiply those of the stage."""
+    if not backbone.get("multi_grid"):
+        return None
+    before, after = backbone["dilations"][-2:]
+    first, *rest = backbone["multi_grid"]
+    return (first // before, *(dilation // after for dilation in rest))
+
+
+source = Source(
+    title="mmsegmentation's DeepLab v3 or v3+ on ResNet",
+    rules=RULES,
+    network=network,
+    left_behind=(r"auxiliary_head\.",),
+)
+
+
+def convert(path: str | Path, *, output_stride: int | None = None) -> Conversion:
+    """As `Source.convert`; the classes, their colours and the configuration are those of the file, where it has them.
+
+    Args:
+        output_stride: None: that of the file's configuration.
+    """
+    content = read_content(Path(path))
+    facts = content.get("meta") if isinstance(content, Mapping) else None
+    facts = facts if isinstance(facts, Mapping) else {}
+    config = model_of(facts.get("config") or facts.get("cfg"))
+    try:
+        options = configured(config) if config else {}
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+        raise CheckpointError(f"{path}: its configuration is of another network; wanted {source.title}") from error
+    if output_stride is not None:
+        options["output_stride"] = output_stride
+    conversion = source.from_tensors(state_in(content, what=str(path)), what=str(path), **options)
+    return replace(conversion, checkpoint=_named(conversion.checkpoint, facts))
+
+
+def _named(checkpoint: Checkpoint, facts: Mapping[str, Any]) -> Checkpoint:
+    """With the classes and colours of the file's `meta`, as 1.x and 0.x write them, where their number fits."""
+    known = facts.get("dataset_meta")
+    if not isinstance(known, Mapping):
+        known = {"classes": facts.get("CLASSES"), "palette": facts.get("PALETTE")}
+    classes, palette = known.get("classes"), known.get("palette")
+    if isinstance(classes, Sequence) and len(classes) == len(checkpoint.classes):
+        checkpoint = replace(checkpoint, classes=tuple(map(str, classes)))
+    if isinstance(palette, Sequence) and np.shape(palette) == checkpoint.palette.shape:
+        checkpoint = replace(checkpoint, palette=np.array(palette, np.uint8))
+    return checkpoint
+
+
+def model_of(text: Any) -> Mapping[str, Any] | None:
+    """The `model` of a configuration, Python code which is read and not run; None where there is none."""
+    try:
+        statements = ast.parse(text).body if isinstance(text, str) else []
+    except SyntaxError:
+        return None
+    for statement in statements:
+        if isinstance(statement, ast.Assign) and ast.unparse(statement.targets[0]) == "model":
+            model = _plain(statement.value)
+            return model if isinstance(model, Mapping) else None
+    return None
+
+
+def _plain(node: ast.expr) -> Any:
+    """The value of nested dicts, lists and numbers, `dict(...)` among them; None for all else."""
+    if isinstance(node, ast.Call):
+        return {keyword.arg: _plain(keyword.value) for keyword in node.keywords}
+    if isinstance(node, ast.Dict):
+        return {ast.literal_eval(key): _plain(value) for key, value in zip(node.keys, node.values, strict=True) if key}
+    if isinstance(node, ast.List | ast.Tuple):
+        return [_plain(item) for item in node.elts]
+    return node.value if isinstance(node, ast.Constant) else ast.unparse(node)
