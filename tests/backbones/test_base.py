@@ -5,6 +5,7 @@ import torch
 
 from deeplab.backbones import create_backbone
 from deeplab.backbones._base import atrous_plan
+from deeplab.backbones.mobilenetv3 import SqueezeExcitation
 from deeplab.catalog import entries
 from deeplab.errors import SettingsError, UnknownNameError
 
@@ -18,6 +19,8 @@ def random_statistics(backbone):
         if isinstance(module, torch.nn.BatchNorm2d):
             module.weight.data.uniform_(0.5, 1.5, generator=generator)
             module.bias.data.uniform_(-0.5, 0.5, generator=generator)
+        if isinstance(module, SqueezeExcitation):
+            module.expand.weight.data.zero_()  # its means are over more samples at a finer stride: leave the bias alone
     return backbone.eval()
 
 

@@ -17,9 +17,14 @@ ceil(size / 2). They differ only for stride 2 at even sizes."""
 
 Pair = tuple[int, int]
 
-Activation = Literal["relu", "relu6", "none"]
+Activation = Literal["relu", "relu6", "hard_swish", "none"]
 
-ACTIVATIONS: dict[Activation, type[nn.Module]] = {"relu": nn.ReLU, "relu6": nn.ReLU6, "none": nn.Identity}
+ACTIVATIONS: dict[Activation, type[nn.Module]] = {
+    "relu": nn.ReLU,
+    "relu6": nn.ReLU6,
+    "hard_swish": nn.Hardswish,
+    "none": nn.Identity,
+}
 
 
 class PaddedConv(nn.Conv2d):
