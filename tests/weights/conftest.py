@@ -68,11 +68,19 @@ class Recording:
         return np.abs(logits.ravel()[self.seeded.places(logits.size)] - self.kept).max() / self.deviation
 
 
+GOLDEN = Path(__file__).parents[1] / "golden"
+
+
 @pytest.fixture(scope="session")
-def recording():
+def seeded():
+    """The module that makes weights and pictures from a seed."""
+    spec = importlib.util.spec_from_file_location("seeded", GOLDEN / "seeded.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def recording(seeded):
     """`recording(name)`: what lies in tests/golden/NAME.npz."""
-    folder = Path(__file__).parents[1] / "golden"
-    spec = importlib.util.spec_from_file_location("seeded", folder / "seeded.py")
-    seeded = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(seeded)
-    return lambda name: Recording(seeded, folder / f"{name}.npz")
+    return lambda name: Recording(seeded, GOLDEN / f"{name}.npz")

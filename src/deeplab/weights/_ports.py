@@ -36,13 +36,17 @@ RESNET = (
 """The names that torchvision gives a ResNet, and after it nearly everybody."""
 
 
-def aspp_rules(prefix: str) -> Iterator[tuple[str, str]]:
-    """The names that torchvision gives its ASPP, a module `prefix`, and VainF after it."""
+def aspp_rules(prefix: str, *, separable: bool = False) -> Iterator[tuple[str, str]]:
+    """The names that torchvision gives its ASPP, a module `prefix`, and others after it, some with separable branches;
+    those are not normalised between depthwise and pointwise."""
+    branch_layers = [("0", "conv"), ("1", "norm")]
+    if separable:
+        branch_layers = [("0.0", "depthwise"), ("0.1", "pointwise.conv"), ("1", "pointwise.norm")]
     places = [("convs.0.0", "pointwise.conv"), ("convs.0.1", "pointwise.norm")]
     places += [
-        (f"convs.{branch + 1}.{index}", f"atrous.{branch}.{part}")
+        (f"convs.{branch + 1}.{theirs}", f"atrous.{branch}.{ours}")
         for branch in (0, 1, 2)
-        for index, (_, part) in enumerate(PARTS)
+        for theirs, ours in branch_layers
     ]
     places += [("convs.4.1", "image_pooling.conv"), ("convs.4.2", "image_pooling.norm")]
     places += [("project.0", "project.conv"), ("project.1", "project.norm")]

@@ -46,7 +46,8 @@ class Source:
 
     title: str
     """Its networks that we know, as an error names them."""
-    rules: Rules
+    rules: Rules | Callable[[Tensors], Rules]
+    """Or what gives the rules for a file's tensors, where one name stands for two things."""
     network: Callable[[Tensors], Mapping[str, Any]]
     """What `create_model` builds these tensors' network from: "name" and its options, but for `num_classes`. The
     tensors have our names."""
@@ -77,7 +78,8 @@ class Source:
         """As `convert`, of tensors by name; `what` names them in an error, `options` go before the network's own."""
         pattern = re.compile("|".join((*self.left_behind, rf".*{COUNTER}$")))
         left = [name for name in found if pattern.match(name)]
-        placed = places((name for name in found if not pattern.match(name)), self.rules, what=what)
+        rules = self.rules(found) if callable(self.rules) else self.rules
+        placed = places((name for name in found if not pattern.match(name)), rules, what=what)
         tensors: Tensors = {ours: found[theirs] for theirs, ours in placed.items()}
         num_classes = _count_classes(tensors, what=what, wanted=self.title)
         try:

@@ -1,27 +1,17 @@
-"""DeepLab v3+ on ResNet from segmentation-models-pytorch: `DeepLabV3Plus("resnet50", ...)`."""
+"""DeepLab v3 and v3+ on ResNet from segmentation-models-pytorch: `DeepLabV3("resnet50", ...)`, `DeepLabV3Plus(...)`."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from deeplab.weights._ports import RESNET, pooling_first, resnet_name
-from deeplab.weights._source import Source, Tensors
+from deeplab.weights._ports import RESNET, aspp_rules, pooling_first, resnet_name
+from deeplab.weights._source import Rules, Source, Tensors
 
 __all__ = ["convert", "source"]
 
-RULES = (
-    *((rf"encoder\.{theirs}", ours) for theirs, ours in RESNET),
-    (r"decoder\.aspp\.0\.convs\.0\.0\.", "aspp.pointwise.conv."),
-    (r"decoder\.aspp\.0\.convs\.0\.1\.", "aspp.pointwise.norm."),
-    *(
-        (rf"decoder\.aspp\.0\.convs\.{branch + 1}\.{theirs}\.", f"aspp.atrous.{branch}.{ours}.")
-        for branch in (0, 1, 2)
-        for theirs, ours in ((r"0\.0", "depthwise"), (r"0\.1", "pointwise.conv"), ("1", "pointwise.norm"))
-    ),
-    (r"decoder\.aspp\.0\.convs\.4\.1\.", "aspp.image_pooling.conv."),
-    (r"decoder\.aspp\.0\.convs\.4\.2\.", "aspp.image_pooling.norm."),
-    (r"decoder\.aspp\.0\.project\.0\.", "aspp.project.conv."),
-    (r"decoder\.aspp\.0\.project\.1\.", "aspp.project.norm."),
+ENCODER = tuple((rf"encoder\.{theirs}", ours) for theirs, ours in RESNET)
+
+PLUS = (
     (r"decoder\.aspp\.1\.0\.", "refine.depthwise."),
     (r"decoder\.aspp\.1\.1\.", "refine.pointwise.conv."),
     (r"decoder\.aspp\.2\.", "refine.pointwise.norm."),
@@ -30,26 +20,49 @@ RULES = (
     (r"decoder\.block2\.0\.0\.", "decode.0.depthwise."),
     (r"decoder\.block2\.0\.1\.", "decode.0.pointwise.conv."),
     (r"decoder\.block2\.1\.", "decode.0.pointwise.norm."),
-    (r"segmentation_head\.0\.", "classify."),
 )
+
+V3 = (
+    (r"decoder\.(conv|1)\.", "refine.conv."),
+    (r"decoder\.(bn|2)\.", "refine.norm."),
+)
+"""By name in its newer versions, by number in its older ones."""
+
+
+def rules(found: Tensors) -> Rules:
+    known = ("decoder.aspp.0", "decoder.0", "decoder.aspp")
+    aspp = next((name for name in known if f"{name}.project.0.weight" in found), known[-1])
+    plus = "decoder.block1.0.weight" in found
+    return (
+        *ENCODER,
+        *aspp_rules(aspp, separable=f"{aspp}.convs.1.0.0.weight" in found),
+        *(PLUS if plus else V3),
+        (r"segmentation_head\.0\.", "classify."),
+    )
 
 
 def network(tensors: Tensors) -> dict[str, Any]:
-    """Its rates are 12, 24, 36 at any output stride."""
-    return {
-        "name": "deeplabv3plus",
+    """Its rates are 12, 24, 36 at any output stride, which is 16 for v3+ and 8 for v3 unless it was told."""
+    options: dict[str, Any] = {
         "backbone": resnet_name(tensors),
         "dilate_first": True,
         "atrous_rates": (12, 24, 36),
+        "aspp_channels": len(tensors["aspp.pointwise.conv.weight"]),
+        "aspp_separable": "aspp.atrous.0.depthwise.weight" in tensors,
         "head_conv": True,
-        "norm_between": False,
-        "decoder_convs": 1,
         "pad_to_grid": False,
     }
+    if "reduce.conv.weight" in tensors:
+        decoder = {"norm_between": False, "decoder_convs": 1, "decoder_channels": options["aspp_channels"]}
+        return {"name": "deeplabv3plus", **decoder, **options}
+    return {"name": "deeplabv3", "output_stride": 8, **options}
 
 
 source = Source(
-    title="DeepLabV3Plus on ResNet of segmentation-models-pytorch", rules=RULES, network=network, arrange=pooling_first
+    title="DeepLabV3 or DeepLabV3Plus on ResNet of segmentation-models-pytorch",
+    rules=rules,
+    network=network,
+    arrange=pooling_first,
 )
 
 convert = source.convert
