@@ -9,7 +9,7 @@ from deeplab.models import create_model
 
 def test_the_decoder_reads_48_low_level_channels_and_works_at_stride_4():
     model = create_model("deeplabv3plus", backbone="resnet18", num_classes=5).eval()
-    assert model.reduce.conv.out_channels == 48
+    assert model.decoder[0].reduce.conv.out_channels == 48
     with torch.inference_mode():
         assert model.coarse_logits(torch.rand(1, 3, 65, 97)).shape == (1, 5, 17, 25)
 
@@ -30,8 +30,10 @@ def test_rates_follow_the_output_stride():
 def test_the_forms_of_other_systems_are_options():
     options = {"head_conv": True, "norm_between": False, "decoder_convs": 1, "pooling_norm": False}
     model = create_model("deeplabv3plus", num_classes=2, **options).eval()
-    assert len(model.decode) == 1
-    assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in model.decode[0].depthwise.modules())
+    assert len(model.decoder[0].decode) == 1
+    assert not any(
+        isinstance(module, torch.nn.BatchNorm2d) for module in model.decoder[0].decode[0].depthwise.modules()
+    )
     assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in model.aspp.image_pooling.modules())
     with torch.inference_mode():
         assert model(torch.rand(1, 3, 40, 40)).shape == (1, 2, 40, 40)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import shutil
 
+import numpy as np
 import pytest
 import torch
 
@@ -42,6 +43,60 @@ def test_logits_of_xception_are_those_of_the_official_code(golden_module, xcepti
     model = tensorflow.source.from_tensors(xception, output_stride=stride, what="golden").checkpoint.model
     recorded = golden_module.run("tf_deeplab/xception65_v3plus", run)
     assert golden_module.close(logits(model, recorded["image"]), recorded) < 2e-4
+
+
+@pytest.mark.parametrize(
+    "case, run",
+    [
+        ("resnet101beta_v3plus", "os16_65x65"),
+        ("resnet101beta_v3plus", "os8_129x97"),
+        ("xception71_dpc", "os16_129x129"),
+        ("xception71_dpc", "os8_129x129"),
+    ],
+)
+def test_logits_of_the_other_networks_are_those_of_the_official_code(golden_module, golden_variables, case, run):
+    variables = tensorflow.as_tensors(golden_variables(f"tf_deeplab/{case}"))
+    stride = int(run.partition("_")[0].removeprefix("os"))
+    model = tensorflow.source.from_tensors(variables, what="golden", output_stride=stride).checkpoint.model
+    recorded = golden_module.run(f"tf_deeplab/{case}", run)
+    assert golden_module.close(logits(model, recorded["image"]), recorded) < 2e-4
+
+
+def test_logits_of_mobilenetv3_are_those_of_the_official_code(shared, golden_module):
+    case = "tf_deeplab/mobilenetv3_small_seg"
+    converted = tensorflow.convert(shared / "golden" / case / "model.ckpt")
+    model = converted.checkpoint.model
+    assert model.arguments["image_pooling_crop_size"] == (769, 769)
+    model.aspp.pooling_window = (5, 5)  # the recording's crop of 129 pixels
+    recorded = golden_module.run(case, "os32_257x385_pool129")
+    assert golden_module.close(logits(model, recorded["image"]), recorded) < 2e-4
+
+
+@pytest.mark.parametrize("size", ["129x129", "60x111"])
+def test_labels_of_a_frozen_graph_are_those_of_the_official_export(shared, size):
+    folder = shared / "golden/tf_frozen/mobilenetv2_dm05_voc"
+    model = tensorflow.convert(folder / "single_scale_crop129_os8.pb").checkpoint.model
+    assert model.arguments["output_stride"] == 8
+    with np.load(folder / "single_scale_crop129_os8.npz") as recorded:
+        image, labels = recorded[f"{size}_image"], recorded[f"{size}_labels"]
+        places, expected = recorded[f"{size}_prob_index"], recorded[f"{size}_prob"]
+    height, width = labels.shape
+    crop = np.full((129, 129, 3), 127.5, np.float32)  # the graph pads to its crop
+    crop[:height, :width] = image
+    with torch.inference_mode():
+        out = model(torch.from_numpy(crop).permute(2, 0, 1)[None] / 255)[0, :, :height, :width]
+    assert (out.argmax(dim=0).numpy() == labels).mean() > 0.999
+    probabilities = out.softmax(dim=0).permute(1, 2, 0).numpy().ravel()[places]
+    np.testing.assert_allclose(probabilities, expected, atol=1e-5)
+
+
+def test_a_damaged_graph_is_said(shared, tmp_path):
+    whole = (shared / "golden/tf_frozen/mobilenetv2_dm05_voc/single_scale_crop129_os8.pb").read_bytes()
+    for content in (b"", b"nonsense", whole[:-100_000], whole[:5000]):
+        (tmp_path / "g.pb").write_bytes(content)
+        with pytest.raises(CheckpointError, match=r"g\.pb: ") as caught:
+            tensorflow.convert(tmp_path / "g.pb")
+        assert "\n" not in str(caught.value)
 
 
 def test_image_pooling_over_the_crops_window_is_that_of_the_official_code(golden_module, xception):

@@ -11,6 +11,7 @@ from deeplab.layers.conv import (
     Padding,
     SeparableConv,
 )
+from deeplab.layers.dense_prediction_cell import DensePredictionCell
 from deeplab.layers.prepare import Prepare
 from deeplab.layers.resize import rescale, resize
 
@@ -21,6 +22,7 @@ __all__ = [
     "BatchNorm",
     "Classify",
     "ConvNormAct",
+    "DensePredictionCell",
     "MaxPool",
     "PaddedConv",
     "Padding",

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from deeplab.errors import SettingsError
-from deeplab.layers.conv import ConvNormAct, PaddedConv, SeparableConv
+from deeplab.layers.conv import Activation, ConvNormAct, PaddedConv, SeparableConv
 from deeplab.layers.resize import resize
 
 ATROUS_RATES = {4: (24, 48, 72), 8: (12, 24, 36), 16: (6, 12, 18), 32: (3, 6, 9)}
@@ -18,6 +19,9 @@ ATROUS_RATES = {4: (24, 48, 72), 8: (12, 24, 36), 16: (6, 12, 18), 32: (3, 6, 9)
 
 EPS, MOMENTUM = 1e-5, 3e-4
 """BatchNorm of ASPP and decoder in the official code: decay 0.9997."""
+
+SqueezeExcite = Literal["none", "sigmoid", "hard_sigmoid"]
+"""Whether the image pooling is a factor on the other branches in place of one more, and what keeps it in 0 .. 1."""
 
 
 def pooling_window(crop_size: Sequence[int] | None, output_stride: int) -> tuple[int, int] | None:
@@ -38,15 +42,24 @@ class ASPP(nn.Module):
     """Look at the features at several rates at once, and at their mean over the image.
 
     Branches in the order of the official concatenation: image pooling, 1 x 1, one 3 x 3 per rate; then 1 x 1 and
-    dropout. No rates gives the light head of the official MobileNetV2 checkpoints. `pooling_norm` False leaves the
-    image pooling without BatchNorm, as detectron2 has it. `project_kernel_size` is that of the last layer, 1 in the
-    paper and 3 in mmsegmentation. `pooling_window` takes its mean over windows of that (height,
-    width) in features instead of all of them, as the official `image_pooling_crop_size`.
+    dropout. No rates gives the light head of the official MobileNetV2 checkpoints.
 
-    Shape: (N, in_channels, h, w) -> (N, channels, h, w)
+    Args:
+        image_pooling: Whether there is such a branch.
+        pooling_norm: Whether it has BatchNorm; not in detectron2.
+        pooling_window: (height, width) in features of the windows that it takes its mean over, as the official
+            `image_pooling_crop_size`; None: all features.
+        pooling_stride: Steps between those windows, in features.
+        squeeze_excite: Other than "none", the image pooling multiplies the result of the other branches, as in the
+            official MobileNetV3 models (MobileNetV3, Howard et al. 2019, arXiv 1905.02244, Fig. 10).
+        project: Whether the 1 x 1 follows; without it the branches stay beside each other.
+        project_kernel_size: 3 makes it a 3 x 3, as mmsegmentation has it.
+
+    Shape: (N, in_channels, h, w) -> (N, out_channels, h, w), where out_channels is `channels`, or without `project`
+        that for each branch
 
     Raises:
-        SettingsError: A rate below 1, or a last layer of another size.
+        SettingsError: A rate below 1, or options that cannot go together.
     """
 
     def __init__(
@@ -60,41 +73,68 @@ class ASPP(nn.Module):
         image_pooling: bool = True,
         pooling_norm: bool = True,
         pooling_window: tuple[int, int] | None = None,
+        pooling_stride: Sequence[int] = (1, 1),
+        squeeze_excite: SqueezeExcite = "none",
+        project: bool = True,
         project_kernel_size: int = 1,
+        act: Activation = "relu",
         dropout: float = 0.1,
     ) -> None:
         super().__init__()
         if any(rate < 1 for rate in atrous_rates):
             raise SettingsError(f"atrous_rates want whole numbers of at least 1, got {tuple(atrous_rates)}")
+        if len(pooling_stride) != 2 or min(pooling_stride) < 1:
+            raise SettingsError(f"image_pooling_stride wants two numbers of at least 1, got {tuple(pooling_stride)}")
+        if squeeze_excite != "none" and not (image_pooling and (project or not atrous_rates)):
+            raise SettingsError("squeeze_excite wants image_pooling, and one branch or their projection to multiply")
         if project_kernel_size not in (1, 3):
             raise SettingsError(f"project_kernel_size wants 1 or 3, got {project_kernel_size}")
-        layer = partial(ConvNormAct, eps=EPS, momentum=MOMENTUM)
+        layer = partial(ConvNormAct, act=act, eps=EPS, momentum=MOMENTUM)
         pointwise = partial(layer, kernel_size=1)
-        atrous = partial(SeparableConv, norm_between=norm_between) if separable else partial(ConvNormAct, kernel_size=3)
-        self.pooling_window = pooling_window
+        separable_conv = partial(SeparableConv, norm_between=norm_between)
+        atrous = separable_conv if separable else partial(ConvNormAct, kernel_size=3)
+        self.pooling_window, self.pooling_stride = pooling_window, (pooling_stride[0], pooling_stride[1])
         self.image_pooling: nn.Module | None = None
-        if image_pooling and pooling_norm:
-            self.image_pooling = pointwise(in_channels, channels)
+        self.image_scaling: nn.Module | None = None
+        if squeeze_excite != "none":
+            gate = nn.Sigmoid() if squeeze_excite == "sigmoid" else HardSigmoid()
+            self.image_scaling = nn.Sequential(PaddedConv(in_channels, channels, 1, bias=True), gate)
+        elif image_pooling and pooling_norm:
+            self.image_pooling = ConvNormAct(in_channels, channels, 1, eps=EPS, momentum=MOMENTUM)
         elif image_pooling:
             self.image_pooling = nn.Sequential(PaddedConv(in_channels, channels, 1, bias=True), nn.ReLU())
         self.pointwise = pointwise(in_channels, channels)
         self.atrous = nn.ModuleList(
-            atrous(in_channels, channels, dilation=rate, eps=EPS, momentum=MOMENTUM) for rate in atrous_rates
+            atrous(in_channels, channels, dilation=rate, act=act, eps=EPS, momentum=MOMENTUM) for rate in atrous_rates
         )
-        branches = 1 + len(self.atrous) + int(image_pooling)
-        self.project = layer(branches * channels, channels, project_kernel_size)
-        self.dropout = nn.Dropout(dropout)
+        branches = 1 + len(self.atrous) + int(self.image_pooling is not None)
+        self.project = layer(branches * channels, channels, project_kernel_size) if project else nn.Identity()
+        self.dropout = nn.Dropout(dropout if project else 0)
+        self.out_channels = channels if project else branches * channels
 
     def forward(self, x: Tensor) -> Tensor:
         branches = [self.pointwise(x), *(branch(x) for branch in self.atrous)]
         if self.image_pooling is not None:
-            pooled = self.image_pooling(self._pool(x))  # (N, channels, 1, 1), or one for each place of the window
-            branches.insert(0, resize(pooled, (x.shape[-2], x.shape[-1]), align_corners=True))
+            branches.insert(0, self._over_image(x, self.image_pooling))
         out: Tensor = self.dropout(self.project(torch.cat(branches, dim=1)))
-        return out
+        return out if self.image_scaling is None else out * self._over_image(x, self.image_scaling)
 
-    def _pool(self, x: Tensor) -> Tensor:
-        if self.pooling_window is None:
-            return x.mean(dim=(2, 3), keepdim=True)
-        height, width = (min(side, length) for side, length in zip(self.pooling_window, x.shape[-2:], strict=True))
-        return F.avg_pool2d(x, (height, width), stride=1)
+    def _over_image(self, x: Tensor, branch: nn.Module) -> Tensor:
+        """What the branch makes of the mean, (N, channels, 1, 1) or one for each window, all over the features."""
+        pooled = branch(_mean(x, self.pooling_window, self.pooling_stride))
+        return resize(pooled, (x.shape[-2], x.shape[-1]), align_corners=True)
+
+
+class HardSigmoid(nn.Module):
+    """A sigmoid of three straight lines, with the factor of the official code's q_sigmoid, 0.16667."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu6(x + 3) * 0.16667
+
+
+def _mean(x: Tensor, window: tuple[int, int] | None, stride: tuple[int, int]) -> Tensor:
+    """The mean over windows no larger than the features, or over all of them."""
+    if window is None:
+        return x.mean(dim=(2, 3), keepdim=True)
+    height, width = (min(side, length) for side, length in zip(window, x.shape[-2:], strict=True))
+    return F.avg_pool2d(x, (height, width), stride=stride)

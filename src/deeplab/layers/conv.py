@@ -30,6 +30,8 @@ ACTIVATIONS: dict[Activation, type[nn.Module]] = {
 class PaddedConv(nn.Conv2d):
     """A convolution that keeps ceil(size / stride) samples, under either padding rule.
 
+    `dilation` is one number, or one for the rows and one for the columns.
+
     Shape: (N, in_channels, H, W) -> (N, out_channels, ceil(H / stride), ceil(W / stride))
     """
 
@@ -40,26 +42,27 @@ class PaddedConv(nn.Conv2d):
         kernel_size: int,
         *,
         stride: int = 1,
-        dilation: int = 1,
+        dilation: int | Pair = 1,
         groups: int = 1,
         bias: bool = False,
         padding: Padding = "symmetric",
     ) -> None:
         self.asymmetric = padding == "same" and stride > 1
+        rows, columns = (dilation, dilation) if isinstance(dilation, int) else dilation
         super().__init__(
             in_channels,
             out_channels,
             kernel_size,
             stride=stride,
-            padding=0 if self.asymmetric else dilation * (kernel_size - 1) // 2,
-            dilation=dilation,
+            padding=0 if self.asymmetric else (rows * (kernel_size - 1) // 2, columns * (kernel_size - 1) // 2),
+            dilation=(rows, columns),
             groups=groups,
             bias=bias,
         )
 
     def forward(self, x: Tensor) -> Tensor:
         if self.asymmetric:
-            x = _padded_same(x, self.kernel_size[0], self.stride[0], self.dilation[0])
+            x = _padded_same(x, self.kernel_size[0], self.stride[0], (self.dilation[0], self.dilation[1]))
         depthwise = self.groups == self.in_channels == self.out_channels > 1 and self.bias is None
         if depthwise and self.training and x.device.type == "cpu":
             out: Tensor = _DepthwiseOnCPU.apply(x, self.weight, self.stride, self.padding, self.dilation)
@@ -107,7 +110,7 @@ class MaxPool(nn.MaxPool2d):
     """
 
     def __init__(self, *, stride: int = 2, dilation: int = 1, padding: Padding = "symmetric") -> None:
-        self.geometry = 3, stride, dilation
+        self.geometry = 3, stride, (dilation, dilation)
         self.padded_before = stride == 1 or padding == "same"  # PyTorch pads by no more than half the kernel
         pad = 0 if self.padded_before else 1
         super().__init__(3, stride=stride, padding=pad, dilation=dilation, ceil_mode=padding == "caffe")
@@ -119,12 +122,12 @@ class MaxPool(nn.MaxPool2d):
         return out
 
 
-def _padded_same(x: Tensor, kernel: int, stride: int, dilation: int = 1, *, value: float = 0.0) -> Tensor:
+def _padded_same(x: Tensor, kernel: int, stride: int, dilation: Pair, *, value: float = 0.0) -> Tensor:
     """TensorFlow's SAME: as little padding as gives ceil(length / stride) samples, the odd pixel after."""
     pads: list[int] = []
-    for length in (x.shape[-1], x.shape[-2]):
+    for length, gap in ((x.shape[-1], dilation[1]), (x.shape[-2], dilation[0])):
         samples = -(-length // stride)
-        total = max((samples - 1) * stride + (kernel - 1) * dilation + 1 - length, 0)
+        total = max((samples - 1) * stride + (kernel - 1) * gap + 1 - length, 0)
         pads += [total // 2, total - total // 2]
     return F.pad(x, pads, value=value)
 
@@ -155,7 +158,7 @@ class ConvNormAct(nn.Module):
         kernel_size: int,
         *,
         stride: int = 1,
-        dilation: int = 1,
+        dilation: int | Pair = 1,
         groups: int = 1,
         padding: Padding = "symmetric",
         act: Activation = "relu",
@@ -211,7 +214,7 @@ class SeparableConv(nn.Module):
         *,
         kernel_size: int = 3,
         stride: int = 1,
-        dilation: int = 1,
+        dilation: int | Pair = 1,
         padding: Padding = "symmetric",
         act: Activation = "relu",
         eps: float = 1e-5,

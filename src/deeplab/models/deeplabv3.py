@@ -25,6 +25,7 @@ def deeplabv3(
     aspp_separable: bool = False,
     image_pooling: bool = True,
     image_pooling_crop_size: Sequence[int] | None = None,
+    image_pooling_stride: Sequence[int] = (1, 1),
     head_conv: bool = False,
     dropout: float = 0.1,
 ) -> DeepLabV3:
@@ -36,6 +37,7 @@ def deeplabv3(
         aspp_project_kernel_size: Of the convolution behind the branches: 1 in the paper, 3 in mmsegmentation.
         image_pooling_crop_size: (height, width) in pixels of the image that image pooling takes its mean over; None:
             all of it. Larger images than those of the training can be seen by windows of that size.
+        image_pooling_stride: Steps between those windows, in features: rows, columns.
         head_conv: A 3 x 3 between ASPP and classifier, which torchvision has and the paper has not.
     """
     rates = ATROUS_RATES[output_stride] if atrous_rates is None else atrous_rates
@@ -46,6 +48,7 @@ def deeplabv3(
         separable=aspp_separable,
         image_pooling=image_pooling,
         pooling_window=pooling_window(image_pooling_crop_size, output_stride),
+        pooling_stride=image_pooling_stride,
         project_kernel_size=aspp_project_kernel_size,
         dropout=dropout,
     )

@@ -74,6 +74,6 @@ def pooling_first(tensors: Tensors) -> dict[str, Tensor]:
 def pooling_first_detail_last(tensors: Tensors) -> dict[str, Tensor]:
     """`pooling_first`, and the decoder's first layer for a concatenation that ends with the low-level features, for
     one of a system where it begins with them."""
-    name = "decode.0.conv.weight"
-    channels = tensors["reduce.conv.weight"].shape[0]
+    name = "decoder.0.decode.0.conv.weight"
+    channels = tensors["decoder.0.reduce.conv.weight"].shape[0]
     return {**pooling_first(tensors), name: tensors[name].roll(-channels, dims=1)}

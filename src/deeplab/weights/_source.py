@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -46,8 +46,8 @@ class Source:
 
     title: str
     """Its networks that we know, as an error names them."""
-    rules: Rules | Callable[[Tensors], Rules]
-    """Or what gives the rules for a file's tensors, where one name stands for two things."""
+    rules: Rules | Callable[[Collection[str]], Rules]
+    """Or what gives them for the names of a file."""
     network: Callable[[Tensors], Mapping[str, Any]]
     """What `create_model` builds these tensors' network from: "name" and its options, but for `num_classes`. The
     tensors have our names."""
@@ -78,8 +78,8 @@ class Source:
         """As `convert`, of tensors by name; `what` names them in an error, `options` go before the network's own."""
         pattern = re.compile("|".join((*self.left_behind, rf".*{COUNTER}$")))
         left = [name for name in found if pattern.match(name)]
-        rules = self.rules(found) if callable(self.rules) else self.rules
-        placed = places((name for name in found if not pattern.match(name)), rules, what=what)
+        names = [name for name in found if not pattern.match(name)]
+        placed = places(names, self.rules(names) if callable(self.rules) else self.rules, what=what)
         tensors: Tensors = {ours: found[theirs] for theirs, ours in placed.items()}
         num_classes = _count_classes(tensors, what=what, wanted=self.title)
         try:
@@ -159,7 +159,7 @@ def fill(network: nn.Module, tensors: Tensors, *, what: str) -> None:
 
 def _count_classes(tensors: Tensors, *, what: str, wanted: str) -> int:
     """The number of classes. Raises CheckpointError where there is no classifier."""
-    for name in ("classify.bias", "classify.0.bias"):
+    for name in ("classify.bias", "classify.0.bias", "decoder.0.reduce.bias"):
         if name in tensors:
             return len(tensors[name])
     raise CheckpointError(f"{what}: no classifier in it; wanted {wanted}")

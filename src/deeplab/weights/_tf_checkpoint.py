@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import NDArray
 
 from deeplab.errors import CheckpointError, InputNotFoundError
+from deeplab.weights._protobuf import DTYPES, message, shape_of, varint
 
 __all__ = ["read_variables"]
 
@@ -25,12 +26,8 @@ FOOTER_LENGTH = 48
 TRAILER_LENGTH = 5
 """Compression and checksum behind every block."""
 
-DTYPES: dict[int, DTypeLike] = {1: "<f4", 2: "<f8", 3: "<i4", 9: "<i8", 19: "<f2"}
-"""tensorflow/core/framework/types.proto; what else there is, is no weight and left out."""
-
 DTYPE, SHAPE, SHARD, OFFSET, SIZE = 1, 2, 3, 4, 5
 NUM_SHARDS = 1
-DIMENSION, LENGTH = 2, 1
 
 
 def read_variables(path: Path) -> dict[str, NDArray[Any]]:
@@ -48,9 +45,9 @@ def read_variables(path: Path) -> dict[str, NDArray[Any]]:
         raise InputNotFoundError(f"no checkpoint {index}; wanted the name before .index, or that file")
     try:
         table = dict(_table(index.read_bytes()))
-        header = _message(table.pop(b""))
+        header = message(table.pop(b""))
         shards = [_shard(prefix, number, int(header[NUM_SHARDS][0])) for number in range(int(header[NUM_SHARDS][0]))]
-        found = {key.decode(): _variable(_message(entry), shards) for key, entry in table.items()}
+        found = {key.decode(): _variable(message(entry), shards) for key, entry in table.items()}
     except (IndexError, KeyError, ValueError) as error:
         raise CheckpointError(f"{index}: no TensorFlow checkpoint, or a damaged one") from error
     return {name: values for name, values in found.items() if values is not None}
@@ -67,8 +64,7 @@ def _variable(entry: dict[int, list[Any]], shards: list[bytes]) -> NDArray[Any] 
     dtype = DTYPES.get(entry[DTYPE][0])
     if dtype is None:
         return None
-    dimensions = _message(entry[SHAPE][0]).get(DIMENSION, []) if SHAPE in entry else []
-    shape = tuple(int(_message(each).get(LENGTH, [0])[0]) for each in dimensions)
+    shape = shape_of(entry.get(SHAPE, [b""])[0])
     start, size = (int(entry.get(field, [0])[0]) for field in (OFFSET, SIZE))
     data = shards[entry.get(SHARD, [0])[0]]
     if start + size > len(data) or size != math.prod(shape) * np.dtype(dtype).itemsize:
@@ -89,8 +85,8 @@ def _table(data: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _handle(data: bytes, position: int) -> tuple[tuple[int, int], int]:
-    offset, position = _varint(data, position)
-    size, position = _varint(data, position)
+    offset, position = varint(data, position)
+    size, position = varint(data, position)
     return (offset, size), position
 
 
@@ -102,46 +98,10 @@ def _block(data: bytes, offset: int, size: int) -> Iterator[tuple[bytes, bytes]]
     restarts = int.from_bytes(block[-4:], "little")
     end, position, key = len(block) - 4 * (restarts + 1), 0, b""
     while position < end:
-        shared, position = _varint(block, position)
-        unshared, position = _varint(block, position)
-        length, position = _varint(block, position)
+        shared, position = varint(block, position)
+        unshared, position = varint(block, position)
+        length, position = varint(block, position)
         key = key[:shared] + block[position : position + unshared]
         position += unshared
         yield key, block[position : position + length]
         position += length
-
-
-def _message(data: bytes) -> dict[int, list[Any]]:
-    """The fields of a protocol buffer: numbers, and bytes where the field is a message or text."""
-    fields: dict[int, list[Any]] = {}
-    position = 0
-    while position < len(data):
-        tag, position = _varint(data, position)
-        number, kind = tag >> 3, tag & 7
-        value: int | bytes
-        if kind == 0:
-            value, position = _varint(data, position)
-        elif kind in (1, 5):
-            length = 8 if kind == 1 else 4
-            value, position = int.from_bytes(data[position : position + length], "little"), position + length
-        elif kind == 2:
-            length, position = _varint(data, position)
-            value, position = data[position : position + length], position + length
-        else:
-            raise ValueError("no protocol buffer")
-        if position > len(data):
-            raise ValueError("a field is cut off")
-        fields.setdefault(number, []).append(value)
-    return fields
-
-
-def _varint(data: bytes, position: int) -> tuple[int, int]:
-    """A number of seven bits a byte, and the position behind it."""
-    value = shift = 0
-    while True:
-        byte = data[position]
-        position += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, position
-        shift += 7

@@ -21,8 +21,8 @@ LAYERS = (
     (rf"{ASPP}convs\.0", "aspp.pointwise"),
     *((rf"{ASPP}convs\.{branch + 1}", f"aspp.atrous.{branch}") for branch in (0, 1, 2)),
     (rf"{ASPP}project", "aspp.project"),
-    (r"sem_seg_head\.decoder\.res2\.project_conv", "reduce"),
-    *((rf"sem_seg_head\.decoder\.res2\.fuse_conv\.{index}", f"decode.{index}") for index in (0, 1)),
+    (r"sem_seg_head\.decoder\.res2\.project_conv", "decoder.0.reduce"),
+    *((rf"sem_seg_head\.decoder\.res2\.fuse_conv\.{index}", f"decoder.0.decode.{index}") for index in (0, 1)),
 )
 
 RULES = (

@@ -22,12 +22,12 @@ RULES = (
     (r"aspp\.global_avg_pool\.2\.", "aspp.image_pooling.norm."),
     (r"aspp\.conv1\.", "aspp.project.conv."),
     (r"aspp\.bn1\.", "aspp.project.norm."),
-    (r"decoder\.conv1\.", "reduce.conv."),
-    (r"decoder\.bn1\.", "reduce.norm."),
-    (r"decoder\.last_conv\.0\.", "decode.0.conv."),
-    (r"decoder\.last_conv\.1\.", "decode.0.norm."),
-    (r"decoder\.last_conv\.4\.", "decode.1.conv."),
-    (r"decoder\.last_conv\.5\.", "decode.1.norm."),
+    (r"decoder\.conv1\.", "decoder.0.reduce.conv."),
+    (r"decoder\.bn1\.", "decoder.0.reduce.norm."),
+    (r"decoder\.last_conv\.0\.", "decoder.0.decode.0.conv."),
+    (r"decoder\.last_conv\.1\.", "decoder.0.decode.0.norm."),
+    (r"decoder\.last_conv\.4\.", "decoder.0.decode.1.conv."),
+    (r"decoder\.last_conv\.5\.", "decoder.0.decode.1.norm."),
     (r"decoder\.last_conv\.8\.", "classify."),
 )
 

@@ -35,8 +35,8 @@ LAYERS = (
         for theirs, ours in ((r"\.depthwise_conv", ".depthwise"), (r"\.pointwise_conv", ".pointwise"), ("", ""))
     ),
     ("bottleneck", "aspp.project"),
-    ("c1_bottleneck", "reduce"),
-    (r"sep_bottleneck\.(\d)\.(depthwise|pointwise)_conv", r"decode.\1.\2"),
+    ("c1_bottleneck", "decoder.0.reduce"),
+    (r"sep_bottleneck\.(\d)\.(depthwise|pointwise)_conv", r"decoder.0.decode.\1.\2"),
 )
 
 RULES = (
@@ -66,7 +66,7 @@ def network(tensors: Tensors) -> dict[str, Any]:
     """What the tensors tell, and for the rest a "D8" model."""
     backbone = resnet_name(tensors)
     stem = [len(tensors[name]) for index in range(3) if (name := f"backbone.stem.{index}.conv.weight") in tensors]
-    plus = "reduce.conv.weight" in tensors
+    plus = "decoder.0.reduce.conv.weight" in tensors
     network: dict[str, Any] = {
         "name": "deeplabv3plus" if plus else "deeplabv3",
         "backbone": backbone,
@@ -80,8 +80,8 @@ def network(tensors: Tensors) -> dict[str, Any]:
     if backbone in ("resnet18", "resnet34"):
         network["dilate_second"] = False
     if plus:
-        network["low_level_channels"] = len(tensors["reduce.conv.weight"])
-        network["decoder_channels"] = len(tensors["decode.0.pointwise.conv.weight"])
+        network["low_level_channels"] = len(tensors["decoder.0.reduce.conv.weight"])
+        network["decoder_channels"] = len(tensors["decoder.0.decode.0.pointwise.conv.weight"])
     return network
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from deeplab.weights._ports import RESNET, aspp_rules, pooling_first, resnet_name
@@ -15,11 +16,11 @@ PLUS = (
     (r"decoder\.aspp\.1\.0\.", "refine.depthwise."),
     (r"decoder\.aspp\.1\.1\.", "refine.pointwise.conv."),
     (r"decoder\.aspp\.2\.", "refine.pointwise.norm."),
-    (r"decoder\.block1\.0\.", "reduce.conv."),
-    (r"decoder\.block1\.1\.", "reduce.norm."),
-    (r"decoder\.block2\.0\.0\.", "decode.0.depthwise."),
-    (r"decoder\.block2\.0\.1\.", "decode.0.pointwise.conv."),
-    (r"decoder\.block2\.1\.", "decode.0.pointwise.norm."),
+    (r"decoder\.block1\.0\.", "decoder.0.reduce.conv."),
+    (r"decoder\.block1\.1\.", "decoder.0.reduce.norm."),
+    (r"decoder\.block2\.0\.0\.", "decoder.0.decode.0.depthwise."),
+    (r"decoder\.block2\.0\.1\.", "decoder.0.decode.0.pointwise.conv."),
+    (r"decoder\.block2\.1\.", "decoder.0.decode.0.pointwise.norm."),
 )
 
 V3 = (
@@ -29,7 +30,7 @@ V3 = (
 """By name in its newer versions, by number in its older ones."""
 
 
-def rules(found: Tensors) -> Rules:
+def rules(found: Collection[str]) -> Rules:
     known = ("decoder.aspp.0", "decoder.0", "decoder.aspp")
     aspp = next((name for name in known if f"{name}.project.0.weight" in found), known[-1])
     plus = "decoder.block1.0.weight" in found
@@ -52,7 +53,7 @@ def network(tensors: Tensors) -> dict[str, Any]:
         "head_conv": True,
         "pad_to_grid": False,
     }
-    if "reduce.conv.weight" in tensors:
+    if "decoder.0.reduce.conv.weight" in tensors:
         decoder = {"norm_between": False, "decoder_convs": 1, "decoder_channels": options["aspp_channels"]}
         return {"name": "deeplabv3plus", **decoder, **options}
     return {"name": "deeplabv3", "output_stride": 8, **options}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from deeplab.weights._ports import RESNET, aspp_rules, pooling_first, pooling_first_detail_last, resnet_name
@@ -12,11 +13,11 @@ __all__ = ["convert", "source"]
 BACKBONE = tuple((rf"backbone\.{theirs}", ours) for theirs, ours in RESNET)
 
 PLUS = (
-    (r"classifier\.project\.0\.", "reduce.conv."),
-    (r"classifier\.project\.1\.", "reduce.norm."),
+    (r"classifier\.project\.0\.", "decoder.0.reduce.conv."),
+    (r"classifier\.project\.1\.", "decoder.0.reduce.norm."),
     *aspp_rules("classifier.aspp"),
-    (r"classifier\.classifier\.0\.", "decode.0.conv."),
-    (r"classifier\.classifier\.1\.", "decode.0.norm."),
+    (r"classifier\.classifier\.0\.", "decoder.0.decode.0.conv."),
+    (r"classifier\.classifier\.1\.", "decoder.0.decode.0.norm."),
     (r"classifier\.classifier\.3\.", "classify."),
 )
 
@@ -28,20 +29,20 @@ V3 = (
 )
 
 
-def rules(found: Tensors) -> Rules:
+def rules(found: Collection[str]) -> Rules:
     return (*BACKBONE, *(PLUS if "classifier.project.0.weight" in found else V3))
 
 
 def network(tensors: Tensors) -> dict[str, Any]:
     options: dict[str, Any] = {"backbone": resnet_name(tensors), "align_corners": False}
-    if "reduce.conv.weight" in tensors:
+    if "decoder.0.reduce.conv.weight" in tensors:
         decoder = {"aspp_separable": False, "decoder_separable": False, "decoder_convs": 1}
         return {"name": "deeplabv3plus", **decoder, **options}
     return {"name": "deeplabv3", "head_conv": True, **options}
 
 
 def arrange(tensors: Tensors) -> Tensors:
-    return pooling_first_detail_last(tensors) if "reduce.conv.weight" in tensors else pooling_first(tensors)
+    return pooling_first_detail_last(tensors) if "decoder.0.reduce.conv.weight" in tensors else pooling_first(tensors)
 
 
 source = Source(title="VainF's DeepLab v3 or v3+ on ResNet", rules=rules, network=network, arrange=arrange)
