@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from deeplab import catalog
 from deeplab._optional import require
-from deeplab.errors import InputNotFoundError, OutputError, SettingsError, unknown_name
+from deeplab.errors import InputNotFoundError, OutputError, SettingsError
 from deeplab.settings import ConvertSettings, EvaluateSettings, LoadSettings, TrainSettings, build, takes
 
 if TYPE_CHECKING:
@@ -92,8 +92,7 @@ def train(data: str | Path | None = None, **options: Any) -> Path:
     given = options if data is None else {"data": data, **options}
     settings = build(TrainSettings, with_config(given))
     for package, name in (("models", settings.model), ("backbones", settings.backbone)):
-        if name not in catalog.entries(package):
-            raise unknown_name(package.removesuffix("s"), name, catalog.entries(package))
+        catalog.module_of(package, name)
     from deeplab import training
 
     return training.train(settings)
@@ -181,7 +180,7 @@ def create_model(
 
     Args:
         name: One of `list_models()`.
-        backbone: One of `list_backbones()`.
+        backbone: One of `list_backbones()`, or `timm/NAME` for an encoder of timm.
         output_stride: Image side over the side of the deepest features: 4, 8, 16 or 32.
         options: What the model's and the backbone's builders offer beside: atrous_rates, depth_multiplier ...
 
@@ -207,7 +206,7 @@ def list_models() -> list[str]:
 
 
 def list_backbones() -> list[str]:
-    """The names of the backbones, sorted."""
+    """The names of the backbones, sorted; beside them there are those of timm, as `timm/NAME`."""
     return list(catalog.entries("backbones"))
 
 

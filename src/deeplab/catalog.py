@@ -1,5 +1,7 @@
 """The folder is the registry: a lower-case name in the `__all__` of a file in `backbones/` or `models/` is an entry.
 
+A file with `member` there is a family of entries: `FILE/NAME` is what its `member(NAME)` builds ("timm/resnet50").
+
 Names are read from the source text, so that listing them imports nothing; only the file of the entry that is
 built gets imported.
 """
@@ -9,11 +11,13 @@ from __future__ import annotations
 import ast
 import importlib
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 from deeplab.errors import unknown_name
+
+MEMBER = "member"
 
 
 @cache
@@ -22,7 +26,12 @@ def entries(package: str) -> dict[str, str]:
     folder = Path(__file__).parent / package
     modules = (file for file in folder.glob("*.py") if not file.stem.startswith("_"))
     found = {name: f"deeplab.{package}.{file.stem}" for file in modules for name in _public_names(file)}
-    return {name: found[name] for name in sorted(found) if name.islower()}
+    return {name: found[name] for name in sorted(found) if name.islower() and name != MEMBER}
+
+
+def families(package: str) -> dict[str, str]:
+    """What the entries of each family are called, such as "timm/NAME" -> module name, sorted."""
+    return {f"{file}/NAME": f"deeplab.{package}.{file}" for file in offering(package, MEMBER)}
 
 
 def offering(package: str, name: str) -> list[str]:
@@ -31,12 +40,25 @@ def offering(package: str, name: str) -> list[str]:
     return sorted(file.stem for file in files if not file.stem.startswith("_") and name in _public_names(file))
 
 
-def builder(package: str, name: str) -> Callable[..., Any]:
-    """The builder function of the entry `name`. Raises UnknownNameError with the nearest names."""
-    known = entries(package)
-    if name not in known:
+def module_of(package: str, name: str) -> str:
+    """The module with the entry `name`; of a family, whether it has that member is not known before it is built.
+
+    Raises:
+        UnknownNameError: There is no such entry; the nearest names are said.
+    """
+    known = {**entries(package), **families(package)}
+    family, _, member = name.partition("/")
+    called = f"{family}/NAME" if member else name
+    if called not in known:
         raise unknown_name(package.removesuffix("s"), name, known)
-    function: Callable[..., Any] = getattr(importlib.import_module(known[name]), name)
+    return known[called]
+
+
+def builder(package: str, name: str) -> Callable[..., Any]:
+    """The builder function of the entry `name`. Raises as `module_of`."""
+    module = importlib.import_module(module_of(package, name))
+    _, _, member = name.partition("/")
+    function: Callable[..., Any] = partial(getattr(module, MEMBER), member) if member else getattr(module, name)
     return function
 
 

@@ -1,15 +1,22 @@
 from __future__ import annotations
 
+import importlib.util
+
 import pytest
 import torch
 
 from deeplab.backbones import create_backbone
 from deeplab.backbones._base import atrous_plan
-from deeplab.backbones.mobilenetv3 import SqueezeExcitation
 from deeplab.catalog import entries
 from deeplab.errors import SettingsError, UnknownNameError
 
 BACKBONES = list(entries("backbones"))
+
+TIMM = ("resnet18", "mobilenetv3_small_100", "efficientnet_b0", "regnety_002", "resnetv2_50", "xception41")
+"""Of each well-known kind one of the smallest."""
+
+SQUEEZE_AND_EXCITATION = {"SqueezeExcitation": "expand", "SqueezeExcite": "conv_expand", "SEModule": "fc2"}
+"""What the modules are called, here and in timm, and their last layer in them."""
 
 
 def random_statistics(backbone):
@@ -19,15 +26,15 @@ def random_statistics(backbone):
         if isinstance(module, torch.nn.BatchNorm2d):
             module.weight.data.uniform_(0.5, 1.5, generator=generator)
             module.bias.data.uniform_(-0.5, 0.5, generator=generator)
-        if isinstance(module, SqueezeExcitation):
-            module.expand.weight.data.zero_()  # its means are over more samples at a finer stride: leave the bias alone
+        if last := SQUEEZE_AND_EXCITATION.get(type(module).__name__):
+            getattr(
+                module, last
+            ).weight.data.zero_()  # its means are over more samples at a finer stride: leave the bias alone
     return backbone.eval()
 
 
-@pytest.mark.parametrize("name", BACKBONES)
-@pytest.mark.parametrize(("fine", "coarse"), [(4, 8), (8, 16), (16, 32)])
 @torch.inference_mode()
-def test_a_finer_output_stride_only_adds_samples(name, fine, coarse):
+def assert_the_finer_only_adds_samples(name, fine, coarse):
     torch.manual_seed(0)
     weights = random_statistics(create_backbone(name, output_stride=coarse))
     finer = create_backbone(name, output_stride=fine).eval()
@@ -38,6 +45,19 @@ def test_a_finer_output_stride_only_adds_samples(name, fine, coarse):
         scale = few.std()
         # the same sums in another order: float32 rounding through up to 100 layers
         torch.testing.assert_close(many[..., ::step, ::step] / scale, few / scale, atol=1e-3, rtol=1e-3)
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+@pytest.mark.parametrize(("fine", "coarse"), [(4, 8), (8, 16), (16, 32)])
+def test_a_finer_output_stride_only_adds_samples(name, fine, coarse):
+    assert_the_finer_only_adds_samples(name, fine, coarse)
+
+
+@pytest.mark.skipif(importlib.util.find_spec("timm") is None, reason="needs timm, of the extra timm")
+@pytest.mark.parametrize("name", TIMM)
+@pytest.mark.parametrize(("fine", "coarse"), [(8, 16), (16, 32)])
+def test_in_timm_s_well_known_encoders_a_finer_output_stride_only_adds_samples(name, fine, coarse):
+    assert_the_finer_only_adds_samples(f"timm/{name}", fine, coarse)
 
 
 @pytest.mark.parametrize("name", BACKBONES)

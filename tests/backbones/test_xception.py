@@ -30,3 +30,34 @@ def test_the_last_unit_is_activated_inside_and_the_others_before():
         blocks = create_backbone("xception41").blocks
     assert [block.activate_before for block in blocks] == [True] * 12 + [False]
     assert [block.shortcut is None for block in blocks] == [False] * 12 + [True]
+
+
+@torch.inference_mode()
+def test_low_level_features_of_the_port_are_what_enters_a_unit_activated():
+    backbone = create_backbone("xception41", wiring="jfzhang95").eval()
+    features = backbone(torch.rand(1, 3, 33, 33))
+    assert tuple(feature.shape[1] for feature in features) == backbone.channels == (128, 256, 728, 2048)
+    assert all(feature.min() >= 0 for feature in features)
+
+
+@pytest.mark.parametrize(("wiring", "dilations"), [("official", [2, 2, 2]), ("jfzhang95", [2, 2, 1])])
+def test_the_port_never_dilates_what_would_stride(wiring, dilations):
+    with torch.device("meta"):
+        unit = create_backbone("xception41", output_stride=8, wiring=wiring).blocks[-2]
+    assert [conv.depthwise.conv.dilation[0] for conv in unit.convs] == dilations
+
+
+@pytest.mark.parametrize(("wiring", "around"), [("official", -1.0), ("jfzhang95", 0.0)])
+@torch.inference_mode()
+def test_the_way_around_a_unit_of_the_port_is_activated(wiring, around):
+    unit = create_backbone("xception41", wiring=wiring).eval().blocks[4]
+    unit.convs[-1].pointwise.norm.weight.zero_()
+    out, _ = unit(torch.full((1, 728, 3, 3), -1.0))
+    assert (out == around).all()
+
+
+def test_the_last_unit_of_the_port_is_activated_before_its_convolutions():
+    with torch.device("meta"):
+        last = create_backbone("xception41", wiring="jfzhang95", norm_eps=1e-5).blocks[-1]
+    assert all(isinstance(conv.depthwise.act, torch.nn.Identity) for conv in last.convs)
+    assert {module.eps for module in last.modules() if hasattr(module, "eps")} == {1e-5}

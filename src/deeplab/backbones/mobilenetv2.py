@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Literal
 
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from deeplab.backbones._base import Backbone, Features, atrous_plan
@@ -26,27 +28,8 @@ EPS, MOMENTUM = 1e-3, 3e-3
 """BatchNorm of slim's MobileNet: decay 0.997."""
 
 
-def mobilenetv2(
-    *,
-    in_channels: int = 3,
-    output_stride: int = 16,
-    depth_multiplier: float = 1.0,
-    divisible_by: int = 8,
-    padding: Padding = "symmetric",
-) -> MobileNetV2:
-    """MobileNetV2 without its classifier.
-
-    Args:
-        depth_multiplier: Scales the number of channels of every layer.
-        divisible_by: Scaled channels are rounded to a multiple of it (the official width 0.5 checkpoint has 1).
-    """
-    return MobileNetV2(
-        in_channels=in_channels,
-        output_stride=output_stride,
-        depth_multiplier=depth_multiplier,
-        divisible_by=divisible_by,
-        padding=padding,
-    )
+Detail = Literal["depthwise", "output"]
+"""What res2, res3 and res4 are of their block: its depthwise output, or its output."""
 
 
 class MobileNetV2(Backbone):
@@ -55,24 +38,41 @@ class MobileNetV2(Backbone):
     res2, res3 and res4 are the official low-level features: the depthwise output of the last block at their stride
     (slim's layer_4, layer_7 and layer_14), 6 times wider than its bottleneck; res5 is layer_18.
 
+    Ports to PyTorch have `detail` "output", `norm_eps` 1e-5 and their own dilation, padding or last layer.
+
     Shape: (N, in_channels, H, W) -> Features of (N, 144 | 192 | 576 | 320, ceil(H / stride), ceil(W / stride))
+
+    Args:
+        depth_multiplier: Scales the number of channels of every layer.
+        divisible_by: Scaled channels are rounded to a multiple of it (the official width 0.5 checkpoint has 1).
+        dilate_first: Dilates the block that would stride as well, as segmentation-models-pytorch does; a finer output
+            stride then computes something else.
+        last_channels: Of the 1 x 1 that follows the blocks for classification, 1280 in Table 2; it is res5 then. None:
+            it is left out.
+        norm_eps: Added to the variance by BatchNorm; 1e-3 in slim, 1e-5 in PyTorch.
+        pad_block_input: Zeros are put around the input of a block, ahead of its expansion, in the place of the input
+            of its 3 x 3, and none around the image, as in VainF's; (H - 1) / 2 rows are left then by the first layer.
     """
 
     def __init__(
         self,
         *,
-        in_channels: int,
-        output_stride: int,
-        depth_multiplier: float,
-        divisible_by: int,
-        padding: Padding,
+        in_channels: int = 3,
+        output_stride: int = 16,
+        depth_multiplier: float = 1.0,
+        divisible_by: int = 8,
+        padding: Padding = "symmetric",
+        dilate_first: bool = False,
+        detail: Detail = "depthwise",
+        last_channels: int | None = None,
+        norm_eps: float = EPS,
+        pad_block_input: bool = False,
     ) -> None:
         super().__init__()
+        layer = partial(ConvNormAct, act="relu6", eps=norm_eps, momentum=MOMENTUM)
         widths = [make_divisible(depth_multiplier * channels, divisible_by) for _, channels, _, _ in STAGES]
         stem = make_divisible(depth_multiplier * 32, divisible_by)
-        self.stem = ConvNormAct(
-            in_channels, stem, 3, stride=2, padding=padding, act="relu6", eps=EPS, momentum=MOMENTUM
-        )
+        self.stem = layer(in_channels, stem, 3, stride=2, padding="none" if pad_block_input else padding)
         layout = [
             (expansion, width, stride if unit == 0 else 1)
             for (expansion, _, units, stride), width in zip(STAGES, widths, strict=True)
@@ -80,44 +80,76 @@ class MobileNetV2(Backbone):
         ]
         plan = atrous_plan((stride for *_, stride in layout), start=2, output_stride=output_stride)
         blocks, channels = [], stem
-        for (expansion, width, _), (stride, dilation, _) in zip(layout, plan, strict=True):
+        for (expansion, width, _), step in zip(layout, plan, strict=True):
             blocks.append(
                 InvertedResidual(
-                    channels, width, expansion=expansion, stride=stride, dilation=dilation, padding=padding
+                    channels,
+                    width,
+                    expansion=expansion,
+                    stride=step.stride,
+                    dilation=step.dilation_after if dilate_first else step.dilation,
+                    padding=padding,
+                    norm_eps=norm_eps,
+                    pad_input=pad_block_input,
                 )
             )
             channels = width
         self.blocks = nn.ModuleList(blocks)
-        self.channels = Features(6 * widths[1], 6 * widths[2], 6 * widths[4], widths[6])
+        self.last = nn.Identity() if last_channels is None else layer(channels, last_channels, 1)
+        self.detail = detail
+        self.smallest = 3 if pad_block_input else 1
+        factor = 6 if detail == "depthwise" else 1
+        self.channels = Features(factor * widths[1], factor * widths[2], factor * widths[4], last_channels or widths[6])
 
     def forward(self, x: Tensor) -> Features[Tensor]:
-        x = self.stem(x)
+        height, width = x.shape[-2:]
+        x = self.stem(F.pad(x, (0, max(self.smallest - width, 0), 0, max(self.smallest - height, 0))))
         details = []
         for index, block in enumerate(self.blocks):
             x, hidden = block(x)
             if index in (2, 5, 12):  # the last block at stride 4, 8 and 16
-                details.append(hidden)
+                details.append(hidden if self.detail == "depthwise" else x)
         res2, res3, res4 = details
-        return Features(res2, res3, res4, x)
+        return Features(res2, res3, res4, self.last(x))
 
 
 class InvertedResidual(nn.Module):
     """Expand 1 x 1, filter each channel 3 x 3, project 1 x 1 without activation (Fig. 3b)."""
 
     def __init__(
-        self, in_channels: int, channels: int, *, expansion: int, stride: int, dilation: int, padding: Padding
+        self,
+        in_channels: int,
+        channels: int,
+        *,
+        expansion: int,
+        stride: int,
+        dilation: int,
+        padding: Padding,
+        norm_eps: float,
+        pad_input: bool,
     ) -> None:
         super().__init__()
-        layer = partial(ConvNormAct, padding=padding, eps=EPS, momentum=MOMENTUM)
+        layer = partial(ConvNormAct, eps=norm_eps, momentum=MOMENTUM)
         width = expansion * in_channels
         self.residual = stride == 1 and in_channels == channels
+        self.margin = dilation if pad_input else 0
         self.expand = layer(in_channels, width, 1, act="relu6") if expansion > 1 else None
-        self.depthwise = layer(width, width, 3, stride=stride, dilation=dilation, groups=width, act="relu6")
+        self.depthwise = layer(
+            width,
+            width,
+            3,
+            stride=stride,
+            dilation=dilation,
+            groups=width,
+            padding="none" if pad_input else padding,
+            act="relu6",
+        )
         self.project = layer(width, channels, 1, act="none")
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """The block's output (N, channels, h, w), and its depthwise output (N, expansion * in_channels, h, w)."""
-        hidden = self.depthwise(x if self.expand is None else self.expand(x))
+        padded = F.pad(x, [self.margin] * 4) if self.margin else x
+        hidden = self.depthwise(padded if self.expand is None else self.expand(padded))
         out = self.project(hidden)
         return x + out if self.residual else out, hidden
 
@@ -126,3 +158,6 @@ def make_divisible(channels: float, divisor: int) -> int:
     """The multiple of `divisor` nearest to `channels`, at most 10 % below it (slim's conv_blocks.py)."""
     rounded = max(divisor, int(channels + divisor / 2) // divisor * divisor)
     return rounded if rounded >= 0.9 * channels else rounded + divisor
+
+
+mobilenetv2 = MobileNetV2

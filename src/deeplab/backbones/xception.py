@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -17,6 +17,10 @@ __all__ = ["Xception", "xception41", "xception65", "xception71"]
 
 EPS, MOMENTUM = 1e-3, 3e-4
 """BatchNorm of the official code's Xception: decay 0.9997."""
+
+
+Wiring = Literal["official", "jfzhang95"]
+"""How the units are joined: as in the official code, or in jfzhang95's port."""
 
 
 class Unit(NamedTuple):
@@ -42,9 +46,16 @@ class Xception(Backbone):
     """Units of three separable convolutions; a stride is in the third one, in the place of a pooling.
 
     res2, res3 and res4 are the official low-level features: the second separable convolution of the unit that leaves
-    their stride. `multi_grid` multiplies the dilations of the three convolutions of the last unit.
+    their stride.
 
     Shape: (N, in_channels, H, W) -> Features of (N, 256 | 728 | 1024 | 2048, ceil(H / stride), ceil(W / stride))
+
+    Args:
+        multi_grid: Multiplies the dilations of the three convolutions of the last unit.
+        wiring: "jfzhang95": the way around a unit starts from the activated features too; the last unit is activated
+            before its convolutions, as the others, and after them; the third convolution of a unit that would stride
+            is never dilated; low-level features (128, 256 and 728 channels) are what enters that unit, activated.
+        norm_eps: Added to the variance by BatchNorm; 1e-3 in the official code, 1e-5 in PyTorch.
     """
 
     def __init__(
@@ -55,22 +66,27 @@ class Xception(Backbone):
         output_stride: int = 16,
         multi_grid: Sequence[int] | None = None,
         padding: Padding = "symmetric",
+        wiring: Wiring = "official",
+        norm_eps: float = EPS,
     ) -> None:
         super().__init__()
         grid = tuple(multi_grid or (1, 1, 1))
         if len(grid) != 3:
             raise SettingsError(f"multi_grid has {len(grid)} numbers; the last unit has 3 convolutions, one each")
-        layer = partial(ConvNormAct, kernel_size=3, padding=padding, eps=EPS, momentum=MOMENTUM)
+        layer = partial(ConvNormAct, kernel_size=3, padding=padding, eps=norm_eps, momentum=MOMENTUM)
         self.stem = nn.Sequential(layer(in_channels, 32, stride=2), layer(32, 64))
         plan = atrous_plan((unit.stride for unit in units), start=2, output_stride=output_stride)
-        blocks, channels = [], 64
+        official = wiring == "official"
+        blocks, channels, details = [], 64, []
         for unit, step in zip(units, plan, strict=True):
-            last = unit.skip == "none"
-            blocks.append(XceptionUnit(channels, unit, step, grid if last else (1, 1, 1), padding))
+            multipliers = grid if unit.skip == "none" else (1, 1, 1)
+            blocks.append(XceptionUnit(channels, unit, step, multipliers, padding, norm_eps, official=official))
+            details.append(unit.widths[1] if official else channels)
             channels = unit.widths[-1]
         self.blocks = nn.ModuleList(blocks)
         self.details = [index for index, unit in enumerate(units) if unit.stride == 2][1:]
-        self.channels = Features(256, 728, 1024, 2048)
+        res2, res3, res4 = (details[index] for index in self.details)
+        self.channels = Features(res2, res3, res4, channels)
 
     def forward(self, x: Tensor) -> Features[Tensor]:
         x = self.stem(x)
@@ -86,19 +102,33 @@ class Xception(Backbone):
 class XceptionUnit(nn.Module):
     """Three separable convolutions and a way around them; activated before each, or, without a way around, inside."""
 
-    def __init__(self, in_channels: int, unit: Unit, step: Step, multipliers: Sequence[int], padding: Padding) -> None:
+    def __init__(
+        self,
+        in_channels: int,
+        unit: Unit,
+        step: Step,
+        multipliers: Sequence[int],
+        padding: Padding,
+        norm_eps: float,
+        *,
+        official: bool,
+    ) -> None:
         super().__init__()
-        self.activate_before = unit.skip != "none"
+        self.official = official
+        self.activate_before = unit.skip != "none" or not official
+        dilations = [step.dilation * multiplier for multiplier in multipliers]
+        if unit.stride > 1 and not official:
+            dilations[2] = 1
         pairs = zip((in_channels, *unit.widths), unit.widths, strict=False)
         self.convs = nn.ModuleList(
             SeparableConv(
                 before,
                 after,
                 stride=step.stride if index == 2 else 1,
-                dilation=step.dilation * multipliers[index],
+                dilation=dilations[index],
                 padding=padding,
                 act="none" if self.activate_before else "relu",
-                eps=EPS,
+                eps=norm_eps,
                 momentum=MOMENTUM,
             )
             for index, (before, after) in enumerate(pairs)
@@ -106,19 +136,22 @@ class XceptionUnit(nn.Module):
         self.shortcut: nn.Module | None = None
         if unit.skip == "conv":
             self.shortcut = ConvNormAct(
-                in_channels, unit.widths[-1], 1, stride=step.stride, act="none", eps=EPS, momentum=MOMENTUM
+                in_channels, unit.widths[-1], 1, stride=step.stride, act="none", eps=norm_eps, momentum=MOMENTUM
             )
         elif unit.skip == "sum":
             self.shortcut = nn.Identity()
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """The unit's output, and that of its second convolution, at the stride of the input."""
+        """The unit's output, and its low-level features, at the stride of the input."""
+        x = x if self.official else F.relu(x)
         out, detail = x, x
         for index, conv in enumerate(self.convs):
             out = conv(F.relu(out) if self.activate_before else out)
-            if index == 1:
+            if index == 1 and self.official:
                 detail = out
-        return out if self.shortcut is None else self.shortcut(x) + out, detail
+        if self.shortcut is None:
+            return F.relu(out), detail
+        return self.shortcut(x) + out, detail
 
 
 xception41 = partial(Xception, (*ENTRY, *[MIDDLE] * 8, *EXIT))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
 
@@ -13,17 +14,21 @@ from deeplab.cli._terminal import print_json, print_table
 
 def models(*, json: Json = False, debug: Debug = False) -> None:
     """List model variants, backbones and trained weights."""
-    found = {"models": _described("models"), "backbones": _described("backbones"), "weights": _weights()}
+    found = {
+        "models": _described("models", catalog.entries("models")),
+        "backbones": _described("backbones", catalog.entries("backbones")),
+        "families": _described("backbones", catalog.families("backbones")),
+        "weights": _weights(),
+    }
     rows = [(kind, name, text) for kind, entries in found.items() for name, text in entries.items()]
     print_table(("", "Name", "What it is"), rows)
     if json:
         print_json(found)
 
 
-def _described(package: str) -> dict[str, str]:
+def _described(package: str, entries: Mapping[str, str]) -> dict[str, str]:
     """Entry name -> the first paragraph of its file, or its own where a file has several; read without importing."""
     folder = Path(catalog.__file__).parent / package
-    entries = catalog.entries(package)
     described = {}
     for name, module in entries.items():
         source = ast.parse((folder / f"{module.rpartition('.')[2]}.py").read_text(encoding="utf-8"))

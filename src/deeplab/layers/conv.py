@@ -28,11 +28,11 @@ ACTIVATIONS: dict[Activation, type[nn.Module]] = {
 
 
 class PaddedConv(nn.Conv2d):
-    """A convolution that keeps ceil(size / stride) samples, under either padding rule.
+    """A convolution that keeps ceil(size / stride) samples, under either padding rule, or pads nothing.
 
     `dilation` is one number, or one for the rows and one for the columns.
 
-    Shape: (N, in_channels, H, W) -> (N, out_channels, ceil(H / stride), ceil(W / stride))
+    Shape: (N, in_channels, H, W) -> (N, out_channels, ceil(H / stride), ceil(W / stride)); fewer without padding
     """
 
     def __init__(
@@ -45,16 +45,17 @@ class PaddedConv(nn.Conv2d):
         dilation: int | Pair = 1,
         groups: int = 1,
         bias: bool = False,
-        padding: Padding = "symmetric",
+        padding: Padding | Literal["none"] = "symmetric",
     ) -> None:
         self.asymmetric = padding == "same" and stride > 1
+        unpadded = self.asymmetric or padding == "none"
         rows, columns = (dilation, dilation) if isinstance(dilation, int) else dilation
         super().__init__(
             in_channels,
             out_channels,
             kernel_size,
             stride=stride,
-            padding=0 if self.asymmetric else (rows * (kernel_size - 1) // 2, columns * (kernel_size - 1) // 2),
+            padding=0 if unpadded else (rows * (kernel_size - 1) // 2, columns * (kernel_size - 1) // 2),
             dilation=(rows, columns),
             groups=groups,
             bias=bias,
@@ -160,7 +161,7 @@ class ConvNormAct(nn.Module):
         stride: int = 1,
         dilation: int | Pair = 1,
         groups: int = 1,
-        padding: Padding = "symmetric",
+        padding: Padding | Literal["none"] = "symmetric",
         act: Activation = "relu",
         eps: float = 1e-5,
         momentum: float = 0.1,

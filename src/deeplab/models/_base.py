@@ -62,7 +62,7 @@ def create_model(
     """Build the model `name` with random weights.
 
     Args:
-        backbone: Its name in the catalogue.
+        backbone: Its name in the catalogue, or `timm/NAME` for an encoder of timm.
         output_stride: Image size over the size of the deepest features: 4, 8, 16 or 32.
         image_mean: Subtracted from each channel of the image in 0 .. 1; None: what the backbone was pre-trained with.
         image_std: Divides each channel; None as above.
