@@ -16,7 +16,16 @@ def test_logits_are_those_of_that_library(case, run):
     assert case.difference(model, run, full_size=True) < 2e-4
 
 
-@pytest.mark.parametrize(("name", "output_stride"), [("v3_r18_os8", None), ("v3plus_r34_os8", 8)])
+def test_v3_on_mobilenetv2_gives_its_logits(golden):
+    case = golden("torch_smp/deeplabv3_mobilenet_v2_os16")
+    model = smp.source.from_tensors(case.state, what="golden", output_stride=16).checkpoint.model
+    assert model.arguments["image_mean"] == [0.485, 0.456, 0.406]
+    assert case.difference(model, "harbour_96x128", full_size=True) < 2e-4
+
+
+@pytest.mark.parametrize(
+    ("name", "output_stride"), [("v3_r18_os8", None), ("v3plus_r34_os8", 8), ("v3plus_mobilenet", None)]
+)
 def test_other_networks_of_it_give_its_logits(recording, name, output_stride):
     recorded = recording(f"smp_{name}")
     model = smp.source.from_tensors(recorded.state, what="golden", output_stride=output_stride).checkpoint.model

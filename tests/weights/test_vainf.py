@@ -20,6 +20,13 @@ def test_logits_are_those_of_that_project(case, run):
     assert case.difference(model, run, full_size=True) < 2e-4
 
 
+def test_the_network_on_mobilenetv2_gives_its_logits(golden):
+    case = golden("torch_vainf/deeplabv3plus_mobilenet_os16")
+    model = vainf.source.from_tensors(case.state, what="golden").checkpoint.model
+    assert case.difference(model, "harbour_97x129", full_size=True) < 2e-4
+    assert case.difference(model, "dogs_65x65", full_size=True) < 2e-4
+
+
 @torch.inference_mode()
 def test_v3_is_torchvision_s_network_under_that_project_s_names(seeded):
     encoder = resnet50(replace_stride_with_dilation=[False, False, True]).eval()

@@ -35,6 +35,24 @@ RESNET = (
 )
 """The names that torchvision gives a ResNet, and after it nearly everybody."""
 
+IMAGENET = {"image_mean": (0.485, 0.456, 0.406), "image_std": (0.229, 0.224, 0.225)}
+"""What the ports subtract from an image and divide it by, whatever the backbone."""
+
+
+def mobilenetv2_rules(prefix: str, *, flat: bool = False) -> Iterator[tuple[str, str]]:
+    """The names that torchvision gives MobileNetV2 behind the regular expression `prefix`; or, `flat`, those of older
+    code, where the layers of a block lie in one row."""
+    for index, (_, part) in enumerate(PARTS):
+        yield rf"{prefix}0\.{index}\.", f"backbone.stem.{part}."
+        yield rf"{prefix}18\.{index}\.", f"backbone.last.{part}."
+    for unit in range(17):
+        layers = ("depthwise", "project") if unit == 0 else ("expand", "depthwise", "project")
+        for place, layer in enumerate(layers):
+            for index, (_, part) in enumerate(PARTS):
+                theirs = rf"{place}\.{index}" if layer != "project" else f"{place + index}"
+                theirs = f"{3 * place + index}" if flat else theirs
+                yield rf"{prefix}{unit + 1}\.conv\.{theirs}\.", f"backbone.blocks.{unit}.{layer}.{part}."
+
 
 def aspp_rules(prefix: str, *, separable: bool = False) -> Iterator[tuple[str, str]]:
     """The names that torchvision gives its ASPP, a module `prefix`, and others after it, some with separable branches;

@@ -1,16 +1,20 @@
-"""DeepLab v3 and v3+ on ResNet from segmentation-models-pytorch: `DeepLabV3("resnet50", ...)`, `DeepLabV3Plus(...)`."""
+"""DeepLab v3 and v3+ on ResNet and MobileNetV2 from segmentation-models-pytorch: `DeepLabV3("resnet50", ...)`,
+`DeepLabV3Plus("mobilenet_v2", ...)`."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
 from typing import Any
 
-from deeplab.weights._ports import RESNET, aspp_rules, pooling_first, resnet_name
+from deeplab.weights._ports import IMAGENET, RESNET, aspp_rules, mobilenetv2_rules, pooling_first, resnet_name
 from deeplab.weights._source import Rules, Source, Tensors
 
 __all__ = ["convert", "source"]
 
-ENCODER = tuple((rf"encoder\.{theirs}", ours) for theirs, ours in RESNET)
+ENCODER = (
+    *((rf"encoder\.{theirs}", ours) for theirs, ours in RESNET),
+    *mobilenetv2_rules(r"encoder\.features\."),
+)
 
 PLUS = (
     (r"decoder\.aspp\.1\.0\.", "refine.depthwise."),
@@ -45,14 +49,18 @@ def rules(found: Collection[str]) -> Rules:
 def network(tensors: Tensors) -> dict[str, Any]:
     """Its rates are 12, 24, 36 at any output stride, which is 16 for v3+ and 8 for v3 unless it was told."""
     options: dict[str, Any] = {
-        "backbone": resnet_name(tensors),
         "dilate_first": True,
         "atrous_rates": (12, 24, 36),
         "aspp_channels": len(tensors["aspp.pointwise.conv.weight"]),
         "aspp_separable": "aspp.atrous.0.depthwise.weight" in tensors,
         "head_conv": True,
         "pad_to_grid": False,
+        **IMAGENET,
     }
+    if "backbone.last.conv.weight" in tensors:
+        options |= {"backbone": "mobilenetv2", "detail": "output", "norm_eps": 1e-5, "last_channels": 1280}
+    else:
+        options["backbone"] = resnet_name(tensors)
     if "decoder.0.reduce.conv.weight" in tensors:
         decoder = {"norm_between": False, "decoder_convs": 1, "decoder_channels": options["aspp_channels"]}
         return {"name": "deeplabv3plus", **decoder, **options}
@@ -60,7 +68,7 @@ def network(tensors: Tensors) -> dict[str, Any]:
 
 
 source = Source(
-    title="DeepLabV3 or DeepLabV3Plus on ResNet of segmentation-models-pytorch",
+    title="DeepLabV3 or DeepLabV3Plus on ResNet or MobileNetV2 of segmentation-models-pytorch",
     rules=rules,
     network=network,
     arrange=pooling_first,

@@ -1,16 +1,27 @@
-"""DeepLab v3 and v3+ on ResNet from VainF/DeepLabV3Plus-Pytorch: `deeplabv3_resnet50`, `deeplabv3plus_resnet101` ..."""
+"""DeepLab v3 and v3+ on ResNet and MobileNetV2 from VainF/DeepLabV3Plus-Pytorch: `deeplabv3plus_mobilenet` ..."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
 from typing import Any
 
-from deeplab.weights._ports import RESNET, aspp_rules, pooling_first, pooling_first_detail_last, resnet_name
+from deeplab.weights._ports import (
+    IMAGENET,
+    RESNET,
+    aspp_rules,
+    mobilenetv2_rules,
+    pooling_first,
+    pooling_first_detail_last,
+    resnet_name,
+)
 from deeplab.weights._source import Rules, Source, Tensors
 
 __all__ = ["convert", "source"]
 
-BACKBONE = tuple((rf"backbone\.{theirs}", ours) for theirs, ours in RESNET)
+BACKBONE = (
+    *((rf"backbone\.{theirs}", ours) for theirs, ours in RESNET),
+    *mobilenetv2_rules(r"backbone\.(?:low|high)_level_features\."),
+)
 
 PLUS = (
     (r"classifier\.project\.0\.", "decoder.0.reduce.conv."),
@@ -34,7 +45,11 @@ def rules(found: Collection[str]) -> Rules:
 
 
 def network(tensors: Tensors) -> dict[str, Any]:
-    options: dict[str, Any] = {"backbone": resnet_name(tensors), "align_corners": False}
+    options: dict[str, Any] = {"align_corners": False, **IMAGENET}
+    if "backbone.blocks.0.depthwise.conv.weight" in tensors:
+        options |= {"backbone": "mobilenetv2", "detail": "output", "norm_eps": 1e-5, "pad_block_input": True}
+    else:
+        options["backbone"] = resnet_name(tensors)
     if "decoder.0.reduce.conv.weight" in tensors:
         decoder = {"aspp_separable": False, "decoder_separable": False, "decoder_convs": 1}
         return {"name": "deeplabv3plus", **decoder, **options}
@@ -45,6 +60,8 @@ def arrange(tensors: Tensors) -> Tensors:
     return pooling_first_detail_last(tensors) if "decoder.0.reduce.conv.weight" in tensors else pooling_first(tensors)
 
 
-source = Source(title="VainF's DeepLab v3 or v3+ on ResNet", rules=rules, network=network, arrange=arrange)
+source = Source(
+    title="VainF's DeepLab v3 or v3+ on ResNet or MobileNetV2", rules=rules, network=network, arrange=arrange
+)
 
 convert = source.convert
