@@ -22,7 +22,7 @@ from deeplab.errors import CheckpointError, DeepLabError, InputNotFoundError
 from deeplab.files import written_aside
 from deeplab.models import SegmentationModel, create_model
 
-__all__ = ["Checkpoint", "Preprocessing", "load", "save"]
+__all__ = ["Checkpoint", "Preprocessing", "is_ours", "load", "save"]
 
 FORMAT = 1
 """Raised when a file of an older version of this package can no longer be read by the same code."""
@@ -108,6 +108,15 @@ def load(path: str | Path) -> Checkpoint:
         ) from error
     _load_state(loaded.model, state, path)
     return loaded
+
+
+def is_ours(path: str | Path) -> bool:
+    """Whether `load` is for this file: `save` wrote it, or it is a .safetensors file that is damaged."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return "deeplab" in (file.metadata() or {})
+    except (SafetensorError, OSError):
+        return Path(path).suffix == ".safetensors"
 
 
 def _described(description: dict[str, Any]) -> Checkpoint:

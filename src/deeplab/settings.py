@@ -199,7 +199,7 @@ class TrainSettings(Settings):
     backbone: str = option("mobilenetv2", "Backbone, from 'deeplab models'.", metavar="NAME")
     weights: str = option(
         "auto",
-        "Weights to start from; auto: those that ship, where the backbone fits.",
+        "Weights to start from, also of an ImageNet classifier; auto: those that ship, where the backbone fits.",
         metavar="NAME|PATH|auto|none",
     )
     output_stride: Literal[4, 8, 16, 32] = option(16, "Image side over the side of the deepest features.")
