@@ -10,6 +10,7 @@ import torch
 
 from deeplab import checkpoints
 from deeplab.backbones import create_backbone
+from deeplab.backbones.timm import WELL_KNOWN
 from deeplab.checkpoints import Checkpoint
 from deeplab.errors import MissingExtraError, SettingsError, UnknownNameError
 from deeplab.models import create_model
@@ -34,6 +35,13 @@ def test_convnext_at_stride_16_only_adds_samples():
     image = torch.rand(1, 3, 96, 64)
     few, many = coarse(image).res5, fine(image).res5
     torch.testing.assert_close(many[..., ::2, ::2] / few.std(), few / few.std(), atol=1e-3, rtol=1e-3)
+
+
+@pytest.mark.parametrize("name", WELL_KNOWN)
+def test_the_encoders_that_errors_name_can_be_dilated(name):
+    with torch.device("meta"):
+        backbone = create_backbone(f"timm/{name}", output_stride=8)
+    assert backbone.strides == [4, 8, 8, 8]
 
 
 def test_normalisation_and_channels_are_those_of_the_encoder():
