@@ -22,6 +22,10 @@ CASES = {
         "deeplabv3plus/deeplabv3plus_r101-d16-mg124_4xb2-80k_cityscapes-512x1024",
         {"backbone.depth": 50, "decode_head.channels": 64, "decode_head.align_corners": True},
     ),
+    "v3plus_mobilenetv2_d8": (
+        "mobilenet_v2/mobilenet-v2-d8_deeplabv3plus_4xb2-80k_cityscapes-512x1024",
+        {"decode_head.channels": 96},
+    ),
 }
 """Published configurations, some with a smaller network or another convention."""
 

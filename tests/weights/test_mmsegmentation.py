@@ -8,7 +8,7 @@ from deeplab.errors import CheckpointError
 from deeplab.weights import convert, mmsegmentation
 
 
-@pytest.mark.parametrize("name", ["v3plus_r18_d8", "v3_r50_d8"])
+@pytest.mark.parametrize("name", ["v3plus_r18_d8", "v3_r50_d8", "v3plus_mobilenetv2_d8"])
 def test_a_state_dict_alone_gives_the_logits_of_mmsegmentation(recording, name):
     recorded = recording(f"mmsegmentation_{name}")
     model = mmsegmentation.source.from_tensors(recorded.state, what="golden").checkpoint.model
@@ -27,6 +27,13 @@ def test_a_file_is_read_by_its_configuration(recording, tmp_path, name, key, out
     assert checkpoint.model.arguments["align_corners"]
     np.testing.assert_allclose(checkpoint.model.arguments["image_mean"], (0.485, 0.456, 0.406))
     assert recorded.difference(checkpoint.model) < 2e-4
+
+
+def test_a_configuration_of_mobilenetv2_says_the_same_as_its_tensors(recording):
+    recorded = recording("mmsegmentation_v3plus_mobilenetv2_d8")
+    told = mmsegmentation.configured(mmsegmentation.model_of(recorded.facts["config"]))
+    arguments = mmsegmentation.source.from_tensors(recorded.state, what="golden").checkpoint.model.arguments
+    assert {key: arguments[key] for key in told} == told
 
 
 @pytest.fixture(scope="module")

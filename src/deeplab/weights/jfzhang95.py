@@ -1,4 +1,4 @@
-"""DeepLab v3+ on ResNet-101 and Xception from jfzhang95/pytorch-deeplab-xception."""
+"""DeepLab v3+ on ResNet-101, Xception and MobileNetV2 from jfzhang95/pytorch-deeplab-xception."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection
 from typing import Any
 
-from deeplab.weights._ports import IMAGENET, PARTS, RESNET, pooling_first, resnet_name
+from deeplab.weights._ports import IMAGENET, PARTS, RESNET, mobilenetv2_rules, pooling_first, resnet_name
 from deeplab.weights._source import Rules, Source, Tensors, combined
 
 __all__ = ["convert", "source"]
@@ -64,7 +64,12 @@ HEAD = (
 )
 
 
+MOBILENETV2 = tuple(mobilenetv2_rules(r"backbone\.features\.", flat=True))
+
+
 def rules(found: Collection[str]) -> Rules:
+    if "backbone.features.0.0.weight" in found:
+        return (*MOBILENETV2, *HEAD)
     return (*(XCEPTION if "backbone.conv2.weight" in found else RESNET_101), *HEAD)
 
 
@@ -76,13 +81,21 @@ def network(tensors: Tensors) -> dict[str, Any]:
         "pad_to_grid": False,
         **IMAGENET,
     }
+    if "backbone.blocks.0.project.conv.weight" in tensors:
+        dilated = {"stage_dilation": "before", "pad_block_input": True}
+        return {"backbone": "mobilenetv2", "detail": "output", "norm_eps": 1e-5, **dilated, **network}
     if "backbone.stem.0.conv.weight" in tensors:
         return {"backbone": "xception65", "wiring": "jfzhang95", "norm_eps": 1e-5, **network}
     return {"backbone": resnet_name(tensors), "multi_grid": (1, 2, 4), "dilate_first": True, **network}
 
 
 source = Source(
-    title="jfzhang95's DeepLab v3+ on ResNet or Xception", rules=rules, network=network, arrange=pooling_first
+    title="jfzhang95's DeepLab v3+ on ResNet, Xception or MobileNetV2",
+    rules=rules,
+    network=network,
+    arrange=pooling_first,
+    left_behind=(r"backbone\.(low|high)_level_features\.",),
 )
+"""Those two are slices of MobileNetV2's `features`, which its files have as well."""
 
 convert = source.convert

@@ -1,4 +1,4 @@
-"""DeepLab v3 and v3+ on ResNet from OpenMMLab's mmsegmentation, of its 0.x and 1.x.
+"""DeepLab v3 and v3+ on ResNet and MobileNetV2 from OpenMMLab's mmsegmentation, of its 0.x and 1.x.
 
 Its files carry their classes and, as text, their configuration. What the tensors do not tell is taken from there:
 where strides became dilations, `multi_grid`, `align_corners`, the normalisation. A file without, a state dict alone, is
@@ -9,7 +9,7 @@ behind.
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from math import prod
 from pathlib import Path
@@ -17,11 +17,12 @@ from typing import Any
 
 import numpy as np
 
+from deeplab.backbones.mobilenetv2 import STAGES
 from deeplab.checkpoints import Checkpoint
 from deeplab.errors import CheckpointError
 from deeplab.layers import ATROUS_RATES
-from deeplab.weights._ports import PARTS, RESNET, resnet_name
-from deeplab.weights._source import Conversion, Source, Tensors, combined
+from deeplab.weights._ports import PARTS, RESNET, mobilenetv2_multiplier, resnet_name
+from deeplab.weights._source import Conversion, Rules, Source, Tensors, combined
 from deeplab.weights._state import read_content, state_in
 
 __all__ = ["convert", "source"]
@@ -39,19 +40,39 @@ LAYERS = (
     (r"sep_bottleneck\.(\d)\.(depthwise|pointwise)_conv", r"decoder.0.decode.\1.\2"),
 )
 
-RULES = (
+RESNET_V1C = (
     *((rf"backbone\.{theirs}", ours) for theirs, ours in RESNET),
     *(
         (rf"backbone\.stem\.{3 * layer + index}\.", f"backbone.stem.{layer}.{part}.")
         for layer in (0, 1, 2)
         for index, (_, part) in enumerate(PARTS)
     ),
+)
+"""With the stem of three 3 x 3, or without."""
+
+HEAD = (
     *combined(
         ((rf"decode_head\.{theirs}", ours) for theirs, ours in LAYERS),
         [(rf"\.{theirs}\.", f".{ours}.") for theirs, ours in PARTS],
     ),
     (r"decode_head\.conv_seg\.", "classify."),
 )
+
+
+def _mobilenetv2() -> Iterator[tuple[str, str]]:
+    blocks = [(stage, block) for stage, (_, _, count, _) in enumerate(STAGES) for block in range(count)]
+    for theirs, ours in PARTS:
+        yield rf"backbone\.conv1\.{theirs}\.", f"backbone.stem.{ours}."
+        for unit, (stage, block) in enumerate(blocks):
+            layers = ("expand", "depthwise", "project")[unit == 0 :]
+            for place, layer in enumerate(layers):
+                start = rf"backbone\.layer{stage + 1}\.{block}\.conv\.{place}\."
+                yield rf"{start}{theirs}\.", f"backbone.blocks.{unit}.{layer}.{ours}."
+
+
+def rules(found: Collection[str]) -> Rules:
+    return (*(_mobilenetv2() if "backbone.conv1.conv.weight" in found else RESNET_V1C), *HEAD)
+
 
 PUBLISHED: Mapping[str, Any] = {
     "backbone": {"strides": [1, 2, 1, 1], "dilations": [1, 1, 2, 4], "contract_dilation": True},
@@ -62,58 +83,65 @@ PUBLISHED: Mapping[str, Any] = {
 mean and standard deviation are of RGB in 0 .. 255."""
 
 
+MOBILENETV2_D8 = (1, 2, 2, 1, 1, 1, 1)
+"""The strides in configs/mobilenet_v2/mobilenet-v2-d8_deeplabv3_4xb2-80k_cityscapes-512x1024.py."""
+
+
 def network(tensors: Tensors) -> dict[str, Any]:
     """What the tensors tell, and for the rest a "D8" model."""
-    backbone = resnet_name(tensors)
-    stem = [len(tensors[name]) for index in range(3) if (name := f"backbone.stem.{index}.conv.weight") in tensors]
     plus = "decoder.0.reduce.conv.weight" in tensors
     network: dict[str, Any] = {
         "name": "deeplabv3plus" if plus else "deeplabv3",
-        "backbone": backbone,
-        "stem_channels": stem or (64,),
         "aspp_channels": len(tensors["aspp.pointwise.conv.weight"]),
         "aspp_separable": "aspp.atrous.0.depthwise.conv.weight" in tensors,
         "aspp_project_kernel_size": 3,
         "pad_to_grid": False,
-        **configured(PUBLISHED),
     }
-    if backbone in ("resnet18", "resnet34"):
-        network["dilate_second"] = False
     if plus:
         network["low_level_channels"] = len(tensors["decoder.0.reduce.conv.weight"])
         network["decoder_channels"] = len(tensors["decoder.0.decode.0.pointwise.conv.weight"])
-    return network
+    if "backbone.blocks.0.depthwise.conv.weight" in tensors:
+        multiplier = mobilenetv2_multiplier(tensors)
+        backbone = {"backbone": "mobilenetv2", "depth_multiplier": multiplier, "detail": "output", "norm_eps": 1e-5}
+        published = configured({**PUBLISHED, "backbone": {"type": "MobileNetV2", "strides": MOBILENETV2_D8}})
+        return {**network, **backbone, **published, "stage_dilation": "first"}
+    network["backbone"] = resnet_name(tensors)
+    if network["backbone"] in ("resnet18", "resnet34"):
+        network["dilate_second"] = False
+    stem = [len(tensors[name]) for index in range(3) if (name := f"backbone.stem.{index}.conv.weight") in tensors]
+    return {**network, **configured(PUBLISHED), "stem_channels": stem or (64,)}
 
 
 def configured(config: Mapping[str, Any]) -> dict[str, Any]:
     """What a configuration, its `model`, says beyond the tensors; mmsegmentation's own defaults where it is silent."""
     backbone, head = config["backbone"], config["decode_head"]
     image = config.get("data_preprocessor") or PUBLISHED["data_preprocessor"]
-    output_stride = 4 * prod(backbone.get("strides", (1, 2, 2, 2)))
+    mobile = backbone.get("type") == "MobileNetV2"
+    output_stride = 2 * prod(backbone["strides"]) if mobile else 4 * prod(backbone.get("strides", (1, 2, 2, 2)))
     rates = tuple(head.get("dilations", (1, 6, 12, 18))[1:])
     return {
+        **({} if mobile else _dilated(backbone)),
         "output_stride": output_stride,
         "atrous_rates": None if rates == ATROUS_RATES.get(output_stride) else rates,
-        "multi_grid": _multi_grid(backbone),
-        "dilate_first": not backbone.get("contract_dilation", False),
         "align_corners": head.get("align_corners", False),
         "image_mean": [value / 255 for value in image["mean"]],
         "image_std": [value / 255 for value in image["std"]],
     }
 
 
-def _multi_grid(backbone: Mapping[str, Any]) -> tuple[int, ...] | None:
-    """Theirs are the dilations themselves, ours multiply those of the stage."""
+def _dilated(backbone: Mapping[str, Any]) -> dict[str, Any]:
+    """Their `multi_grid` is the dilations themselves, ours multiplies those of the stage."""
+    options = {"dilate_first": not backbone.get("contract_dilation", False)}
     if not backbone.get("multi_grid"):
-        return None
+        return options
     before, after = backbone["dilations"][-2:]
     first, *rest = backbone["multi_grid"]
-    return (first // before, *(dilation // after for dilation in rest))
+    return {**options, "multi_grid": (first // before, *(dilation // after for dilation in rest))}
 
 
 source = Source(
-    title="mmsegmentation's DeepLab v3 or v3+ on ResNet",
-    rules=RULES,
+    title="mmsegmentation's DeepLab v3 or v3+ on ResNet or MobileNetV2",
+    rules=rules,
     network=network,
     left_behind=(r"auxiliary_head\.",),
 )

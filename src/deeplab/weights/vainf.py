@@ -47,7 +47,8 @@ def rules(found: Collection[str]) -> Rules:
 def network(tensors: Tensors) -> dict[str, Any]:
     options: dict[str, Any] = {"align_corners": False, **IMAGENET}
     if "backbone.blocks.0.depthwise.conv.weight" in tensors:
-        options |= {"backbone": "mobilenetv2", "detail": "output", "norm_eps": 1e-5, "pad_block_input": True}
+        padding = {"pad_image": False, "pad_block_input": True}
+        options |= {"backbone": "mobilenetv2", "detail": "output", "norm_eps": 1e-5, **padding}
     else:
         options["backbone"] = resnet_name(tensors)
     if "decoder.0.reduce.conv.weight" in tensors:
