@@ -54,7 +54,8 @@ def test_classes_and_colours_are_those_of_the_file(small, tmp_path, version):
 
 
 def test_without_them_classes_go_by_their_number(small, tmp_path):
-    torch.save({"meta": {"CLASSES": ("one", "two")}, "state_dict": small}, tmp_path / "model.pth")
+    facts = {"CLASSES": ("one", "two"), "PALETTE": [[1, 2], [3]]}
+    torch.save({"meta": facts, "state_dict": small}, tmp_path / "model.pth")
     assert mmsegmentation.convert(tmp_path / "model.pth").checkpoint.classes[0] == "road"
 
 

@@ -172,29 +172,33 @@ def _named(checkpoint: Checkpoint, facts: Mapping[str, Any]) -> Checkpoint:
     known = facts.get("dataset_meta")
     if not isinstance(known, Mapping):
         known = {"classes": facts.get("CLASSES"), "palette": facts.get("PALETTE")}
-    classes, palette = known.get("classes"), known.get("palette")
+    classes = known.get("classes")
     if isinstance(classes, Sequence) and len(classes) == len(checkpoint.classes):
         checkpoint = replace(checkpoint, classes=tuple(map(str, classes)))
-    if isinstance(palette, Sequence) and np.shape(palette) == checkpoint.palette.shape:
-        checkpoint = replace(checkpoint, palette=np.array(palette, np.uint8))
-    return checkpoint
+    try:
+        palette = np.array(known.get("palette"), np.uint8)
+    except (TypeError, ValueError, OverflowError):  # none, or not colours
+        return checkpoint
+    return replace(checkpoint, palette=palette) if palette.shape == checkpoint.palette.shape else checkpoint
 
 
 def model_of(text: Any) -> Mapping[str, Any] | None:
     """The `model` of a configuration, Python code which is read and not run; None where there is none."""
     try:
         statements = ast.parse(text).body if isinstance(text, str) else []
-    except SyntaxError:
+        values = [each.value for each in statements if isinstance(each, ast.Assign) and _name_of(each) == "model"]
+        model = _plain(values[0]) if values else None
+    except (SyntaxError, ValueError, TypeError, RecursionError):
         return None
-    for statement in statements:
-        if isinstance(statement, ast.Assign) and ast.unparse(statement.targets[0]) == "model":
-            model = _plain(statement.value)
-            return model if isinstance(model, Mapping) else None
-    return None
+    return model if isinstance(model, Mapping) else None
+
+
+def _name_of(assignment: ast.Assign) -> str:
+    return ast.unparse(assignment.targets[0])
 
 
 def _plain(node: ast.expr) -> Any:
-    """The value of nested dicts, lists and numbers, `dict(...)` among them; None for all else."""
+    """The value of nested dicts, lists and constants, `dict(...)` among them; of all else its text."""
     if isinstance(node, ast.Call):
         return {keyword.arg: _plain(keyword.value) for keyword in node.keywords}
     if isinstance(node, ast.Dict):
