@@ -24,9 +24,10 @@ from torch.nn.functional import interpolate
 from deeplab.files import written_aside
 from deeplab.layers import Prepare
 from deeplab.models import SegmentationModel
+from deeplab.weights import Comparison
 
-LIMIT = 2e-4
-"""Of the logits' standard deviation; the smallest effect of one tensor that is in the wrong place is 1.4e-3."""
+LIMIT = Comparison.limit
+"""Of the logits' standard deviation."""
 
 
 class Case(NamedTuple):
@@ -59,6 +60,11 @@ CASES = (
          key="sem", full_size=False, times=4),
     Case("tensorflow", "official code (TensorFlow), v3 MobileNetV2", "tf_deeplab/mobilenetv2_voc", full_size=False),
     Case("tensorflow", "official code (TensorFlow), v3+ Xception-65", "tf_deeplab/xception65_v3plus", full_size=False),
+    Case("tensorflow", "official code (TensorFlow), v3+ ResNet-101 beta", "tf_deeplab/resnet101beta_v3plus",
+         full_size=False),
+    Case("tensorflow", "official code (TensorFlow), v3+ Xception-71 DPC", "tf_deeplab/xception71_dpc", full_size=False),
+    Case("tensorflow", "official code (TensorFlow), MobileNetV3-Small", "tf_deeplab/mobilenetv3_small_seg",
+         full_size=False),
     Case("huggingface", "Hugging Face transformers, v3 MobileNetV2 0.35", "torch_hf/mobilenetv2_dm035_os16",
          full_size=False),
 )  # fmt: skip

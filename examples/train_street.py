@@ -60,7 +60,7 @@ def start(weights: Path, data: Path) -> Checkpoint:
         num_classes=len(camvid.classes),
         decoder_channels=official.model.arguments["aspp_channels"],
     )
-    transfer(model, official, classes=tuple(CITYSCAPES_NAMES[name] for name in camvid.classes))
+    transfer(model, official, classes={name: (CITYSCAPES_NAMES[name],) for name in camvid.classes})
     pass_semantics_through(model)
     images = [torch.from_numpy(read_image(sample.image)) for sample in camvid.split("train")[::6]]
     recalibrate_batchnorm(model, (image.permute(2, 0, 1)[None].float() / 255 for image in images))

@@ -72,6 +72,25 @@ def test_a_pickle_is_not_opened(tmp_path):
         checkpoints.load(tmp_path / "model.pth")
 
 
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b"", "empty"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\n", "a Git LFS pointer"),
+        (b"<!DOCTYPE html>", "a web page"),
+    ],
+)
+def test_a_file_of_another_kind_is_told(tmp_path, content, problem):
+    (tmp_path / "model.safetensors").write_bytes(content)
+    with pytest.raises(CheckpointError, match=rf"model\.safetensors: {problem}"):
+        checkpoints.load(tmp_path / "model.safetensors")
+
+
+def test_a_folder_is_told(tmp_path):
+    with pytest.raises(CheckpointError, match="a folder; name the file of weights in it"):
+        checkpoints.load(tmp_path)
+
+
 def test_weights_of_somebody_else_are_refused(tmp_path):
     save_file({"a": torch.zeros(1)}, tmp_path / "other.safetensors")
     with pytest.raises(CheckpointError, match="without a description"):

@@ -36,8 +36,14 @@ def test_a_wrong_flag_is_told_before_torch_is_imported() -> None:
     assert heavy_modules_after(code) == []
 
 
-def test_listing_models_and_backbones_imports_nothing_heavy() -> None:
-    assert heavy_modules_after("import deeplab; deeplab.list_models(), deeplab.list_backbones()") == []
+def test_listing_names_imports_nothing_heavy() -> None:
+    code = "import deeplab; deeplab.list_models(), deeplab.list_backbones(), deeplab.list_weights()"
+    assert heavy_modules_after(code) == []
+
+
+def test_listing_published_weights_imports_nothing_heavy() -> None:
+    code = "from deeplab.__main__ import main; assert main(['models', '--weights', '--json']) == 0"
+    assert heavy_modules_after(code) == []
 
 
 def test_the_public_names_are_those_of_the_package_docstring() -> None:

@@ -39,6 +39,35 @@ def test_smoothing_spreads_its_share_over_all_classes_of_the_counted_pixels():
     assert loss.item() == pytest.approx(-0.9 * math.log(3 / 4) - 0.1 * math.log(1 / 4))
 
 
+def hard_pixels_example():
+    """Losses log 4, log 2, log 4/3 and, ignored, 0 of four pixels with two classes."""
+    right = torch.tensor([1 / 4, 1 / 2, 3 / 4, 1 / 2])
+    logits = torch.stack([right, 1 - right]).log().view(1, 2, 1, 4)
+    return logits, torch.tensor([[[0, 0, 0, 255]]])
+
+
+@pytest.mark.parametrize(
+    ("share", "expected"),
+    [
+        (0.25, math.log(4)),
+        (0.5, (math.log(4) + math.log(2)) / 2),
+        (0.9, (math.log(4) + math.log(2) + math.log(4 / 3)) / 3),  # 3 of 4, the ignored one counted among the 4
+        (0.01, math.log(4)),  # at least one pixel
+    ],
+)
+def test_only_the_hardest_share_of_all_pixels_counts(share, expected):
+    logits, labels = hard_pixels_example()
+    assert cross_entropy(logits, labels, hard_pixels=share).item() == pytest.approx(expected)
+
+
+def test_hard_pixels_without_a_loss_are_not_counted():
+    labels = torch.full((1, 1, 4), 255)
+    labels[..., 0] = 0
+    loss = cross_entropy(torch.zeros(1, 2, 1, 4), labels, hard_pixels=0.99)
+    assert loss.item() == pytest.approx(math.log(2))  # the two ignored ones of the three hardest do not dilute it
+    assert cross_entropy(torch.zeros(1, 2, 1, 4), torch.full((1, 1, 4), 255), hard_pixels=0.5) == 0
+
+
 def test_half_precision_logits_give_a_float32_loss():
     loss = cross_entropy(torch.zeros(1, 2, 1, 1, dtype=torch.bfloat16), torch.zeros(1, 1, 1, dtype=torch.uint8))
     assert loss.dtype == torch.float32

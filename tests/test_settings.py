@@ -65,6 +65,9 @@ def test_settings_come_back_from_plain_values(kind: type[Settings]) -> None:
         ("scale", "0.75, 1.25", (0.75, 1.25)),
         ("scale", 1, (1.0, 1.0)),
         ("atrous_rates", "6,12,18", (6, 12, 18)),
+        ("classes", "way=road|sidewalk, person, background=*", ("way=road|sidewalk", "person", "background=*")),
+        ("classes", ["a, b", "c=d"], ("a, b", "c=d")),
+        ("classes", {"way": ["road", "sidewalk"], "person": "person"}, ("way=road|sidewalk", "person=person")),
         ("train_splits", "train,val", ("train", "val")),
         ("output_stride", "8", 8),
         ("precision", 32, "32"),
@@ -104,6 +107,14 @@ def test_a_value_becomes_the_type_of_its_option(name: str, value: Any, wanted: A
         ("device", "gpu"),
         ("model", ""),
         ("model", 3),
+        ("scale", {"a": "b"}),
+        ("classes", {"way": 3}),
+        ("classes", {}),
+        ("freeze", "res5"),
+        ("layer_decay", 1.5),
+        ("bias_multiplier", 0),
+        ("auxiliary", -0.4),
+        ("hard_pixels", 0),
         ("seed", -1),
     ],
 )
@@ -120,6 +131,12 @@ def test_the_text_false_is_no_switch() -> None:
 def test_a_refusal_names_the_bound() -> None:
     with pytest.raises(SettingsError, match=r"^epochs wants a whole number \(at least 1\), got 0$"):
         made(TrainSettings, epochs=0)
+
+
+def test_an_auxiliary_head_over_frozen_stages_is_refused() -> None:
+    with pytest.raises(SettingsError, match="auxiliary teaches the backbone up to res4, all of which freeze backbone"):
+        made(TrainSettings, auxiliary=0.4, freeze="backbone")
+    made(TrainSettings, auxiliary=0.4, freeze="res3")
 
 
 def test_an_unknown_option_is_refused_with_the_nearest_name() -> None:

@@ -2,7 +2,7 @@
 
 The public names, each loaded on first use, so that `import deeplab` imports no torch:
 
-- `load`: a segmenter from a shipped name or a model file
+- `load`: a segmenter from a name or a model file
 - `segment`: one image in, its segmentation out
 - `train`: train a model on a folder of images and masks
 - `evaluate`: measure a model on a data set
@@ -10,7 +10,7 @@ The public names, each loaded on first use, so that `import deeplab` imports no 
 - `create_model`: a network with random weights, by name
 - `list_models`: the names of the model variants
 - `list_backbones`: the names of the backbones
-- `list_weights`: the names of the trained models that ship
+- `list_weights`: the names of the trained models that `load` takes: ours, and those that others published
 - `Segmenter`: what `load` returns; call it with an image
 - `Segmentation`: what a segmenter returns: labels, classes, palette, probabilities
 - `DeepLabError`: the base of every error that a user can cause

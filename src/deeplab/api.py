@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from deeplab.inference import Segmenter
     from deeplab.models import SegmentationModel
     from deeplab.results import Segmentation
+    from deeplab.weights import Comparison, Conversion
 
 __all__ = [
     "convert",
@@ -41,13 +42,15 @@ def load(model: str | Path = "objects", **options: Any) -> Segmenter:
     """A segmenter: call it with an image, or `.stream` many.
 
     Args:
-        model: A shipped name (see `list_weights`) or the path of a model file.
+        model: A name (see `list_weights`) or the path of a model file. What others published is downloaded and
+            converted when it is first asked for, and needs no network from then on.
         options: The fields of `deeplab.settings.LoadSettings`: scales, flip, tile_size, long_side, device.
 
     Raises:
         SettingsError: An option that does not exist or cannot work.
-        UnknownNameError: No such shipped name.
+        UnknownNameError: No such name.
         InputNotFoundError: No such file.
+        DownloadError: It has to be downloaded, and that fails.
         CheckpointError: The file cannot be read.
     """
     settings = build(LoadSettings, {"model": model, **options})
@@ -109,10 +112,10 @@ def evaluate(
     """Measure a model on a data set, each image at its own size.
 
     Args:
-        model: A shipped name or the path of a model file.
+        model: A name or the path of a model file, as in `load`.
         data: Folder of the data set.
         on_image: Called after each image with its sample and the predicted labels, (H, W).
-        options: The fields of `deeplab.settings.EvaluateSettings`: split, limit, output, and those of `load`.
+        options: The fields of `deeplab.settings.EvaluateSettings`: split, limit, classes, output, and those of `load`.
 
     Raises:
         SettingsError: An option that does not exist or cannot work, or `output` lies inside `data`.
@@ -123,7 +126,7 @@ def evaluate(
     if settings.output and settings.output.resolve().is_relative_to(settings.data.resolve()):
         raise SettingsError(f"output {settings.output} lies inside the data set; choose another folder")
     from deeplab import evaluation
-    from deeplab.data import open_dataset
+    from deeplab.data import open_dataset, regroup
     from deeplab.files import written_aside
     from deeplab.images import write_labels
 
@@ -134,6 +137,8 @@ def evaluate(
             on_image(sample, labels)
 
     dataset = open_dataset(settings.data)
+    if settings.classes is not None:
+        dataset = regroup(dataset, settings.classes)
     segmenter = load(**settings.part(LoadSettings))
     report = evaluation.evaluate(segmenter, dataset, split=settings.split, limit=settings.limit, on_image=write)
     if settings.output:
@@ -143,27 +148,42 @@ def evaluate(
 
 
 @takes(ConvertSettings)
-def convert(checkpoint: str | Path, **options: Any) -> Path:
+def convert(
+    checkpoint: str | Path,
+    *,
+    on_converted: Callable[[Conversion, Comparison | None], None] | None = None,
+    **options: Any,
+) -> Path:
     """Turn another system's checkpoint into ours, and return the path of the file.
+
+    Where the other system is installed, or its outputs are given, ours are compared with them; nothing is written if
+    they differ.
 
     Args:
         checkpoint: File of the other system.
-        options: The fields of `deeplab.settings.ConvertSettings`: source, output, half.
+        on_converted: Called before the file is written, with where each tensor went and what the comparison gave.
+        options: The fields of `deeplab.settings.ConvertSettings`: source, output, output_stride, golden, half.
 
     Raises:
         InputNotFoundError: There is no such file.
         UnknownNameError: No such source.
-        CheckpointError: The file cannot be read, or a tensor of it has no place in our model.
+        CheckpointError: The file cannot be read, a tensor of it has no place in our model, or the outputs differ.
+        DataError: The golden outputs cannot be used.
         OutputError: The result cannot be written.
     """
     settings = build(ConvertSettings, {"checkpoint": checkpoint, **options})
+    output = settings.output
+    if output.exists() and settings.checkpoint.exists() and output.samefile(settings.checkpoint):
+        raise OutputError(f"{output} is the checkpoint itself; choose another --output")
     from deeplab import checkpoints, weights
 
-    converted = weights.convert(settings.checkpoint, source=settings.source).checkpoint
-    output = settings.output or Path(f"{settings.checkpoint.stem}.safetensors")
-    if output.exists() and output.samefile(settings.checkpoint):
-        raise OutputError(f"{output} is the checkpoint itself; choose another --output")
-    checkpoints.save(output, converted, half=settings.half)
+    conversion = weights.convert(settings.checkpoint, source=settings.source, output_stride=settings.output_stride)
+    comparison = weights.compare(conversion, golden=settings.golden)
+    if on_converted:
+        on_converted(conversion, comparison)
+    if comparison:
+        comparison.check(str(settings.checkpoint))
+    checkpoints.save(output, conversion.checkpoint, half=settings.half)
     return output
 
 
@@ -211,10 +231,10 @@ def list_backbones() -> list[str]:
 
 
 def list_weights() -> list[str]:
-    """The names of the trained models that ship, sorted."""
+    """The names of trained models that `load` takes: those that ship, then those that others published."""
     from deeplab import weights
 
-    return list(weights.shipped())
+    return [*weights.shipped(), *weights.published()]
 
 
 def with_config(options: Mapping[str, Any]) -> dict[str, Any]:

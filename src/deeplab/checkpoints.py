@@ -19,7 +19,7 @@ from safetensors.torch import save as serialize
 from torch import Tensor
 
 from deeplab.errors import CheckpointError, DeepLabError, InputNotFoundError
-from deeplab.files import written_aside
+from deeplab.files import not_weights, written_aside
 from deeplab.models import SegmentationModel, create_model
 
 __all__ = ["Checkpoint", "Preprocessing", "is_ours", "load", "save"]
@@ -82,21 +82,25 @@ def load(path: str | Path) -> Checkpoint:
         CheckpointError: It is damaged, is no model of ours, or is not the model that it says it is.
     """
     path = Path(path)
-    if not path.is_file():
+    if not path.exists():
         raise InputNotFoundError(f"no model file {path}; 'deeplab models' lists the names that need no file")
     try:
+        if what := not_weights(path):
+            raise CheckpointError(f"{path}: {what}")
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
     except SafetensorError as error:
         raise CheckpointError(
-            f"{path}: not a complete .safetensors file ({error}); copy or download it again"
+            f"{path}: not a complete .safetensors file ({error}); copy or download it again, or make one of another "
+            "system's checkpoint with 'deeplab convert'"
         ) from error
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read ({error}); check its permissions") from error
     if "deeplab" not in metadata:
         raise CheckpointError(
-            f"{path}: weights without a description of their model; only files that deeplab wrote load"
+            f"{path}: weights without a description of their model; only files that deeplab wrote load, and "
+            "'deeplab convert' makes one of another system's"
         )
     try:
         loaded = _described(json.loads(metadata["deeplab"]))
@@ -111,12 +115,12 @@ def load(path: str | Path) -> Checkpoint:
 
 
 def is_ours(path: str | Path) -> bool:
-    """Whether `load` is for this file: `save` wrote it, or it is a .safetensors file that is damaged."""
+    """Whether `save` wrote this file."""
     try:
         with safe_open(path, framework="pt") as file:
             return "deeplab" in (file.metadata() or {})
     except (SafetensorError, OSError):
-        return Path(path).suffix == ".safetensors"
+        return False
 
 
 def _described(description: dict[str, Any]) -> Checkpoint:

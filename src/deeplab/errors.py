@@ -42,13 +42,22 @@ class InputNotFoundError(DeepLabError, FileNotFoundError):
     """An input that does not exist."""
 
 
+class DownloadError(DeepLabError, OSError):
+    """A file that cannot be fetched from where its publisher keeps it."""
+
+
 class OutputError(DeepLabError, OSError):
     """An output that cannot be written."""
 
 
-def unknown_name(kind: str, name: str, known: Iterable[str]) -> UnknownNameError:
-    """The error for a `name` that is none of the `known` names of this `kind`, with the nearest ones."""
+def unknown_name(kind: str, name: str, known: Iterable[str], *, listed_by: str | None = None) -> UnknownNameError:
+    """The error for a `name` that is none of the `known` names of this `kind`, with the nearest ones.
+
+    Args:
+        listed_by: The command that lists them, named where none is near and they are too many for a line.
+    """
     known = sorted(known)
     near = difflib.get_close_matches(name, known, n=3)
-    hint = f"did you mean {', '.join(near)}?" if near else f"there are {', '.join(known) or 'none'}"
+    every = f"'{listed_by}' lists them" if listed_by else f"there are {', '.join(known) or 'none'}"
+    hint = f"did you mean {', '.join(near)}?" if near else every
     return UnknownNameError(f"no {kind} '{name}'; {hint}")

@@ -5,13 +5,28 @@ from __future__ import annotations
 import glob
 import itertools
 import uuid
+import zipfile
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from deeplab.errors import DeepLabError, InputNotFoundError, OutputError
 
-__all__ = ["distinct_stems", "expand_inputs", "written_aside"]
+__all__ = ["distinct_stems", "expand_inputs", "not_weights", "written_aside"]
+
+STARTS = (
+    (b"version https://git-lfs", "a Git LFS pointer, not the weights themselves; fetch them with 'git lfs pull'"),
+    (b"<!doctype html", "a web page, not weights; download the file again"),
+    (b"<html", "a web page, not weights; download the file again"),
+    (b"<?xml", "a web page, not weights; download the file again"),
+    (b"\x1f\x8b", "a packed archive; unpack it and name the checkpoint in it"),
+    (b"\x89hdf", "an HDF5 file as Keras writes, which is not read; take a checkpoint of PyTorch or TensorFlow"),
+)
+"""How files begin, in lower case, that are mistaken for weights."""
+
+ENDINGS = {
+    ".onnx": "an ONNX model, which is not read; take the checkpoint that it was made from",
+}
 
 
 def expand_inputs(inputs: Iterable[str | Path], *, suffixes: Collection[str]) -> list[Path]:
@@ -68,6 +83,34 @@ def written_aside(path: str | Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):  # also where its folder could not be made
             aside.unlink()
+
+
+def not_weights(path: Path) -> str | None:
+    """What the file or folder `path` is that somebody took for trained weights, and the way out; None: no idea.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    if path.is_dir():
+        return "a folder; name the file of weights in it"
+    with path.open("rb") as file:
+        start = file.read(512).lstrip().lower()
+    if not start:
+        return "empty; download or copy it again"
+    known = next((what for begin, what in STARTS if start.startswith(begin)), ENDINGS.get(path.suffix.lower()))
+    return known or (_other_zip(path) if start.startswith(b"pk\x03\x04") else None)
+
+
+def _other_zip(path: Path) -> str | None:
+    """What a .zip is that is no PyTorch checkpoint."""
+    try:
+        with zipfile.ZipFile(path) as file:
+            names = {name.rpartition("/")[2] for name in file.namelist()}
+    except (zipfile.BadZipFile, NotImplementedError):
+        return None  # a damaged one of some kind
+    if "constants.pkl" in names:
+        return "a TorchScript archive, which holds code; save the state_dict() of the model in it and take that"
+    return None if "data.pkl" in names else "a .zip that is no checkpoint; unpack it and name the checkpoint in it"
 
 
 def _expand(item: str, *, suffixes: Collection[str]) -> list[Path]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -16,25 +18,34 @@ def cross_entropy(
     ignore_index: int = 255,
     class_weights: Tensor | None = None,
     label_smoothing: float = 0.0,
+    hard_pixels: float = 1.0,
 ) -> Tensor:
     """Cross entropy as in the official code: sum(weight x loss) / number of counted pixels; 0 when none.
+
+    With `hard_pixels` below 1 only that share of all pixels, at least one, is counted: those of the largest loss,
+    without those whose loss is 0, such as the ignored ones.
 
     Args:
         logits: Float (N, num_classes, H, W).
         labels: Integer (N, H, W); pixels equal to `ignore_index` are not counted.
         class_weights: Float (num_classes,).
         label_smoothing: Share of the target that is spread over all classes, 0 .. 1.
+        hard_pixels: Above 0, at most 1; a share of all pixels, the ignored ones too (`top_k_percent_pixels` there).
     """
     target = labels.long()
-    total = functional.cross_entropy(
+    loss = partial(
+        functional.cross_entropy,
         logits.float(),
         target,
         weight=class_weights,
         ignore_index=ignore_index,
-        reduction="sum",
         label_smoothing=label_smoothing,
     )
-    return total / (target != ignore_index).sum().clamp(min=1)
+    if hard_pixels == 1:
+        return loss(reduction="sum") / (target != ignore_index).sum().clamp(min=1)
+    per_pixel = loss(reduction="none").flatten()
+    hardest = per_pixel.topk(max(1, int(hard_pixels * len(per_pixel)))).values
+    return hardest.sum() / (hardest != 0).sum().clamp(min=1)
 
 
 def distillation(logits: Tensor, probabilities: Tensor, *, inside: Tensor) -> Tensor:

@@ -13,22 +13,31 @@ import inspect
 import math
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, Field, asdict, dataclass, field, fields
 from pathlib import Path
 from types import UnionType
-from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from deeplab.errors import SettingsError
 
 _S = TypeVar("_S", bound="Settings")
 _Call = TypeVar("_Call", bound=Callable[..., Any])
 
+UNIONS = (UnionType, Union)
+"""What `X | None` is, and what `Literal[...] | None` is before Python 3.14."""
+
 LEARNING_RATES = {"adamw": 5e-4, "sgd": 0.007}
 """The learning rate by optimizer where none is given; 0.007 is that of DeepLab v3 (section 4.1)."""
 
 WEIGHT_DECAYS = {"adamw": 0.01, "sgd": 4e-5}
 """The weight decay by optimizer where none is given; 4e-5 is that of the official MobileNetV2 models."""
+
+CLASSES_HELP = (
+    "Classes made of those of the data: person keeps, vehicle=car|bus merges, *: each of the rest, background=*: the "
+    "rest as one; others are ignored."
+)
+CLASSES_METAVAR = "NAME[=OLD|OLD],..."
 
 
 def build(kind: type[_S], values: Mapping[str, Any]) -> _S:
@@ -158,6 +167,7 @@ class EvaluateSettings(LoadSettings):
     data: Path = argument("Folder of the data set.", metavar="DATA")
     split: str = option("val", "The part of the data set to measure on.")
     limit: int | None = option(None, "Measure on the first N images only.", at_least=1)
+    classes: tuple[str, ...] | None = option(None, CLASSES_HELP, shown="as they are", metavar=CLASSES_METAVAR)
     output: Path | None = option(None, "Folder for the report and the predicted label maps.", metavar="DIR")
 
 
@@ -166,16 +176,30 @@ class ConvertSettings(Settings):
     """The options of `deeplab convert`."""
 
     checkpoint: Path = argument("File of the other system.", metavar="CHECKPOINT")
-    source: str = option("auto", "The system: torchvision, tflite ...; auto finds it.", metavar="NAME")
-    output: Path | None = option(
-        None, "File to write.", shown="the checkpoint's name, .safetensors, in this folder", metavar="FILE"
+    source: str = option("auto", "The system: {sources}; auto finds it.", metavar="NAME")
+    output: Path = option(
+        Path("{checkpoint}.safetensors"),
+        "File to write; {checkpoint} stands for the checkpoint's name without its ending.",
+        metavar="FILE",
+    )
+    output_stride: Literal[4, 8, 16, 32] | None = option(
+        None, "Image side over the side of the deepest features.", shown="the system's in evaluation, or the file's"
+    )
+    golden: Path | None = option(
+        None,
+        "Outputs of the other system to compare with, .npz: 'input', (N, C, H, W), normalised RGB, or 'image', "
+        "(H, W, 3), uint8; 'logits'; further layers by their names in the checkpoint.",
+        shown="the other system itself, where it is installed",
+        metavar="FILE",
     )
     half: bool = option(False, "Store the weights in half precision, in half the space.")
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.output is not None and self.output.suffix != ".safetensors":
-            raise SettingsError(f"output wants a name that ends in .safetensors, got {self.output}")
+        output = str(self.output).replace("{checkpoint}", self.checkpoint.stem)
+        if not output.endswith(".safetensors"):
+            raise SettingsError(f"output wants a name that ends in .safetensors, got {output}")
+        object.__setattr__(self, "output", Path(output))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -202,12 +226,16 @@ class TrainSettings(Settings):
         "Weights to start from, also of an ImageNet classifier; auto: those that ship, where the backbone fits.",
         metavar="NAME|PATH|auto|none",
     )
+    freeze: Literal["none", "stem", "res2", "res3", "res4", "backbone"] = option(
+        "none", "Keep the backbone's start weights and statistics up to this stage."
+    )
     output_stride: Literal[4, 8, 16, 32] = option(16, "Image side over the side of the deepest features.")
     atrous_rates: tuple[int, ...] | None = option(
         None, "Rates of the atrous branches.", shown="by the output stride", at_least=1
     )
 
     train_splits: tuple[str, ...] = option(("train",), "The parts of the data set to train on, as in train,val.")
+    classes: tuple[str, ...] | None = option(None, CLASSES_HELP, shown="as they are", metavar=CLASSES_METAVAR)
     val_split: str = option("val", "The part to choose the best epoch on; none: no validation.")
     validate_every: int = option(1, "Epochs between two validations.", at_least=1)
     val_limit: int | None = option(None, "Validate on the first N images only.", at_least=1)
@@ -227,6 +255,12 @@ class TrainSettings(Settings):
         None, "Learning rate at its peak.", shown="0.0005 with adamw, 0.007 with sgd", above=0
     )
     head_multiplier: float = option(10.0, "Learning rate of the new layers over that of the backbone.", above=0)
+    layer_decay: float = option(
+        1.0, "Learning rate of each stage of the backbone over that of the next.", above=0, at_most=1
+    )
+    bias_multiplier: float = option(
+        1.0, "Learning rate of the convolutions' biases over that of their weights; 2 in the official code.", above=0
+    )
     weight_decay: float | None = option(None, "Weight decay.", shown="0.01 with adamw, 0.00004 with sgd", at_least=0)
     warmup_epochs: float | None = option(
         None, "Epochs until the learning rate reaches its peak; none: one, at most a tenth of the run.", at_least=0
@@ -239,6 +273,12 @@ class TrainSettings(Settings):
         "none", "Weigh rare classes more: by the inverse of their share or its square root."
     )
     label_smoothing: float = option(0.0, "Share of each label spread over all classes.", at_least=0, at_most=1)
+    hard_pixels: float = option(
+        1.0, "Share of the pixels that is learned: those of the largest loss.", above=0, at_most=1
+    )
+    auxiliary: float = option(
+        0.0, "Weight in the loss of a second head, on res4 and not saved; 0: none, 0.4 is usual.", at_least=0
+    )
     teacher: str | None = option(None, "Model whose probabilities are learned as well.", metavar="NAME|PATH")
     distillation: float = option(0.5, "Weight of the teacher's probabilities in the loss.", at_least=0, at_most=1)
 
@@ -256,6 +296,10 @@ class TrainSettings(Settings):
         _check_device(self.device)
         if self.scale[0] > self.scale[1]:
             raise SettingsError(f"scale wants MIN,MAX with MIN <= MAX, got {self.scale}")
+        if self.auxiliary > 0 and self.freeze in ("res4", "backbone"):
+            raise SettingsError(
+                f"auxiliary teaches the backbone up to res4, all of which freeze {self.freeze} keeps; leave one out"
+            )
         name = self.data.resolve().name
         object.__setattr__(self, "output", Path(str(self.output).replace("{data}", name)))
 
@@ -276,7 +320,7 @@ def _converted(option: Field[Any], annotation: Any, value: Any) -> Any:
 def _as_type(annotation: Any, value: Any) -> Any:
     """`value` as the type `annotation`; ValueError or TypeError unless that is clear beyond doubt."""
     origin, parts = get_origin(annotation), get_args(annotation)
-    if origin is UnionType:
+    if origin in UNIONS:
         return None if value is None else _as_type(parts[0], value)
     if origin is Literal:
         return {str(choice): choice for choice in parts}.get(str(value)) or _refuse(value)
@@ -294,7 +338,14 @@ def _as_type(annotation: Any, value: Any) -> Any:
     return int(number) if number.is_integer() else _refuse(value)
 
 
+def mapping_entries(mapping: Mapping[str, str | Sequence[str]]) -> tuple[str, ...]:
+    """A mapping as texts: {"vehicle": ["car", "bus"]} is ("vehicle=car|bus",)."""
+    return tuple(f"{name}={each if isinstance(each, str) else '|'.join(each)}" for name, each in mapping.items())
+
+
 def _as_tuple(parts: tuple[Any, ...], value: Any) -> Any:
+    if isinstance(value, Mapping):
+        value = mapping_entries(value)
     items = [item.strip() for item in value.split(",")] if isinstance(value, str) else value
     items = list(items) if isinstance(items, (list, tuple)) else [items]
     open_ended = parts[-1] is Ellipsis
@@ -337,7 +388,7 @@ def _bounds(bounds: Mapping[str, Any]) -> str:
 def _wanted(annotation: Any) -> str:
     """The type in words."""
     origin, parts = get_origin(annotation), get_args(annotation)
-    if origin is UnionType:
+    if origin in UNIONS:
         return _wanted(parts[0])
     if origin is Literal:
         return " or ".join(map(str, parts))

@@ -77,6 +77,51 @@ def test_one_pixel_is_enough(name):
     assert create_backbone(name).eval()(torch.rand(1, 3, 1, 1)).res5.shape[-2:] == (1, 1)
 
 
+@pytest.mark.parametrize("name", BACKBONES)
+@torch.no_grad()
+def test_every_parameter_is_in_one_stage_that_later_features_depend_on(name):
+    torch.manual_seed(0)
+    backbone = create_backbone(name).eval()
+    stages = backbone.stages()
+    assert list(stages) == ["stem", "res2", "res3", "res4", "res5"]
+    assert all(stages[stage] for stage in ("stem", "res2", "res3", "res4"))  # VGG's res5 is a pooling
+    grouped = [id(parameter) for parameters in stages.values() for parameter in parameters]
+    assert sorted(grouped) == sorted(map(id, backbone.parameters()))
+    image = torch.rand(1, 3, 33, 33)
+    before = backbone(image)
+    for parameter in stages["res4"]:
+        parameter.mul_(1.1)
+    same = [torch.equal(*pair) for pair in zip(before, backbone(image), strict=True)]
+    assert same == [True, True, False, False]
+
+
+@pytest.mark.parametrize("name", ["mobilenetv2", "resnet18"])
+def test_the_stages_do_not_depend_on_the_output_stride(name):
+    found = []
+    for output_stride in (4, 32):
+        backbone = create_backbone(name, in_channels=2, output_stride=output_stride)
+        names = {id(parameter): name for name, parameter in backbone.named_parameters()}
+        found.append({stage: [names[id(one)] for one in own] for stage, own in backbone.stages().items()})
+    assert found[0] == found[1]
+
+
+def test_the_stages_of_a_resnet_are_its_modules():
+    backbone = create_backbone("resnet18", output_stride=8)
+    for stage, parameters in backbone.stages().items():
+        assert [*map(id, parameters)] == [*map(id, backbone.get_submodule(stage).parameters())]
+
+
+def test_looking_for_the_stages_leaves_the_backbone_as_it_was():
+    backbone = create_backbone("mobilenetv2")
+    backbone.blocks[3].eval().requires_grad_(False)
+    state = {name: tensor.clone() for name, tensor in backbone.state_dict().items()}
+    backbone.stages()
+    assert [module.training for module in backbone.blocks[2:5]] == [True, False, True]
+    assert not any(parameter.requires_grad for parameter in backbone.blocks[3].parameters())
+    assert not any(module._forward_hooks for module in backbone.modules())
+    assert all(torch.equal(tensor, state[name]) for name, tensor in backbone.state_dict().items())
+
+
 def test_the_block_that_would_stride_still_reads_the_undilated_grid():
     steps = list(atrous_plan([1, 2, 1, 2, 1], start=8, output_stride=8))
     assert {step.stride for step in steps} == {1}

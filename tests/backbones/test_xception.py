@@ -4,7 +4,9 @@ import pytest
 import torch
 
 from deeplab.backbones import create_backbone
+from deeplab.backbones.xception import XceptionUnit
 from deeplab.errors import SettingsError
+from deeplab.layers import ConvNormAct
 
 
 @pytest.mark.parametrize(("name", "units"), [("xception41", 13), ("xception65", 21), ("xception71", 23)])
@@ -61,3 +63,25 @@ def test_the_last_unit_of_the_port_is_activated_before_its_convolutions():
         last = create_backbone("xception41", wiring="jfzhang95", norm_eps=1e-5).blocks[-1]
     assert all(isinstance(conv.depthwise.act, torch.nn.Identity) for conv in last.convs)
     assert {module.eps for module in last.modules() if hasattr(module, "eps")} == {1e-5}
+
+
+@torch.inference_mode()
+def test_bounded_activations_stay_within_six():
+    torch.manual_seed(0)
+    backbone = create_backbone("xception41", bounded_activation=True).eval()
+    seen = {}
+    for name, module in backbone.named_modules():
+        if isinstance(module, (ConvNormAct, XceptionUnit)):
+            module.register_forward_hook(lambda _, __, out, name=name: seen.update({name: out}))
+    features = backbone(100 * torch.randn(1, 3, 33, 33))
+    units = {name: out[0] for name, out in seen.items() if isinstance(out, tuple)}
+    layers = {name: out for name, out in seen.items() if not isinstance(out, tuple) and "shortcut" not in name}
+    assert max(out.abs().max() for out in layers.values()) == 6
+    assert min(out.min() for out in units.values()) >= 0  # each unit ends in ReLU6
+    assert max(out.max() for out in units.values()) <= 6
+    assert features.res5.max() <= 6
+
+
+def test_bounded_activations_are_of_the_official_wiring():
+    with pytest.raises(SettingsError, match="official wiring alone"):
+        create_backbone("xception41", bounded_activation=True, wiring="jfzhang95")

@@ -44,6 +44,15 @@ def test_the_report_and_the_label_maps_are_written_when_asked_for(
     assert json.loads((tmp_path / "out" / "report.json").read_text()) == json.loads(out.splitlines()[-1])
 
 
+def test_the_classes_of_the_data_can_be_made_those_of_the_model(run: Run, tiny: Path, data: Path) -> None:
+    figures = json.loads(run("evaluate", tiny, data, "--json").out.splitlines()[-1])
+    swapped = run("evaluate", tiny, data, "--json", "--classes", "background, cat=dog, dog=cat").out.splitlines()[-1]
+    pixels, others = figures["pixels"], json.loads(swapped)["pixels"]
+    assert (others["cat"], others["dog"]) == (pixels["dog"], pixels["cat"])
+    status, _, err = run("evaluate", tiny, data, "--classes", "background, pet=cat|dgo")
+    assert (status, err) == (2, "deeplab: classes: no class 'dgo'; did you mean dog?\n")
+
+
 def test_label_maps_are_never_written_into_the_data_set(run: Run, tiny: Path, data: Path) -> None:
     status, _, err = run("evaluate", tiny, data, "--output", data / "val" / "masks")
     assert status == 2

@@ -56,3 +56,36 @@ def test_a_crop_of_one_number_is_refused():
     with pytest.raises(SettingsError, match="wants height and width"):
         pooling_window((65,), 16)
     assert pooling_window((513, 769), 16) == (33, 49)
+
+
+def test_windows_lie_a_stride_apart():
+    aspp = ASPP(3, channels=2, atrous_rates=(), pooling_window=(3, 3), pooling_stride=(4, 5)).eval()
+    seen = []
+    aspp.image_pooling.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    x = torch.randn(1, 3, 9, 13)
+    assert aspp(x).shape == (1, 2, 9, 13)
+    assert seen[0].shape == (1, 3, 2, 3)
+    torch.testing.assert_close(seen[0][0, :, 1, 2], x[0, :, 4:7, 10:13].mean(dim=(1, 2)))
+
+
+@pytest.mark.parametrize("gate", ["sigmoid", "hard_sigmoid"])
+def test_squeeze_excite_multiplies_by_what_image_pooling_gives(gate):
+    torch.manual_seed(0)
+    aspp = ASPP(3, channels=2, atrous_rates=(), project=False, squeeze_excite=gate).eval()
+    x = torch.randn(1, 3, 5, 5)
+    scale = aspp.image_scaling[0](x.mean(dim=(2, 3), keepdim=True))
+    scale = torch.sigmoid(scale) if gate == "sigmoid" else (scale + 3).clamp(0, 6) * 0.16667
+    torch.testing.assert_close(aspp(x), aspp.pointwise(x) * scale)
+
+
+def test_without_projection_the_branches_stay_beside_each_other():
+    aspp = ASPP(3, channels=2, atrous_rates=(1, 2), project=False).eval()
+    assert aspp.out_channels == 4 * 2
+    assert aspp(torch.randn(1, 3, 5, 5)).shape == (1, 8, 5, 5)
+
+
+def test_options_that_cannot_go_together_are_refused():
+    with pytest.raises(SettingsError, match="squeeze_excite wants image_pooling"):
+        ASPP(3, channels=2, image_pooling=False, squeeze_excite="sigmoid")
+    with pytest.raises(SettingsError, match="image_pooling_stride wants"):
+        ASPP(3, channels=2, pooling_stride=(0, 1))

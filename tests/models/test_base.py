@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from deeplab.catalog import entries
 from deeplab.errors import SettingsError, UnknownNameError
@@ -61,6 +62,55 @@ def test_a_shifted_image_gives_shifted_logits_at_any_size():
     torch.testing.assert_close(
         part[..., middle, middle], whole[..., 226:256, 226:256], atol=2e-2 * whole.std().item(), rtol=0
     )
+
+
+@pytest.mark.parametrize("merge", ["max", "mean"])
+@pytest.mark.parametrize("align_corners", [True, False])
+@torch.inference_mode()
+def test_the_logits_of_several_scales_are_merged_at_the_size_of_the_largest(merge, align_corners):
+    torch.manual_seed(0)
+    one = create_model("deeplabv3", backbone="resnet18", num_classes=2, align_corners=align_corners).eval()
+    three = create_model(
+        "deeplabv3", backbone="resnet18", num_classes=2, align_corners=align_corners, scales=(0.5, 1.25, 1), merge=merge
+    ).eval()
+    three.load_state_dict(one.state_dict())
+    image = torch.rand(1, 3, 65, 97)
+    x = one.prepare(image)
+    if align_corners:  # from corner to corner: 64 / 2 + 1, 1.25 * 64 + 1 and so on
+        sizes = ((33, 49), (81, 121))
+        half, larger = (F.interpolate(x, size=size, mode="bilinear", align_corners=True) for size in sizes)
+    else:
+        half, larger = (F.interpolate(x, scale_factor=scale, mode="bilinear") for scale in (0.5, 1.25))
+        assert (half.shape[-2:], larger.shape[-2:]) == ((32, 48), (81, 121))
+    half, large, same = (one.classify(one.aspp(one.backbone(each).res5)) for each in (half, larger, x))
+    assert large.shape[-2:] == (6, 8)
+    resized = [F.interpolate(each, size=(6, 8), mode="bilinear", align_corners=align_corners) for each in (half, same)]
+    views = torch.stack([large, *resized])
+    expected = views.amax(dim=0) if merge == "max" else views.mean(dim=0)
+    torch.testing.assert_close(three.coarse_logits(image), expected)
+    assert three(image).shape == (1, 2, 65, 97)
+
+
+@pytest.mark.parametrize("name", MODELS)
+@torch.inference_mode()
+def test_every_model_can_see_several_scales_at_any_size(name):
+    model = create_model(name, num_classes=2, scales=(0.5, 0.75, 1.0)).eval()
+    assert model.arguments["scales"] == [0.5, 0.75, 1.0]
+    for size in ((1, 1), (40, 17)):
+        assert model(torch.rand(1, 3, *size)).shape == (1, 2, *size)
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        ({"scales": ()}, "scales want at least one number, each above 0"),
+        ({"scales": (0.5, 0)}, "scales want at least one number, each above 0"),
+        ({"merge": "avg"}, "no merge 'avg'; there are max, mean"),
+    ],
+)
+def test_scales_that_cannot_work_are_refused(options, problem):
+    with pytest.raises(SettingsError, match=problem):
+        create_model("deeplabv3", **options)
 
 
 def test_a_misspelt_model_names_the_nearest():

@@ -4,7 +4,6 @@ import pytest
 import torch
 
 from deeplab.errors import SettingsError
-from deeplab.layers import rescale, resize
 from deeplab.models import create_model
 
 
@@ -18,19 +17,12 @@ def test_the_logits_are_the_sum_over_the_rates():
     torch.testing.assert_close(model.coarse_logits(image), sum(layer(features) for layer in model.classify))
 
 
-@torch.inference_mode()
-def test_msc_takes_the_largest_logit_of_its_scales():
-    torch.manual_seed(0)
-    one = create_model("deeplabv2", backbone="resnet18", num_classes=2).eval()
-    msc = create_model("deeplabv2", backbone="resnet18", num_classes=2, scales=(0.5, 1.0)).eval()
-    msc.load_state_dict(one.state_dict())
-    image = torch.rand(1, 3, 65, 65)
-    half = rescale(one.prepare(image), 0.5)
-    small = sum(layer(one.backbone(half).res5) for layer in one.classify)
-    large = one.coarse_logits(image)
-    expected = torch.maximum(large, resize(small, large.shape[-2:], align_corners=False))
-    torch.testing.assert_close(msc.coarse_logits(image), expected)
-    assert (expected != large).any()
+def test_the_kernel_can_be_that_of_the_official_code():
+    # `logits_kernel_size` is 1 there unless told otherwise: a sum of 1 x 1, whatever their rates
+    model = create_model("deeplabv2", backbone="resnet18", kernel_size=1, num_classes=2)
+    assert [tuple(layer.weight.shape) for layer in model.classify] == [(2, 512, 1, 1)] * 4
+    with pytest.raises(SettingsError, match="kernel_size wants an odd number of at least 1, got 2"):
+        create_model("deeplabv2", kernel_size=2)
 
 
 def test_the_form_for_vgg_has_fc6_fc7_and_fc8_in_every_branch():
@@ -42,9 +34,7 @@ def test_the_form_for_vgg_has_fc6_fc7_and_fc8_in_every_branch():
     assert (fc7.kernel_size, fc8.kernel_size, fc8.out_channels) == ((1, 1), (1, 1), 21)
 
 
-@pytest.mark.parametrize(
-    "options", [{"scales": ()}, {"scales": (0.5, 0)}, {"atrous_rates": ()}, {"atrous_rates": (0,)}]
-)
-def test_scales_and_rates_that_cannot_work_are_refused(options):
+@pytest.mark.parametrize("rates", [(), (0,)])
+def test_rates_that_cannot_work_are_refused(rates):
     with pytest.raises(SettingsError, match="at least one"):
-        create_model("deeplabv2", **options)
+        create_model("deeplabv2", atrous_rates=rates)

@@ -49,3 +49,66 @@ def test_without_padding_to_the_grid_the_logits_are_of_the_image_alone():
     model = create_model("deeplabv3plus", num_classes=2, pad_to_grid=False).eval()
     assert model.grid_size((64, 96)) == (64, 96)
     assert model.coarse_logits(torch.rand(1, 3, 64, 96)).shape == (1, 2, 16, 24)
+
+
+@torch.inference_mode()
+def test_the_decoder_can_take_several_steps():
+    model = create_model("deeplabv3plus", backbone="resnet18", num_classes=2, decoder_strides=(16, 8, 4)).eval()
+    assert [step.reduce.conv.in_channels for step in model.decoder] == [256, 128, 64]  # res4, res3, res2
+    assert model.coarse_logits(torch.rand(1, 3, 65, 97)).shape == (1, 2, 17, 25)
+
+
+@torch.inference_mode()
+def test_a_sum_adds_the_reduced_features_to_one_convolution():
+    model = create_model("deeplabv3plus", backbone="resnet18", decoder_merge="sum", decoder_channels=8).eval()
+    (step,) = model.decoder
+    x, detail = torch.rand(1, 256, 17, 17), torch.rand(1, 8, 17, 17)
+    torch.testing.assert_close(step.join(x, detail), step.decode(x) + detail)
+    assert step.reduce.conv.out_channels == 8
+
+
+@torch.inference_mode()
+def test_the_form_of_the_official_mobilenetv3_models():
+    model = create_model(
+        "deeplabv3plus",
+        backbone="mobilenetv3_small_seg",
+        num_classes=19,
+        output_stride=32,
+        atrous_rates=(),
+        aspp_channels=128,
+        aspp_project=False,
+        squeeze_excite="hard_sigmoid",
+        decoder_strides=(8,),
+        decoder_merge="sum",
+        decoder_logits=True,
+    ).eval()
+    assert model.coarse_logits(torch.rand(1, 3, 65, 97)).shape == (1, 19, 9, 13)
+    assert sum(parameter.numel() for parameter in model.parameters()) == 468_830  # counted in the official graph
+
+
+def test_a_dense_prediction_cell_takes_the_place_of_aspp():
+    model = create_model("deeplabv3plus", num_classes=2, output_stride=8, dense_prediction_cell="cityscapes")
+    assert model.aspp.branches[1].depthwise.conv.dilation == (36, 30)
+    own = [{"op": "conv", "kernel": 1, "input": -1}]
+    assert len(create_model("deeplabv3plus", dense_prediction_cell=own).aspp.branches) == 1
+
+
+def test_bounded_activations_are_relu6_in_the_head():
+    model = create_model("deeplabv3plus", backbone="resnet18", bounded_activation=True)
+    kinds = {type(module) for part in (model.aspp.atrous, model.decoder) for module in part.modules()}
+    assert torch.nn.ReLU6 in kinds
+    assert torch.nn.ReLU not in kinds
+
+
+@pytest.mark.parametrize(
+    "options, words",
+    [
+        ({"decoder_strides": ()}, "at least one of 16, 8 and 4"),
+        ({"decoder_strides": (2,)}, "at least one of 16, 8 and 4"),
+        ({"decoder_logits": True}, "wants decoder_merge 'sum'"),
+        ({"dense_prediction_cell": "voc"}, "wants 'cityscapes' or a list"),
+    ],
+)
+def test_values_that_cannot_work_are_refused(options, words):
+    with pytest.raises(SettingsError, match=words):
+        create_model("deeplabv3plus", **options)

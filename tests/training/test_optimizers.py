@@ -2,7 +2,7 @@ import pytest
 from torch import nn
 
 from deeplab.models import create_model
-from deeplab.training.optimizers import create_optimizer, parameter_groups
+from deeplab.training.optimizers import create_optimizer, freeze, parameter_groups
 
 
 class Small(nn.Module):
@@ -41,6 +41,47 @@ def test_every_parameter_of_a_model_is_in_one_group():
     groups = parameter_groups(model, learning_rate=1, head_multiplier=1, weight_decay=1)
     grouped = [id(parameter) for group in groups for parameter in group["params"]]
     assert sorted(grouped) == sorted(map(id, model.parameters()))
+
+
+def test_each_earlier_stage_learns_by_the_same_factor_slower():
+    model = create_model("deeplabv3", backbone="resnet18", num_classes=2)
+    found = parameter_groups(model, learning_rate=1, head_multiplier=10, weight_decay=0, layer_decay=0.5)
+    rates = {id(parameter): group["lr"] for group in found for parameter in group["params"]}
+    expected = {"stem": 1 / 16, "res2": 1 / 8, "res3": 1 / 4, "res4": 1 / 2, "res5": 1}
+    for stage, rate in expected.items():
+        assert {rates[id(parameter)] for parameter in model.backbone.get_submodule(stage).parameters()} == {rate}
+    assert {rates[id(parameter)] for parameter in model.aspp.parameters()} == {10}
+    assert len(rates) == len(list(model.parameters()))
+
+
+def test_biases_of_convolutions_learn_faster_when_asked_but_not_those_of_normalisation():
+    model = Small()
+    found = parameter_groups(model, learning_rate=1, head_multiplier=10, weight_decay=0.5, bias_multiplier=2)
+    rates = {id(parameter): group["lr"] for group in found for parameter in group["params"]}
+    assert rates[id(model.classify.bias)] == 20  # as DeepLab v2: head x 10, its bias x 20
+    assert rates[id(model.classify.weight)] == 10
+    assert rates[id(model.backbone[0].bias)] == 2
+    assert rates[id(model.backbone[2].bias)] == rates[id(model.backbone[0].weight)] == 1
+
+
+def test_an_auxiliary_head_learns_as_the_head_does():
+    extra = nn.Conv2d(4, 2, 1)
+    found = parameter_groups(Small(), learning_rate=1, head_multiplier=10, weight_decay=0, auxiliary=extra)
+    assert {group["lr"] for group in found for one in group["params"] if one is extra.weight} == {10}
+
+
+@pytest.mark.parametrize(
+    ("until", "stages"), [("stem", 1), ("res2", 2), ("res4", 4), ("backbone", 5)], ids=lambda value: str(value)
+)
+def test_frozen_stages_are_those_up_to_the_named_one_and_get_no_group(until, stages):
+    model = create_model("deeplabv3", backbone="resnet18", num_classes=2)
+    number = freeze(model.backbone, until)
+    for index, stage in enumerate(("stem", "res2", "res3", "res4", "res5")):
+        kept = [parameter.requires_grad for parameter in model.backbone.get_submodule(stage).parameters()]
+        assert kept == [index >= stages] * len(kept)
+    assert number == sum(not parameter.requires_grad for parameter in model.parameters())
+    groups = parameter_groups(model, learning_rate=1, head_multiplier=1, weight_decay=1, layer_decay=0.5)
+    assert all(parameter.requires_grad for group in groups for parameter in group["params"])
 
 
 @pytest.mark.parametrize("name", ["adamw", "sgd"])

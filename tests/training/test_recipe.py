@@ -67,6 +67,7 @@ def test_large_images_are_shrunk(tmp_path):
         ({"warmup_epochs": 4}, "warmup_epochs 4 is longer than the training of 3 epochs"),
         ({"validate_every": 4}, "validate_every 4 is longer than the training of 3 epochs"),
         ({"devices": 2}, "devices is 2 but cpu has 1 here"),
+        ({"freeze": "res3", "weights": "none"}, "freeze res3 would keep random weights, as weights is none; choose"),
         ({"train_splits": "training"}, "no images in split 'training'; there are images in: train, val"),
         ({"val_split": "test"}, "no images in split 'test'"),
     ],
@@ -84,6 +85,15 @@ def test_the_written_values_give_the_same_settings_again(settings, tmp_path):
     assert "epochs: 3  # given\n" in text
     assert "output_stride: 16  # default\n" in text
     assert build(TrainSettings, yaml.safe_load(text)) == chosen
+
+
+def test_classes_are_written_in_their_order_and_read_back(settings, tmp_path):
+    chosen, why = choose(settings(tmp_path, classes={"b, c": ["middle", "bright"], "*": "*"}))
+    recipe.write(tmp_path / "config.yaml", chosen, why)
+    assert "classes: ['b, c=middle|bright', '*=*']  # given\n" in (tmp_path / "config.yaml").read_text()
+    recipe.check_same_run(tmp_path / "config.yaml", chosen)
+    with pytest.raises(SettingsError, match="--classes is"):
+        recipe.check_same_run(tmp_path / "config.yaml", replace(chosen, classes=chosen.classes[::-1]))
 
 
 def test_a_run_goes_on_only_as_it_began(settings, tmp_path):

@@ -1,11 +1,14 @@
 import csv
+import logging
 import signal
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from safetensors import safe_open
 
-from deeplab import checkpoints
+from deeplab import api, checkpoints
 from deeplab.data import open_dataset
 from deeplab.errors import DataError, OutputError, SettingsError, TrainingError
 from deeplab.evaluation import evaluate
@@ -191,14 +194,70 @@ def test_start_weights_of_another_backbone_are_refused(whole, settings, tmp_path
         train(settings(tmp_path / "run", backbone="resnet18", weights=str(whole / "best.safetensors")))
 
 
+def test_a_resumed_run_with_an_auxiliary_head_goes_on_as_if_it_was_not_interrupted(
+    settings, tmp_path, stop_at, monkeypatch
+):
+    options = {"auxiliary": 0.4, "epochs": 2, "val_split": "none"}
+    train(settings(tmp_path / "whole", **options))
+    stop_at(4)
+    with pytest.raises(KeyboardInterrupt):
+        train(settings(tmp_path / "run", **options))
+    monkeypatch.undo()
+    saved = train(settings(tmp_path / "run", resume=True, **options))
+    assert (tmp_path / "run/steps.csv").read_text() == (tmp_path / "whole/steps.csv").read_text()
+    with safe_open(saved, framework="pt") as file:
+        assert not [name for name in file.keys() if "auxiliary" in name]  # noqa: SIM118 (no mapping)
+
+
+def test_a_start_from_other_classes_is_told_once_in_plain_words(whole, settings, tmp_path, caplog):
+    caplog.set_level(logging.INFO, "deeplab")
+    weights = str(whole / "best.safetensors")
+    best = train(settings(tmp_path / "run", weights=weights, classes="light=bright|middle, dark", epochs=1))
+    checkpoint = checkpoints.load(best)
+    assert checkpoint.classes == ("light", "dark")
+    assert checkpoint.palette[0].tolist() == checkpoints.load(whole / "best.safetensors").palette[2].tolist()
+    told = [message for message in caplog.messages if "classes" in message]
+    assert told == [
+        "classes: light from bright + middle, dark; ignored: none",
+        f"weights {weights}: copied the last layer's rows of 2 of 2 classes: light from bright + middle, dark",
+    ]
+    assert sum("tensors before the last layer" in message for message in caplog.messages) == 1
+
+
+def test_a_run_of_merged_classes_is_resumed_and_evaluated_with_them(settings, data, tmp_path):
+    options = {"classes": {"dark": "dark", "light": ["middle", "bright"]}, "epochs": 1}
+    best = train(settings(tmp_path / "run", **options))
+    assert train(settings(tmp_path / "run", resume=True, **options)) == best
+    report = api.evaluate(best, data, device="cpu", classes=options["classes"])
+    assert report.miou == checkpoints.load(best).training["miou"]
+    with pytest.raises(DataError, match="merge, rename and drop some by --classes"):
+        api.evaluate(best, data, device="cpu")
+
+
+def test_frozen_stages_keep_their_weights_and_statistics_to_the_bit(whole, settings, tmp_path):
+    start = whole / "best.safetensors"
+    options = {"weights": str(start), "freeze": "res3", "layer_decay": 0.8, "epochs": 1, "val_split": "none"}
+    trained = checkpoints.load(train(settings(tmp_path / "run", **options))).model
+    before = checkpoints.load(start).model
+    stages = {id(parameter): stage for stage, found in before.backbone.stages().items() for parameter in found}
+    stage_of = {name: stages[id(parameter)] for name, parameter in before.backbone.named_parameters()}
+    after, moved = trained.backbone.state_dict(), set()
+    for name, tensor in before.backbone.state_dict().items():
+        of = stage_of.get(name) or stage_of.get(f"{name.rpartition('.')[0]}.weight")  # of statistics: their norm's
+        if not torch.equal(after[name], tensor):
+            moved.add(of)
+    assert moved == {"res4", "res5"}
+
+
 @pytest.mark.parametrize(
     "options",
     [
+        {"hard_pixels": 0.5, "bias_multiplier": 2.0, "layer_decay": 0.9},
         {"batch_size": 1, "crop_size": 17, "ema": 0},
         {"batch_norm": "freeze", "optimizer": "sgd", "class_weights": "balanced", "label_smoothing": 0.1},
         {"precision": "bf16", "half": True, "long_side": 24, "gradient_clip": 0},
     ],
-    ids=["batch of one", "frozen", "bf16"],
+    ids=["hard pixels", "batch of one", "frozen", "bf16"],
 )
 def test_other_options_train_too(settings, tmp_path, options):
     best = train(settings(tmp_path / "run", epochs=1, val_limit=1, **options))

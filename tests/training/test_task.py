@@ -80,6 +80,18 @@ def test_frozen_normalisation_stays_in_evaluation_mode(make_task):
     assert not task.model.norm.training
 
 
+def test_normalisation_of_a_frozen_stage_stays_in_evaluation_mode(make_task):
+    task = make_task()
+    assert task.train().model.norm.training
+    task.model.norm.requires_grad_(False)
+    assert not task.train().model.norm.training
+
+
+def test_the_rate_that_is_told_is_that_of_the_backbone(make_task):
+    task = make_task(epochs=4, learning_rate=1.0, head_multiplier=10.0, warmup_epochs=1, power=1.0)
+    assert [task.rate(step) for step in range(5)] == pytest.approx([1 / 2, 1, 2 / 3, 1 / 3, 0])
+
+
 @pytest.mark.parametrize(
     ("epochs", "momentum"), [(10, 0.1), (10_000, 2e-3), (10_000_000, 3e-4)], ids=["short", "longer", "as in the paper"]
 )

@@ -24,6 +24,7 @@ def test_logits_are_those_of_that_project(case, converted, run):
 
 def test_it_knows_its_classes_and_its_normalisation(converted):
     assert converted.classes[15] == "person"
+    assert converted.model.align_corners is False  # its main.py enlarges logits so, as its MSC does
     assert converted.model.arguments["image_mean"] == pytest.approx([0.4811, 0.4575, 0.4079], abs=1e-4)
 
 

@@ -1,11 +1,18 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 
 from deeplab.checkpoints import Checkpoint
+from deeplab.errors import SettingsError
 from deeplab.models import create_model
-from deeplab.weights import transfer
+from deeplab.weights import reclass, transfer
+
+
+def own(*names):
+    """Classes that are made of themselves."""
+    return {name: (name,) for name in names}
 
 
 def source():
@@ -17,14 +24,26 @@ def source():
 def test_all_but_the_last_layer_is_copied():
     given, model = source(), create_model("deeplabv3", num_classes=2)
     done = transfer(model, given)
-    assert set(done.left) == {"classify.weight", "classify.bias"}
+    assert done.left == ()
     torch.testing.assert_close(model.backbone.state_dict(), given.model.backbone.state_dict())
 
 
 def test_rows_of_the_last_layer_follow_the_class_names():
     given, model = source(), create_model("deeplabv3", num_classes=2)
-    assert transfer(model, given, classes=("car", "dog")).rows == ("car",)
+    assert transfer(model, given, classes=own("car", "dog")).rows == {"car": ("Car",)}
     torch.testing.assert_close(model.classify.weight[0], given.model.classify.weight[2])
+
+
+def test_rows_of_a_decoder_that_gives_logits_follow_the_class_names():
+    options = {"backbone": "resnet18", "decoder_merge": "sum", "decoder_logits": True}
+    torch.manual_seed(0)
+    given = Checkpoint(create_model("deeplabv3plus", num_classes=2, **options), ("a", "b"), np.zeros((2, 3), np.uint8))
+    model = create_model("deeplabv3plus", num_classes=2, **options)
+    assert transfer(model, given, classes=own("b", "c")).rows == {"b": ("b",)}
+    for part in ("reduce", "decode"):
+        new, old = (getattr(each.decoder[0], part).weight for each in (model, given.model))
+        torch.testing.assert_close(new[0], old[1])
+        assert not torch.equal(new[1], old[1])
 
 
 def test_the_normalisation_comes_with_the_weights():
@@ -45,7 +64,73 @@ def test_every_classifier_of_deeplabv2_follows_the_class_names():
     torch.manual_seed(0)
     given = Checkpoint(create_model("deeplabv2", num_classes=2), ("road", "sky"), np.zeros((2, 3), np.uint8))
     model = create_model("deeplabv2", num_classes=3)
-    assert transfer(model, given, classes=("cat", "sky", "dog")).rows == ("sky",)
+    assert transfer(model, given, classes=own("cat", "sky", "dog")).rows == {"sky": ("sky",)}
     for ours, theirs in zip(model.classify, given.model.classify, strict=True):
         torch.testing.assert_close(ours.weight[1], theirs.weight[1])
         torch.testing.assert_close(ours.bias[1], theirs.bias[1])
+
+
+def test_a_merged_class_starts_with_the_mean_of_the_rows_that_the_source_has():
+    given, model = source(), create_model("deeplabv3", num_classes=2)
+    done = transfer(model, given, classes={"way": ("road", "pavement"), "rest": ("sky", "car")})
+    assert done.rows == {"way": ("road",), "rest": ("sky", "Car")}
+    weight = given.model.classify.weight
+    torch.testing.assert_close(model.classify.weight[0], weight[1])
+    torch.testing.assert_close(model.classify.weight[1], (weight[0] + weight[2]) / 2)
+
+
+def test_a_class_made_of_strangers_starts_with_the_row_of_its_own_name():
+    given, model = source(), create_model("deeplabv3", num_classes=2)
+    done = transfer(model, given, classes={"road": ("class 7",), "car": ("sky", "class 9")})
+    assert done.rows == {"road": ("road",), "car": ("sky",)}
+
+
+def test_a_transfer_tells_what_it_copied_and_what_starts_at_random():
+    given, model = source(), create_model("deeplabv3plus", num_classes=3)
+    done = transfer(model, given, classes={"way": ("road",), "sky": ("sky",), "dog": ("dog",)})
+    tensors, rows = done.sentences(("way", "sky", "dog"))
+    before_last = [name for name in model.state_dict() if not name.startswith("classify.")]
+    assert tensors.startswith(f"copied {len(done.copied)} of {len(before_last)} tensors before the last layer; at")
+    assert "; at random start aspp (36 tensors), decoder (30 tensors)" in tensors
+    assert rows == "copied the last layer's rows of 2 of 3 classes: way from road, sky; at random start dog"
+
+
+def test_what_fits_is_copied_between_depth_multipliers():
+    given, model = source(), create_model("deeplabv3", num_classes=3, depth_multiplier=0.5)
+    done = transfer(model, given, classes=own("sky"))
+    assert "aspp.project.conv.weight" in done.copied
+    assert "backbone.blocks.16.project.conv.weight" in done.left
+    assert done.rows == {"sky": ("sky",)}
+
+
+@torch.inference_mode()
+def test_kept_renamed_and_moved_classes_have_the_logits_that_they_had():
+    given = source()
+    given.model.eval()
+    new = reclass(given, ["vehicle=Car", "sky"])
+    assert new.classes == ("vehicle", "sky")
+    assert new.model.arguments["num_classes"] == 2
+    image = torch.rand(1, 3, 33, 33)
+    torch.testing.assert_close(new.model(image), given.model(image)[:, [2, 0]])
+
+
+@torch.inference_mode()
+def test_a_merged_class_of_a_model_has_the_mean_of_the_logits():
+    given = source()
+    given.model.eval()
+    new = reclass(given, {"ground": ["road", "Car"], "sky": "sky"})
+    image = torch.rand(1, 3, 33, 33)
+    logits = given.model(image)
+    torch.testing.assert_close(new.model(image)[:, 0], (logits[:, 1] + logits[:, 2]) / 2)
+    assert not new.model.training
+
+
+def test_classes_that_swap_their_names_swap_their_rows():
+    given = source()
+    new = reclass(given, ["sky=road", "road=sky"])
+    torch.testing.assert_close(new.model.classify.weight, given.model.classify.weight[[1, 0]])
+
+
+def test_a_class_that_the_model_has_not_is_told_with_the_nearest():
+    with pytest.raises(SettingsError, match=r"^classes: no class 'raod'; did you mean road\?$"):
+        reclass(source(), ["raod"])

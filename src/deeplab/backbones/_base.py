@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 from collections.abc import Iterable, Iterator
 from typing import Any, Generic, NamedTuple, TypeVar
 
+import torch
 from torch import Tensor, nn
 
 from deeplab import catalog
@@ -32,12 +34,59 @@ class Backbone(nn.Module):
     """
 
     channels: Features[int]
+    in_channels: int
+    """Of the image; `create_backbone` sets it."""
     image_mean: tuple[float, ...] = (0.5, 0.5, 0.5)
     """What the weights of this backbone were trained to have subtracted, of an RGB image in 0 .. 1."""
     image_std: tuple[float, ...] = (0.5, 0.5, 0.5)
 
     def forward(self, x: Tensor) -> Features[Tensor]:
         raise NotImplementedError
+
+    @torch.inference_mode(False)
+    @torch.enable_grad()
+    def stages(self) -> dict[str, list[nn.Parameter]]:
+        """Every parameter by its stage, in order: "stem", then "res2" to "res5".
+
+        A parameter belongs to the first features that depend on it; of those for res2 the layers up to the last that
+        gives more than a quarter of the image's sides are the stem. So a block that gives features from its middle is
+        parted there, and a network whose first layer has stride 4 has an empty stem.
+        """
+        side = 32
+        probe = copy.deepcopy(self).eval().requires_grad_()
+        weight = next(probe.parameters())
+        called: list[nn.Module] = []
+        fine = 0
+
+        def note(module: nn.Module, _: Any, out: Any) -> None:
+            nonlocal fine
+            called.append(module)
+            if isinstance(out, Tensor) and out.ndim == 4 and out.shape[-1] > side // 4:
+                fine = len(called)
+
+        for module in probe.modules():
+            module.register_forward_hook(note)
+        features = probe(torch.zeros(1, self.in_channels, side, side, device=weight.device, dtype=weight.dtype))
+        early = {id(parameter) for module in called[:fine] for parameter in module.parameters(recurse=False)}
+        stages: dict[str, list[nn.Parameter]] = {stage: [] for stage in ("stem", *Features._fields)}
+        rest = dict(zip(probe.parameters(), self.parameters(), strict=True))
+        for stage, feature in zip(Features._fields, features, strict=True):
+            if rest:
+                gradients = torch.autograd.grad(feature.sum(), list(rest), retain_graph=True, allow_unused=True)
+                reached = [twin for twin, gradient in zip(rest, gradients, strict=True) if gradient is not None]
+                for twin in list(rest) if stage == "res5" else reached:
+                    stages["stem" if id(twin) in early else stage].append(rest.pop(twin))
+        return stages
+
+    def replica(self, rate: int) -> nn.Module:
+        """A further block like the last stage, on its output, dilated by `rate` (DeepLab v3, section 3.2).
+
+        Shape: (N, channels.res5, h, w) -> the same
+
+        Raises:
+            SettingsError: The last stage is no block of residual units.
+        """
+        raise SettingsError(f"{type(self).__name__} ends in no block of residual units to repeat; choose a ResNet")
 
 
 def create_backbone(name: str, *, in_channels: int = 3, output_stride: int = 16, **options: Any) -> Backbone:
@@ -59,6 +108,7 @@ def create_backbone(name: str, *, in_channels: int = 3, output_stride: int = 16,
         if option not in known:
             raise SettingsError(str(unknown_name(f"option of {name}", option, set(known) - {"in_channels"})))
     backbone: Backbone = build(in_channels=in_channels, output_stride=output_stride, **options)
+    backbone.in_channels = in_channels
     return backbone
 
 

@@ -101,6 +101,12 @@ class ResNet(Backbone):
         self.detail_unit = -2 if late else -1
         self.before_add = detail == "before_add"
         self.channels = Features(*(64 * 2**stage * unit.expansion for stage in range(4)))
+        self._last_unit = partial(unit, channels, width, second=second)
+        self._multi_grid = grid
+
+    def replica(self, rate: int) -> Block:
+        step = Step(1, rate, rate)
+        return Block(self._last_unit(step=step, multiplier=multiplier) for multiplier in self._multi_grid)
 
     def forward(self, x: Tensor) -> Features[Tensor]:
         x = self.pool(self.stem(x))
@@ -114,6 +120,18 @@ class ResNet(Backbone):
         for unit in self.res5:
             x, _ = unit(x)
         return Features(res2, res3, res4, x)
+
+
+class Block(nn.ModuleList):
+    """Units one after the other.
+
+    Shape: (N, C, h, w) -> the same
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        for unit in self:
+            x, _ = unit(x)
+        return x
 
 
 class BasicUnit(nn.Module):

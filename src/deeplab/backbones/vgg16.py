@@ -54,6 +54,14 @@ class VGG16(Backbone):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
                 nn.init.zeros_(module.bias)
 
+    def pooled(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """The output of pool1 .. pool5, at stride 2, 4, 8, 16, 32, no coarser than the output."""
+        pool1 = self.pool1(self.conv1(x))
+        pool2 = self.pool2(self.conv2(pool1))
+        pool3 = self.pool3(self.conv3(pool2))
+        pool4 = self.pool4(self.conv4(pool3))
+        return pool1, pool2, pool3, pool4, self.pool5(self.conv5(pool4))
+
     def forward(self, x: Tensor) -> Features[Tensor]:
         res2 = self.conv3(self.pool2(self.conv2(self.pool1(self.conv1(x)))))
         res3 = self.conv4(self.pool3(res2))

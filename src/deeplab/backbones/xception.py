@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Literal, NamedTuple
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from deeplab.backbones._base import Backbone, Features, Step, atrous_plan
 from deeplab.errors import SettingsError
-from deeplab.layers import ConvNormAct, Padding, SeparableConv
+from deeplab.layers import Activation, ConvNormAct, Padding, SeparableConv
+from deeplab.layers.conv import Clip
 
 __all__ = ["Xception", "xception41", "xception65", "xception71"]
 
@@ -56,6 +56,10 @@ class Xception(Backbone):
             before its convolutions, as the others, and after them; the third convolution of a unit that would stride
             is never dilated; low-level features (128, 256 and 728 channels) are what enters that unit, activated.
         norm_eps: Added to the variance by BatchNorm; 1e-3 in the official code, 1e-5 in PyTorch.
+        bounded_activation: ReLU6 in the place of ReLU, and -6 .. 6 where there is none, which suits 8-bit numbers.
+
+    Raises:
+        SettingsError: Numbers of `multi_grid` that are not three, or `bounded_activation` with another wiring.
     """
 
     def __init__(
@@ -68,19 +72,24 @@ class Xception(Backbone):
         padding: Padding = "symmetric",
         wiring: Wiring = "official",
         norm_eps: float = EPS,
+        bounded_activation: bool = False,
     ) -> None:
         super().__init__()
         grid = tuple(multi_grid or (1, 1, 1))
         if len(grid) != 3:
             raise SettingsError(f"multi_grid has {len(grid)} numbers; the last unit has 3 convolutions, one each")
-        layer = partial(ConvNormAct, kernel_size=3, padding=padding, eps=norm_eps, momentum=MOMENTUM)
+        official = wiring == "official"
+        if bounded_activation and not official:
+            raise SettingsError(f"bounded_activation is of the official wiring alone; got wiring '{wiring}'")
+        act: Activation = "relu6" if bounded_activation else "relu"
+        layer = partial(ConvNormAct, kernel_size=3, padding=padding, act=act, eps=norm_eps, momentum=MOMENTUM)
         self.stem = nn.Sequential(layer(in_channels, 32, stride=2), layer(32, 64))
         plan = atrous_plan((unit.stride for unit in units), start=2, output_stride=output_stride)
-        official = wiring == "official"
+        block = partial(XceptionUnit, padding=padding, norm_eps=norm_eps, official=official, bounded=bounded_activation)
         blocks, channels, details = [], 64, []
         for unit, step in zip(units, plan, strict=True):
             multipliers = grid if unit.skip == "none" else (1, 1, 1)
-            blocks.append(XceptionUnit(channels, unit, step, multipliers, padding, norm_eps, official=official))
+            blocks.append(block(channels, unit, step, multipliers))
             details.append(unit.widths[1] if official else channels)
             channels = unit.widths[-1]
         self.blocks = nn.ModuleList(blocks)
@@ -108,13 +117,18 @@ class XceptionUnit(nn.Module):
         unit: Unit,
         step: Step,
         multipliers: Sequence[int],
+        *,
         padding: Padding,
         norm_eps: float,
-        *,
         official: bool,
+        bounded: bool,
     ) -> None:
         super().__init__()
-        self.official = official
+        self.official, self.bounded = official, bounded
+        self.act = nn.ReLU6() if bounded else nn.ReLU()
+        self.clip = Clip() if bounded else nn.Identity()
+        between: Activation = "clip" if bounded else "none"
+        inside: Activation = "relu6" if bounded else "relu"
         self.activate_before = unit.skip != "none" or not official
         dilations = [step.dilation * multiplier for multiplier in multipliers]
         if unit.stride > 1 and not official:
@@ -127,7 +141,7 @@ class XceptionUnit(nn.Module):
                 stride=step.stride if index == 2 else 1,
                 dilation=dilations[index],
                 padding=padding,
-                act="none" if self.activate_before else "relu",
+                act=between if self.activate_before else inside,
                 eps=norm_eps,
                 momentum=MOMENTUM,
             )
@@ -143,15 +157,16 @@ class XceptionUnit(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """The unit's output, and its low-level features, at the stride of the input."""
-        x = x if self.official else F.relu(x)
+        x = x if self.official else self.act(x)
         out, detail = x, x
         for index, conv in enumerate(self.convs):
-            out = conv(F.relu(out) if self.activate_before else out)
+            out = conv(self.act(out) if self.activate_before else out)
             if index == 1 and self.official:
                 detail = out
         if self.shortcut is None:
-            return F.relu(out), detail
-        return self.shortcut(x) + out, detail
+            return self.act(out), detail
+        out = self.clip(self.shortcut(x)) + self.clip(out)
+        return self.act(out) if self.bounded else out, detail
 
 
 xception41 = partial(Xception, (*ENTRY, *[MIDDLE] * 8, *EXIT))

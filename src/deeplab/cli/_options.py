@@ -6,13 +6,13 @@ import inspect
 from collections.abc import Callable
 from dataclasses import MISSING, Field, fields
 from pathlib import Path
-from types import UnionType
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import typer
 
+from deeplab import catalog
 from deeplab.api import with_config
-from deeplab.settings import Settings, build, is_required
+from deeplab.settings import UNIONS, Settings, build, is_required
 
 _S = TypeVar("_S", bound=Settings)
 
@@ -71,17 +71,20 @@ def _parameter(option: Field[Any], annotation: Any, *, has_config: bool) -> insp
 
 
 def _help(option: Field[Any]) -> str:
-    """The help text and, where there is one, the default as it is typed."""
+    """The help text, {sources} in it named, and, where there is one, the default as it is typed."""
+    text = str(option.metadata["help"])
+    if "{sources}" in text:
+        text = text.replace("{sources}", ", ".join(catalog.offering("weights", "convert")))
     default = option.metadata["shown"] or option.default
     if any(default is nothing for nothing in (None, False, MISSING)):
-        return str(option.metadata["help"])
-    text = ",".join(map(str, default)) if isinstance(default, tuple) else "on" if default is True else default
-    return f"{option.metadata['help']}  [default: {text}]"
+        return text
+    typed = ",".join(map(str, default)) if isinstance(default, tuple) else "on" if default is True else default
+    return f"{text}  [default: {typed}]"
 
 
 def _metavar(annotation: Any) -> str:
     origin, parts = get_origin(annotation), get_args(annotation)
-    if origin is UnionType:
+    if origin in UNIONS:
         return _metavar(parts[0])
     if origin is Literal:
         return "|".join(map(str, parts))

@@ -1,29 +1,15 @@
-"""Tables and progress bars on a terminal, plain lines in a pipe."""
+"""Tables on a terminal, plain lines in a pipe; progress bars are those of `deeplab._progress`."""
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from deeplab._progress import progress as progress
 from deeplab.errors import OutputError
-
-
-@contextmanager
-def progress(title: str, *, total: int) -> Iterator[Callable[[], None]]:
-    """A progress bar on standard error, if that is a terminal; yields what to call after each step."""
-    if not sys.stderr.isatty():
-        yield lambda: None
-        return
-    from rich.console import Console
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True), transient=True, redirect_stdout=False) as bar:
-        task = bar.add_task(title, total=total)
-        yield lambda: bar.advance(task)
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, figures: Collection[str] = ()) -> None:

@@ -4,16 +4,27 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Mapping
+from dataclasses import asdict
 from itertools import pairwise
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from deeplab import catalog
 from deeplab.cli._options import Debug, Json
 from deeplab.cli._terminal import print_json, print_table
 
+Weights = Annotated[
+    bool, typer.Option("--weights", help="List the checkpoints that others published, in full; --model takes each.")
+]
 
-def models(*, json: Json = False, debug: Debug = False) -> None:
+
+def models(*, weights: Weights = False, json: Json = False, debug: Debug = False) -> None:
     """List model variants, backbones and trained weights."""
+    if weights:
+        _list_published(json=json)
+        return
     found = {
         "models": _described("models", catalog.entries("models")),
         "backbones": _described("backbones", catalog.entries("backbones")),
@@ -49,6 +60,29 @@ def _text_under(name: str, source: ast.Module) -> str | None:
     return None
 
 
+def _list_published(*, json: bool) -> None:
+    from deeplab.weights import cached, published
+
+    here = {name: cached(entry).is_file() for name, entry in published().items()}
+    rows = [
+        (
+            name,
+            entry.network,
+            entry.data,
+            str(entry.num_classes),
+            f"{entry.miou:.2f} {entry.measured}" if entry.miou else "-",
+            f"{entry.megabytes:.0f} MB" if entry.megabytes else "-",
+            entry.licence,
+            "yes" if here[name] else "no",
+        )
+        for name, entry in published().items()
+    ]
+    columns = ("Name", "Network", "Trained on", "Classes", "mIoU in percent", "Size", "Licence", "Here")
+    print_table(columns, rows, figures=("Classes", "Size"))
+    if json:
+        print_json({"weights": {name: {**asdict(entry), "here": here[name]} for name, entry in published().items()}})
+
+
 def _weights() -> dict[str, str]:
     from deeplab import checkpoints, weights
 
@@ -58,4 +92,8 @@ def _weights() -> dict[str, str]:
         network = f"{checkpoint.model.entry} on {checkpoint.model.arguments['backbone']}"
         classes = f"{len(checkpoint.classes)} classes: {', '.join(checkpoint.classes)}"
         described[name] = f"{network}, {path.stat().st_size / 1e6:.1f} MB, {classes}"
+    for name, entry in weights.published().items():
+        described[name] = (
+            f"{entry.network}, {entry.num_classes} classes, downloaded once; more: deeplab models --weights"
+        )
     return described

@@ -15,7 +15,7 @@ from deeplab.data.sample import Sample
 from deeplab.errors import DataError, InputNotFoundError, unknown_name
 from deeplab.images import read_image, read_labels
 
-__all__ = ["DataSet", "load_sample", "open_dataset"]
+__all__ = ["DataSet", "Regrouped", "load_sample", "open_dataset"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,6 +29,13 @@ class DataSet:
     classes: tuple[str, ...]
     palette: NDArray[np.uint8]
     splits: Mapping[str, tuple[Sample, ...]]
+    regrouped: Regrouped | None = None
+    """What `regroup` made it of."""
+
+    @property
+    def groups(self) -> Mapping[str, tuple[str, ...]]:
+        """Each class, in order, with the names that it has in the files."""
+        return {name: (name,) for name in self.classes} if self.regrouped is None else self.regrouped.groups
 
     @property
     def ignore_index(self) -> int:
@@ -41,6 +48,17 @@ class DataSet:
             there = ", ".join(split for split, samples in self.splits.items() if samples)
             raise DataError(f"{self.root}: no images in split '{name}'; there are images in: {there or 'none'}")
         return self.splits[name]
+
+
+@dataclass(frozen=True, eq=False)
+class Regrouped:
+    """How the classes of a data set were made of those of its `origin`, whose masks it shares."""
+
+    origin: DataSet
+    groups: Mapping[str, tuple[str, ...]]
+    """Each class, in order, with those of the origin that it is made of."""
+    lookup: NDArray[np.uint8 | np.uint16]
+    """The label here, or the one to be ignored, by each label of the origin, (origin.ignore_index + 1,)."""
 
 
 def open_dataset(root: str | Path, *, format: str | None = None) -> DataSet:
@@ -80,6 +98,9 @@ def load_sample(sample: Sample, dataset: DataSet) -> tuple[NDArray[np.uint8], ND
         ImageError: a file that cannot be read.
         DataError: sizes that differ, or a label out of range.
     """
+    if dataset.regrouped is not None:
+        image, labels = load_sample(sample, dataset.regrouped.origin)
+        return image, dataset.regrouped.lookup[labels]
     image = read_image(sample.image)
     dtype = np.uint8 if dataset.ignore_index == 255 else np.uint16
     if sample.mask is None:

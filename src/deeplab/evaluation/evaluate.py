@@ -58,7 +58,7 @@ def _check_classes(classes: tuple[str, ...], dataset: DataSet) -> None:
     if len(classes) != len(dataset.classes):
         raise DataError(
             f"{dataset.root}: has {len(dataset.classes)} classes and the model {len(classes)}; "
-            "evaluate a model that was trained on these classes"
+            "evaluate a model that was trained on these classes, or merge, rename and drop some by --classes"
         )
     index, ours, theirs = next(
         (index, *pair) for index, pair in enumerate(zip(classes, dataset.classes, strict=True)) if pair[0] != pair[1]

@@ -17,12 +17,21 @@ ceil(size / 2). They differ only for stride 2 at even sizes."""
 
 Pair = tuple[int, int]
 
-Activation = Literal["relu", "relu6", "hard_swish", "none"]
+Activation = Literal["relu", "relu6", "hard_swish", "clip", "none"]
+
+
+class Clip(nn.Hardtanh):
+    """Keep what is in -6 .. 6, as the official code's bounded activations do where there is no ReLU6."""
+
+    def __init__(self) -> None:
+        super().__init__(-6, 6)
+
 
 ACTIVATIONS: dict[Activation, type[nn.Module]] = {
     "relu": nn.ReLU,
     "relu6": nn.ReLU6,
     "hard_swish": nn.Hardswish,
+    "clip": Clip,
     "none": nn.Identity,
 }
 
@@ -48,14 +57,14 @@ class PaddedConv(nn.Conv2d):
         padding: Padding | Literal["none"] = "symmetric",
     ) -> None:
         self.asymmetric = padding == "same" and stride > 1
-        unpadded = self.asymmetric or padding == "none"
+        padded = not self.asymmetric and padding != "none"
         rows, columns = (dilation, dilation) if isinstance(dilation, int) else dilation
         super().__init__(
             in_channels,
             out_channels,
             kernel_size,
             stride=stride,
-            padding=0 if unpadded else (rows * (kernel_size - 1) // 2, columns * (kernel_size - 1) // 2),
+            padding=(rows * (kernel_size - 1) // 2, columns * (kernel_size - 1) // 2) if padded else 0,
             dilation=(rows, columns),
             groups=groups,
             bias=bias,

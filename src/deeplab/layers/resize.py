@@ -25,18 +25,23 @@ def resize(x: Tensor, size: tuple[int, int], *, align_corners: bool) -> Tensor:
     return F.interpolate(x, size=size, mode="bilinear", align_corners=align_corners)
 
 
-def rescale(x: Tensor, factor: float) -> Tensor:
-    """Resize bilinearly to floor(factor x size), at least 1, outer edges on each other.
+def rescale(x: Tensor, factor: float, *, align_corners: bool) -> Tensor:
+    """Resize bilinearly by a factor, to at least 1 x 1.
 
-    The steps between the samples are 1 / factor whatever the sizes, as PyTorch's `scale_factor`: where the size is no
-    whole number, the last edges do not meet.
+    Args:
+        x: (N, C, h, w), float.
+        align_corners: True gives floor(factor * (length - 1)) + 1 samples from corner to corner, as TensorFlow's
+            DeepLab (`scale_dimension`); False gives floor(factor * length) at steps of 1 / factor, as PyTorch's
+            `scale_factor`: where that is no whole number, the last edges do not meet.
 
     Returns:
-        (N, C, floor(factor * h), floor(factor * w)), float
+        (N, C, height, width)
     """
     height, width = x.shape[-2:]
     if factor == 1:
         return x
+    if align_corners:
+        return resize(x, (int((height - 1) * factor) + 1, int((width - 1) * factor) + 1), align_corners=True)
     if min(height, width) * factor < 1:
         return resize(x, (max(1, int(height * factor)), max(1, int(width * factor))), align_corners=False)
     return F.interpolate(x, scale_factor=factor, mode="bilinear", align_corners=False, recompute_scale_factor=False)

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal, get_args
 
+import torch
 from torch import Tensor, nn
 
 from deeplab import catalog
 from deeplab.backbones import Backbone, create_backbone
 from deeplab.errors import SettingsError, unknown_name
-from deeplab.layers import Prepare, resize
+from deeplab.layers import Prepare, rescale, resize
+
+Merge = Literal["max", "mean"]
+"""What becomes of the logits of several scales: the largest of each, or their mean."""
 
 
 class SegmentationModel(nn.Module):
@@ -22,28 +26,48 @@ class SegmentationModel(nn.Module):
 
     backbone: Backbone
     """All that pre-training gives; everything else is the head."""
+    last_layer: str = "classify."
+    """How the names of those tensors begin that have a row for each class."""
 
     prepare: Prepare
     """This and all below is the same for every model; `create_model` sets it."""
     align_corners: bool
+    scales: tuple[float, ...]
+    merge: Merge
     entry: str
     """Its name in the catalogue."""
     arguments: dict[str, Any]
     """What builds it again, with random weights."""
 
-    def coarse_logits(self, image: Tensor) -> Tensor:
-        """(N, in_channels, H, W) -> logits (N, num_classes, h, w) at the head's own stride, of the padded image."""
+    def scores(self, x: Tensor) -> Tensor:
+        """An image as `prepare` gives it, at one scale -> logits (N, num_classes, h, w) at the head's own stride."""
         raise NotImplementedError
+
+    def coarse_logits(self, image: Tensor) -> Tensor:
+        """(N, in_channels, H, W) -> logits (N, num_classes, h, w) at the head's own stride, of the padded image.
+
+        Those of several scales are merged at the size of the largest one's.
+        """
+        x = self.prepare(image)
+        pyramid = [self.scores(rescale(x, scale, align_corners=self.align_corners)) for scale in self.scales]
+        if len(pyramid) == 1:
+            return pyramid[0]
+        height, width = pyramid[self.scales.index(max(self.scales))].shape[-2:]
+        logits = torch.stack([resize(each, (height, width), align_corners=self.align_corners) for each in pyramid])
+        return logits.amax(dim=0) if self.merge == "max" else logits.mean(dim=0)
 
     def grid_size(self, size: tuple[int, int]) -> tuple[int, int]:
         """The (height, width) that the coarse logits of an image of `size` spread over; the image is its top left."""
         return self.prepare.grid_size(size)
 
-    def forward(self, image: Tensor) -> Tensor:
-        height, width = image.shape[-2:]
-        padded = self.grid_size((height, width))
-        logits = resize(self.coarse_logits(image).float(), padded, align_corners=self.align_corners)
+    def full_size(self, coarse: Tensor, size: tuple[int, int]) -> Tensor:
+        """Coarse logits of an image of `size` = (height, width) -> its logits (N, num_classes, height, width)."""
+        height, width = size
+        logits = resize(coarse.float(), self.grid_size(size), align_corners=self.align_corners)
         return logits[..., :height, :width]
+
+    def forward(self, image: Tensor) -> Tensor:
+        return self.full_size(self.coarse_logits(image), (image.shape[-2], image.shape[-1]))
 
 
 def create_model(
@@ -57,6 +81,8 @@ def create_model(
     image_std: Sequence[float] | None = None,
     align_corners: bool = True,
     pad_to_grid: bool = True,
+    scales: Sequence[float] = (1.0,),
+    merge: Merge = "max",
     **options: Any,
 ) -> SegmentationModel:
     """Build the model `name` with random weights.
@@ -69,6 +95,9 @@ def create_model(
         align_corners: How logits are resized.
         pad_to_grid: With align_corners, whether the image is padded to k * output_stride + 1 first (see Prepare), so
             that every size has the geometry of the official crops; other systems' models were not.
+        scales: The network sees the prepared image at each (DeepLab v2, section 4.1.2, "MSC" with (0.5, 0.75, 1); the
+            official `image_pyramid`). They are a part of the model, in training as well.
+        merge: The logits are the largest of the scales' or their mean (the official `merge_method`).
         options: What the model's and the backbone's files offer beside (atrous_rates, depth_multiplier ...).
 
     Raises:
@@ -77,6 +106,10 @@ def create_model(
     """
     if num_classes < 1 or in_channels < 1:
         raise SettingsError(f"num_classes and in_channels must be at least 1; got {num_classes} and {in_channels}")
+    if not scales or min(scales) <= 0:
+        raise SettingsError(f"scales want at least one number, each above 0; got {tuple(scales)}")
+    if merge not in get_args(Merge):
+        raise SettingsError(str(unknown_name("merge", merge, get_args(Merge))))
     build = catalog.builder("models", name)
     given = {"num_classes", "in_channels", "output_stride", "align_corners", "pad_to_grid", "backbone"}
     head_options = inspect.signature(build).parameters.keys() - given
@@ -103,6 +136,7 @@ def create_model(
         raise SettingsError(f"image_std has to be above 0; got {', '.join(map(str, std))}")
     model.prepare = Prepare(mean, std, stride=output_stride if align_corners and pad_to_grid else 1)
     model.align_corners = align_corners
+    model.scales, model.merge = tuple(scales), merge
     model.entry = name
     model.arguments = {
         "backbone": backbone,
@@ -113,6 +147,8 @@ def create_model(
         "image_std": std,
         "align_corners": align_corners,
         "pad_to_grid": pad_to_grid,
+        "scales": list(scales),
+        "merge": merge,
         **options,
     }
     return model

@@ -6,13 +6,18 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from deeplab.backbones import Backbone
-from deeplab.layers import Classify, PaddedConv
+from deeplab.backbones.vgg16 import STAGES, VGG16
+from deeplab.errors import SettingsError
+from deeplab.layers import Classify, PaddedConv, resize
 from deeplab.models._base import SegmentationModel
 
-__all__ = ["DeepLabV1", "deeplabv1"]
+__all__ = ["DeepLabV1", "DeepLabV1MSc", "deeplabv1"]
 
 RATES = {4: 24, 8: 12, 16: 6, 32: 3}
 """LargeFOV's rate of 12 at the paper's stride of 8, so that the field of view stays at other strides."""
+
+DETAIL_CHANNELS = 128
+"""Of each branch of MSc (section 4.3)."""
 
 
 def deeplabv1(
@@ -24,6 +29,7 @@ def deeplabv1(
     atrous_rate: int | None = None,
     hidden_channels: int = 1024,
     average_pooling: bool = True,
+    multi_scale: bool = False,
     dropout: float = 0.5,
 ) -> DeepLabV1:
     """DeepLab-LargeFOV by default; the paper's others (Table 2), at output stride 8:
@@ -38,11 +44,23 @@ def deeplabv1(
     Args:
         atrous_rate: Of fc6; None: LargeFOV's, by the output stride.
         average_pooling: The 3 x 3 mean before fc6, which is in the authors' LargeFOV network (pool5a).
+        multi_scale: "MSc": the image and the first four poolings of VGG-16 are read as well (section 4.3).
+
+    Raises:
+        SettingsError: `multi_scale` on another backbone than VGG-16.
     """
     rate = RATES[output_stride] if atrous_rate is None else atrous_rate
     fc6 = PaddedConv(backbone.channels.res5, hidden_channels, kernel_size, dilation=rate, bias=True)
     fc7 = PaddedConv(hidden_channels, hidden_channels, 1, bias=True)
-    return DeepLabV1(backbone, fc6, fc7, Classify(hidden_channels, num_classes), average_pooling, dropout)
+    if not multi_scale:
+        return DeepLabV1(backbone, fc6, fc7, Classify(hidden_channels, num_classes), average_pooling, dropout)
+    if not isinstance(backbone, VGG16):
+        raise SettingsError("multi_scale reads the poolings of VGG-16: choose backbone vgg16, or leave it off")
+    sources = (backbone.in_channels, *(channels for channels, _ in STAGES[:4]))
+    details = nn.ModuleList(_perceptron(channels, dropout) for channels in sources)
+    widths = (hidden_channels, *[DETAIL_CHANNELS] * len(sources))
+    classify = nn.ModuleList(Classify(width, num_classes) for width in widths)
+    return DeepLabV1MSc(backbone, fc6, fc7, classify, average_pooling, dropout, details)
 
 
 class DeepLabV1(SegmentationModel):
@@ -56,7 +74,7 @@ class DeepLabV1(SegmentationModel):
         backbone: Backbone,
         fc6: PaddedConv,
         fc7: PaddedConv,
-        classify: Classify,
+        classify: nn.Module,
         average_pooling: bool,
         dropout: float,
     ) -> None:
@@ -68,9 +86,58 @@ class DeepLabV1(SegmentationModel):
         for layer in (fc6, fc7):
             nn.init.normal_(layer.weight, std=0.01)
 
-    def coarse_logits(self, image: Tensor) -> Tensor:
-        x = self.average(self.backbone(self.prepare(image)).res5)
-        x = self.dropout(F.relu(self.fc6(x)))
-        x = self.dropout(F.relu(self.fc7(x)))
-        logits: Tensor = self.classify(x)
+    def scores(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.classify(self.semantics(self.backbone(x).res5))
         return logits
+
+    def semantics(self, pool5: Tensor) -> Tensor:
+        """(N, 512, h, w) -> fc7, (N, hidden_channels, h, w)."""
+        x = self.dropout(F.relu(self.fc6(self.average(pool5))))
+        fc7: Tensor = self.dropout(F.relu(self.fc7(x)))
+        return fc7
+
+
+class DeepLabV1MSc(DeepLabV1):
+    """The same with a perceptron on the image and on each of the first four poolings (section 4.3).
+
+    The paper joins their 5 x 128 channels to fc7 before the last 1 x 1. As in the authors' networks that is the sum of
+    six 1 x 1, and so each is computed where its features are and enlarged after. The logits are those of the authors'
+    network for testing, one for every pixel; theirs for training has the same at every eighth pixel, by strides.
+
+    Shape: (N, C, H, W) -> logits (N, num_classes, H, W), any H and W >= 1
+    """
+
+    backbone: VGG16
+    classify: nn.ModuleList
+    """Of fc7, the image, pool1 .. pool4."""
+
+    def __init__(
+        self,
+        backbone: VGG16,
+        fc6: PaddedConv,
+        fc7: PaddedConv,
+        classify: nn.ModuleList,
+        average_pooling: bool,
+        dropout: float,
+        details: nn.ModuleList,
+    ) -> None:
+        super().__init__(backbone, fc6, fc7, classify, average_pooling, dropout)
+        self.details = details
+
+    def scores(self, x: Tensor) -> Tensor:
+        *pools, pool5 = self.backbone.pooled(x)
+        details = (detail(features) for detail, features in zip(self.details, (x, *pools), strict=True))
+        logits: Tensor = x.new_zeros(())
+        for classify, features in zip(self.classify, (self.semantics(pool5), *details), strict=True):
+            scores = classify(features)  # at stride 8, 1, 2, 4, 8, 8 for output stride 8
+            logits = logits + resize(scores, (x.shape[-2], x.shape[-1]), align_corners=self.align_corners)
+        return logits
+
+
+def _perceptron(in_channels: int, dropout: float) -> nn.Sequential:
+    """128 of 3 x 3, 128 of 1 x 1 (section 4.3); dropout and the initial standard deviation are the authors'."""
+    filters = PaddedConv(in_channels, DETAIL_CHANNELS, 3, bias=True)
+    mix = PaddedConv(DETAIL_CHANNELS, DETAIL_CHANNELS, 1, bias=True)
+    for layer in (filters, mix):
+        nn.init.normal_(layer.weight, std=0.001)
+    return nn.Sequential(filters, nn.ReLU(), nn.Dropout(dropout), mix, nn.ReLU(), nn.Dropout(dropout))

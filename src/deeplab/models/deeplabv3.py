@@ -1,4 +1,5 @@
-"""DeepLab v3 (Chen et al. 2017, arXiv 1706.05587): atrous spatial pyramid pooling over the deepest features."""
+"""DeepLab v3 (Chen et al. 2017, arXiv 1706.05587): atrous spatial pyramid pooling over the deepest features, or further
+blocks in cascade."""
 
 from __future__ import annotations
 
@@ -7,11 +8,12 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from deeplab.backbones import Backbone
+from deeplab.errors import SettingsError
 from deeplab.layers import ASPP, ATROUS_RATES, Classify, ConvNormAct
 from deeplab.layers.aspp import EPS, MOMENTUM, pooling_window
 from deeplab.models._base import SegmentationModel
 
-__all__ = ["DeepLabV3", "deeplabv3"]
+__all__ = ["DeepLabV3", "DeepLabV3Cascade", "deeplabv3"]
 
 
 def deeplabv3(
@@ -27,8 +29,9 @@ def deeplabv3(
     image_pooling_crop_size: Sequence[int] | None = None,
     image_pooling_stride: Sequence[int] = (1, 1),
     head_conv: bool = False,
+    cascade_blocks: int = 0,
     dropout: float = 0.1,
-) -> DeepLabV3:
+) -> DeepLabV3 | DeepLabV3Cascade:
     """DeepLab v3.
 
     Args:
@@ -39,7 +42,18 @@ def deeplabv3(
             all of it. Larger images than those of the training can be seen by windows of that size.
         image_pooling_stride: Steps between those windows, in features: rows, columns.
         head_conv: A 3 x 3 between ASPP and classifier, which torchvision has and the paper has not.
+        cascade_blocks: Blocks like the last one of a ResNet after it, in the place of ASPP and all of its options: 3
+            is the paper's "block7", which is best with `multi_grid` (1, 2, 1) (Table 3).
+
+    Raises:
+        SettingsError: `cascade_blocks` below 0, or on a backbone without residual blocks.
     """
+    if cascade_blocks < 0:
+        raise SettingsError(f"cascade_blocks wants a whole number of at least 0, got {cascade_blocks}")
+    if cascade_blocks:
+        last = 32 // output_stride  # the rate of the backbone's last block
+        blocks = nn.Sequential(*(backbone.replica(last * 2**block) for block in range(1, cascade_blocks + 1)))
+        return DeepLabV3Cascade(backbone, blocks, Classify(backbone.channels.res5, num_classes))
     rates = ATROUS_RATES[output_stride] if atrous_rates is None else atrous_rates
     aspp = ASPP(
         backbone.channels.res5,
@@ -69,9 +83,32 @@ class DeepLabV3(SegmentationModel):
         self.refine = refine
         self.classify = classify
 
-    def coarse_logits(self, image: Tensor) -> Tensor:
-        features = self.backbone(self.prepare(image))
+    def scores(self, x: Tensor) -> Tensor:
+        features = self.backbone(x)
         logits: Tensor = self.classify(
             self.refine(self.aspp(features.res5))
+        )  # (N, num_classes, H / 16, W / 16) at stride 16
+        return logits
+
+
+class DeepLabV3Cascade(SegmentationModel):
+    """Blocks like the last one after it, each at twice the rate of the one before, then one 1 x 1 (Fig. 3 b).
+
+    At output stride 16 block4, the last of the backbone, has rate 2, block5 to block7 have 4, 8 and 16, times
+    `multi_grid` inside each (section 3.2.1). The further blocks have the layout of block4 and weights of their own,
+    random at first: its first unit reads fewer channels, so that its weights could not be copied.
+
+    Shape: (N, C, H, W) -> logits (N, num_classes, H, W), any H and W >= 1
+    """
+
+    def __init__(self, backbone: Backbone, blocks: nn.Sequential, classify: Classify) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.blocks = blocks
+        self.classify = classify
+
+    def scores(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.classify(
+            self.blocks(self.backbone(x).res5)
         )  # (N, num_classes, H / 16, W / 16) at stride 16
         return logits

@@ -157,9 +157,11 @@ class DeepLabV3Plus(SegmentationModel):
         self.refine = refine
         self.decoder = nn.ModuleList(decoder)
         self.classify = classify
+        if isinstance(classify, nn.Identity):
+            self.last_layer = f"decoder.{len(decoder) - 1}."
 
-    def coarse_logits(self, image: Tensor) -> Tensor:
-        features = self.backbone(self.prepare(image))
+    def scores(self, x: Tensor) -> Tensor:
+        features = self.backbone(x)
         x = self.refine(self.aspp(features.res5))  # (N, 256, H/16, W/16) at output stride 16
         for step in self.decoder:
             x = step(x, features, align_corners=self.align_corners)  # (N, 256, H/4, W/4) after the one at stride 4

@@ -1,41 +1,88 @@
-"""Which parameter learns how fast, and which one decays."""
+"""Which parameter learns at all, how fast, and which one decays."""
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import Any, Literal
 
 import torch
 from torch import nn
 from torch.optim import Optimizer
 
-__all__ = ["create_optimizer", "parameter_groups"]
+from deeplab.backbones import Backbone
+
+__all__ = ["create_optimizer", "freeze", "parameter_groups"]
+
+
+def freeze(backbone: Backbone, until: str) -> int:
+    """Take the parameters of the stages up to and with `until` out of the training; how many tensors that is.
+
+    Args:
+        until: "stem", "res2", "res3" or "res4", or "backbone" for all of it.
+    """
+    frozen = 0
+    for stage, parameters in backbone.stages().items():
+        for parameter in parameters:
+            parameter.requires_grad_(False)
+        frozen += len(parameters)
+        if stage == until:
+            break
+    return frozen
 
 
 def parameter_groups(
-    model: nn.Module, *, learning_rate: float, head_multiplier: float, weight_decay: float
+    model: nn.Module,
+    *,
+    learning_rate: float,
+    head_multiplier: float,
+    weight_decay: float,
+    layer_decay: float = 1.0,
+    bias_multiplier: float = 1.0,
+    auxiliary: nn.Module | None = None,
 ) -> list[dict[str, Any]]:
-    """The parameters that require a gradient in up to four groups: backbone or head, decayed or not.
+    """The parameters that require a gradient, in groups of one learning rate that decay or do not.
 
     The head is all that is not in `model.backbone`. Normalisation, biases and depthwise convolutions do not
     decay (so the official code; MobileNets, arXiv 1704.04861, section 3.2).
+
+    Args:
+        learning_rate: That of the backbone, or of its last stage.
+        head_multiplier: That of the head over it.
+        layer_decay: That of each stage of the backbone over that of the next (ULMFiT, arXiv 1801.06146, section 3.2).
+        bias_multiplier: That of the biases of convolutions over that of their weights; 2 in the official code.
+        auxiliary: A second head.
     """
-    in_backbone = {id(parameter) for parameter in model.get_submodule("backbone").parameters()}
-    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
-    for module in model.modules():
+    multipliers: dict[nn.Parameter, tuple[str, float]] = {}
+    stages = _stages(model.get_submodule("backbone"), layer_decay)
+    for depth, (stage, parameters) in enumerate(reversed(stages.items())):
+        multipliers.update(dict.fromkeys(parameters, (stage, layer_decay**depth)))
+    groups: dict[tuple[str, float, bool], list[nn.Parameter]] = {}
+    for module in chain(model.modules(), () if auxiliary is None else auxiliary.modules()):
         depthwise = isinstance(module, nn.Conv2d) and module.groups > 1 and module.groups == module.in_channels
-        for parameter in module.parameters(recurse=False):
+        for name, parameter in module.named_parameters(recurse=False):
             if parameter.requires_grad:
-                key = (id(parameter) in in_backbone, parameter.ndim > 1 and not depthwise)
+                part, multiplier = multipliers.get(parameter, ("head", head_multiplier))
+                if name == "bias" and isinstance(module, nn.Conv2d | nn.Linear):
+                    multiplier *= bias_multiplier
+                key = (part, multiplier, parameter.ndim > 1 and not depthwise)
                 groups.setdefault(key, []).append(parameter)
     return [
         {
-            "name": f"{'backbone' if backbone else 'head'}, {'decayed' if decayed else 'not decayed'}",
+            "name": f"{part}, {'decayed' if decayed else 'not decayed'}",
             "params": parameters,
-            "lr": learning_rate * (1 if backbone else head_multiplier),
+            "lr": learning_rate * multiplier,
             "weight_decay": weight_decay if decayed else 0.0,
         }
-        for (backbone, decayed), parameters in groups.items()
+        for (part, multiplier, decayed), parameters in groups.items()
     ]
+
+
+def _stages(backbone: nn.Module, layer_decay: float) -> dict[str, list[nn.Parameter]]:
+    """The backbone's stages, or it as one where all of them learn alike."""
+    if layer_decay == 1:
+        return {"backbone": list(backbone.parameters())}
+    assert isinstance(backbone, Backbone)
+    return backbone.stages()
 
 
 def create_optimizer(groups: list[dict[str, Any]], *, name: Literal["adamw", "sgd"]) -> Optimizer:

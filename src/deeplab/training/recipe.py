@@ -165,7 +165,12 @@ def _check(settings: TrainSettings, dataset: DataSet) -> None:
         )
     if len(dataset.classes) < 2:
         raise SettingsError(
-            f"{dataset.root}/classes.txt has one class; training needs at least two, such as background"
+            f"one class, '{dataset.classes[0]}', of {dataset.root}; training needs at least two, such as background"
+        )
+    if settings.freeze != "none" and settings.weights == "none":
+        raise SettingsError(
+            f"freeze {settings.freeze} would keep random weights, as weights is none; "
+            "choose --weights, or --freeze none"
         )
     if settings.precision == "bf16" and settings.device == "mps":
         raise SettingsError("precision bf16 is not for mps; use --precision 32")

@@ -56,7 +56,8 @@ class Record(Callback):
             _keep_rows(self.folder / "validation.csv", below=trainer.global_step)
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
-        self._rate = min(group["lr"] for group in trainer.optimizers[0].param_groups)
+        assert isinstance(pl_module, SegmentationTask)
+        self._rate = pl_module.rate(trainer.global_step)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int

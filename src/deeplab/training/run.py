@@ -28,7 +28,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from deeplab import catalog, checkpoints
 from deeplab.checkpoints import Checkpoint, Preprocessing
-from deeplab.data import DataSet, open_dataset
+from deeplab.data import DataSet, in_words, open_dataset, regroup
 from deeplab.data.transforms import Augmentation
 from deeplab.errors import DeepLabError, OutputError, SettingsError
 from deeplab.inference import Segmenter
@@ -36,6 +36,7 @@ from deeplab.models import SegmentationModel, create_model
 from deeplab.settings import TrainSettings
 from deeplab.training import recipe, report, teacher
 from deeplab.training.batches import Epochs, Photos, TrainingCrops, loader, seeded
+from deeplab.training.optimizers import freeze
 from deeplab.training.record import Record
 from deeplab.training.task import SegmentationTask
 from deeplab.weights import start_from, transfer
@@ -56,7 +57,7 @@ def run(settings: TrainSettings) -> Path:
     rank: int = getattr(rank_zero_only, "rank", None) or 0  # of several processes, which all come here
     if rank == 0:
         _check_folder(folder, resume=settings.resume)
-    dataset = open_dataset(settings.data)
+    dataset = _open(settings)
     settings, reasons = recipe.choose(settings, dataset)
     if settings.resume:
         recipe.check_same_run(folder / CONFIG, settings)
@@ -128,6 +129,18 @@ def _check_folder(folder: Path, *, resume: bool) -> None:
         raise OutputError(f"{folder} is not empty; go on with that run by --resume, or choose another --output")
 
 
+def _open(settings: TrainSettings) -> DataSet:
+    """The data set with the classes that it is to have."""
+    dataset = open_dataset(settings.data)
+    if settings.classes is None:
+        return dataset
+    regrouped = regroup(dataset, settings.classes)
+    taken = {old for olds in regrouped.groups.values() for old in olds}
+    dropped = [name for name in dataset.classes if name not in taken]
+    logger.info("classes: %s; ignored: %s", in_words(regrouped.groups), ", ".join(dropped) or "none")
+    return regrouped
+
+
 def _start_model(settings: TrainSettings, dataset: DataSet) -> SegmentationModel:
     """The model with its start weights; its backbone is built as that of the weights was."""
     torch.manual_seed(seeded(settings.seed).initial_seed())
@@ -143,11 +156,12 @@ def _start_model(settings: TrainSettings, dataset: DataSet) -> SegmentationModel
         **options,
     )
     if start is not None:
-        done = transfer(model, start, classes=dataset.classes)
-        logger.info(
-            "started from %s: %d tensors, %d classes by name; %d tensors at random",
-            settings.weights, len(done.copied), len(done.rows), len(done.left),
-        )  # fmt: skip
+        done = transfer(model, start, classes=dataset.groups)
+        for sentence in done.sentences(dataset.classes):
+            logger.info("weights %s: %s", settings.weights, sentence)
+    if settings.freeze != "none":
+        frozen, total = freeze(model.backbone, settings.freeze), len(list(model.backbone.parameters()))
+        logger.info("frozen up to %s: %d of the %d tensors of the backbone", settings.freeze, frozen, total)
     return model
 
 
@@ -161,7 +175,7 @@ def _options_of(start: Checkpoint, settings: TrainSettings) -> dict[str, Any]:
         )
     names = {*inspect.signature(catalog.builder("backbones", settings.backbone)).parameters, "align_corners"}
     if start.model.entry == settings.model:
-        names |= {*inspect.signature(catalog.builder("models", settings.model)).parameters}
+        names |= {*inspect.signature(catalog.builder("models", settings.model)).parameters, "scales", "merge"}
     ours = ("backbone", "num_classes", "output_stride", "in_channels")
     return {name: value for name, value in arguments.items() if name in names and name not in ours}
 

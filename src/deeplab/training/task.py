@@ -19,7 +19,9 @@ from deeplab.errors import DeepLabError, TrainingError
 from deeplab.inference import Segmenter
 from deeplab.layers import resize
 from deeplab.metrics import confusion_matrix, miou
+from deeplab.models import SegmentationModel
 from deeplab.settings import TrainSettings
+from deeplab.training.auxiliary import AuxiliaryHead, features_of
 from deeplab.training.batches import Batch, Epochs, files, seeded
 from deeplab.training.optimizers import create_optimizer, parameter_groups
 from deeplab.training.schedule import poly
@@ -45,6 +47,10 @@ class SegmentationTask(LightningModule):
         super().__init__()
         self.model = model
         _settle_statistics(model, steps=settings.epochs * epochs.batches)
+        self.auxiliary: AuxiliaryHead | None = None
+        if settings.auxiliary > 0:
+            assert isinstance(model, SegmentationModel)
+            self.auxiliary = AuxiliaryHead(model.backbone.channels.res4, num_classes)
         self.settings = settings
         self.samples = samples
         self.num_classes = num_classes
@@ -62,13 +68,14 @@ class SegmentationTask(LightningModule):
         return self.model if self.average is None else self.average.module
 
     def train(self, mode: bool = True) -> SegmentationTask:
-        """As ever, but neither the mean of the weights nor frozen normalisation is ever in training mode."""
+        """As ever, but neither the mean of the weights nor normalisation that is kept is ever in training mode."""
         super().train(mode)
         if self.average is not None:
             self.average.eval()
-        if self.settings.batch_norm == "freeze":
-            for module in self.model.modules():
-                if isinstance(module, nn.modules.batchnorm._BatchNorm):
+        for module in self.model.modules():
+            if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                kept = module.affine and not module.weight.requires_grad
+                if kept or self.settings.batch_norm == "freeze":
                     module.eval()
         return self
 
@@ -87,9 +94,11 @@ class SegmentationTask(LightningModule):
             raise batch
         step = self.global_step
         torch.manual_seed(seeded(self.settings.seed, step, -2).initial_seed())  # dropout; the same after a resume
-        logits = self.model(to_float(batch.image))
+        logits, auxiliary = self.logits(to_float(batch.image))
         with torch.autocast(self.device.type, enabled=False):
             loss = self.loss(logits, batch)
+            if auxiliary is not None:
+                loss = loss + self.settings.auxiliary * self.loss(auxiliary, batch)
         if not torch.isfinite(loss):
             names = ", ".join(str(file) for file in files(self.samples, batch.indices))
             raise TrainingError(
@@ -99,6 +108,16 @@ class SegmentationTask(LightningModule):
         self.log("loss", loss.detach(), prog_bar=True)
         return loss
 
+    def logits(self, image: Tensor) -> tuple[Tensor, Tensor | None]:
+        """The logits (N, num_classes, H, W) of the model and, if there is one, of the auxiliary head."""
+        if self.auxiliary is None:
+            return self.model(image), None
+        assert isinstance(self.model, SegmentationModel)
+        with features_of(self.model.backbone) as seen:
+            logits = self.model(image)
+        coarse = self.auxiliary(seen[-1].res4)
+        return logits, self.model.full_size(coarse, (image.shape[-2], image.shape[-1]))
+
     def loss(self, logits: Tensor, batch: Batch) -> Tensor:
         """The loss of logits (N, num_classes, H, W): of the labels, mixed with the teacher's if any."""
         loss = losses.cross_entropy(
@@ -107,6 +126,7 @@ class SegmentationTask(LightningModule):
             ignore_index=self.ignore_index,
             class_weights=self.class_weights,
             label_smoothing=self.settings.label_smoothing,
+            hard_pixels=self.settings.hard_pixels,
         )
         if batch.probabilities is None:
             return loss
@@ -137,6 +157,21 @@ class SegmentationTask(LightningModule):
         with torch.autocast(self.device.type, enabled=False):
             return self.segmenter(self.best_guess).labels(image)
 
+    def factor(self, step: int) -> float:
+        """The factor of the schedule on every learning rate."""
+        assert self.settings.warmup_epochs is not None, "chosen by the recipe"
+        return poly(
+            step,
+            total_steps=self.settings.epochs * self.epochs.batches,
+            warmup_steps=round(self.settings.warmup_epochs * self.epochs.batches),
+            power=self.settings.power,
+        )
+
+    def rate(self, step: int) -> float:
+        """The learning rate of the backbone's last stage."""
+        assert self.settings.learning_rate is not None, "chosen by the recipe"
+        return self.settings.learning_rate * self.factor(step)
+
     def configure_optimizers(self) -> Any:
         settings = self.settings
         assert settings.learning_rate is not None, "chosen by the recipe"
@@ -146,16 +181,12 @@ class SegmentationTask(LightningModule):
             learning_rate=settings.learning_rate,
             head_multiplier=settings.head_multiplier,
             weight_decay=settings.weight_decay,
+            layer_decay=settings.layer_decay,
+            bias_multiplier=settings.bias_multiplier,
+            auxiliary=self.auxiliary,
         )
         optimizer = create_optimizer(groups, name=settings.optimizer)
-        total_steps = settings.epochs * self.epochs.batches
-        assert settings.warmup_epochs is not None, "chosen by the recipe"
-        warmup_steps = round(settings.warmup_epochs * self.epochs.batches)
-
-        def factor(step: int) -> float:
-            return poly(step, total_steps=total_steps, warmup_steps=warmup_steps, power=settings.power)
-
-        return [optimizer], [{"scheduler": LambdaLR(optimizer, factor), "interval": "step"}]
+        return [optimizer], [{"scheduler": LambdaLR(optimizer, self.factor), "interval": "step"}]
 
 
 def to_float(image: Tensor) -> Tensor:

@@ -1,7 +1,67 @@
-"""Trained weights: the models that ship inside the package, converters from other systems, transfer to a new model."""
+"""Trained weights: models that ship inside the package, checkpoints that others published, converters from other
+systems, transfer to a new model.
 
-from deeplab.weights._shipped import find, shipped
-from deeplab.weights._sources import convert, sources, start_from
-from deeplab.weights.transfer import Transfer, transfer
+Each name is loaded on first use, so that listing the names imports no torch.
+"""
 
-__all__ = ["Transfer", "convert", "find", "shipped", "sources", "start_from", "transfer"]
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from deeplab.weights._cache import cached
+    from deeplab.weights._comparison import Comparison, LayerDifference, compare
+    from deeplab.weights._published import Published, published
+    from deeplab.weights._shipped import find, shipped
+    from deeplab.weights._source import Conversion
+    from deeplab.weights._sources import convert, sources, start_from
+    from deeplab.weights._transfer import Transfer, reclass, transfer
+
+__all__ = [
+    "Comparison",
+    "Conversion",
+    "LayerDifference",
+    "Published",
+    "Transfer",
+    "cached",
+    "compare",
+    "convert",
+    "find",
+    "published",
+    "reclass",
+    "shipped",
+    "sources",
+    "start_from",
+    "transfer",
+]
+
+_FILES = {
+    "Comparison": "_comparison",
+    "Conversion": "_source",
+    "LayerDifference": "_comparison",
+    "Published": "_published",
+    "Transfer": "_transfer",
+    "cached": "_cache",
+    "compare": "_comparison",
+    "convert": "_sources",
+    "find": "_shipped",
+    "published": "_published",
+    "reclass": "_transfer",
+    "shipped": "_shipped",
+    "sources": "_sources",
+    "start_from": "_sources",
+    "transfer": "_transfer",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _FILES:
+        raise AttributeError(f"module 'deeplab.weights' has no attribute '{name}'")
+    value = getattr(importlib.import_module(f"deeplab.weights.{_FILES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *__all__]

@@ -1,10 +1,12 @@
-"""The models that ship inside the package: a file in `shipped/` is an entry."""
+"""Models by name: those that ship inside the package, a file in `shipped/` each, and those that others published."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from deeplab.errors import InputNotFoundError, unknown_name
+from deeplab.weights._cache import fetch
+from deeplab.weights._published import published
 
 
 def shipped() -> dict[str, Path]:
@@ -13,20 +15,24 @@ def shipped() -> dict[str, Path]:
 
 
 def find(name_or_path: str | Path) -> Path:
-    """The file of a shipped name, or of a path.
+    """The file of a path, of a shipped name, or of a published one, which is downloaded the first time.
 
     Raises:
-        UnknownNameError: No such shipped name.
-        InputNotFoundError: No such file.
+        UnknownNameError: No such name.
+        InputNotFoundError: No such file, or one that only a person can download.
+        DeepLabError: As `deeplab.weights._cache.fetch`.
     """
     path = Path(name_or_path)
     if path.is_file():
         return path
-    known = shipped()
-    if str(name_or_path) in known:
-        return known[str(name_or_path)]
+    name, ours, others = path.as_posix(), shipped(), published()
+    if name in ours:
+        return ours[name]
+    if name in others:
+        return fetch(others[name])
     if path.is_dir():
         raise InputNotFoundError(f"{path}: is a folder; wanted a model file, such as {path / 'best.safetensors'}")
-    if path.suffix or len(path.parts) > 1:
+    systems = {each.partition("/")[0] for each in others}
+    if (path.suffix or len(path.parts) > 1) and not (len(path.parts) == 2 and path.parts[0] in systems):
         raise InputNotFoundError(f"no model file {path}; 'deeplab models' lists the names that need no file")
-    raise unknown_name("model", str(name_or_path), known)
+    raise unknown_name("model", name, [*ours, *others], listed_by="deeplab models")

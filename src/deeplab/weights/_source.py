@@ -13,10 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from deeplab.checkpoints import Checkpoint, Preprocessing
-from deeplab.errors import CheckpointError
-from deeplab.models import create_model
+from deeplab.errors import CheckpointError, DeepLabError
+from deeplab.models import SegmentationModel, create_model
 from deeplab.weights._classes import names_of, palette_of
-from deeplab.weights._state import read_state
+from deeplab.weights._state import COPY, read_state
 
 Tensors = Mapping[str, Tensor]
 
@@ -24,6 +24,9 @@ Place = str | Callable[[re.Match[str]], str]
 
 Rules = Iterable[tuple[str, Place]]
 """A regular expression for the start of a name there, and what it is called here; the first that fits counts."""
+
+IMAGE_SIZE = (97, 129)
+"""Odd, so that every rounding of sizes counts."""
 
 COUNTER = "num_batches_tracked"
 """BatchNorm's number of updates: of no use to a model that uses its statistics."""
@@ -38,6 +41,10 @@ class Conversion:
     """Name there -> name here."""
     left: tuple[str, ...] = ()
     """Tensors of the file that only training uses."""
+    original: Callable[[], nn.Module | None] | None = None
+    """The other system's own network with the tensors of the file, in evaluation mode; None: not to be had here."""
+    image_size: tuple[int, int] = IMAGE_SIZE
+    """(height, width) that it can be given."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +65,11 @@ class Source:
     read: Callable[[Path], Tensors] = read_state
     long_side: int | None = None
     """Pixels to which the system scales an image's longer side."""
+    original: Callable[[Tensors, SegmentationModel], nn.Module | None] | None = None
+    """The system's own network, with random weights, for tensors under its names and the model that we made of them;
+    None where it has no such network. Raises ImportError where it is not installed."""
+    image_size: tuple[int, int] = IMAGE_SIZE
+    """(height, width), in pixels, of an image that it can be given."""
 
     def convert(self, path: str | Path, *, output_stride: int | None = None) -> Conversion:
         """The model in the file `path`.
@@ -76,7 +88,7 @@ class Source:
         self, found: Tensors, *, what: str, output_stride: int | None = None, **options: Any
     ) -> Conversion:
         """As `convert`, of tensors by name; `what` names them in an error, `options` go before the network's own."""
-        pattern = re.compile("|".join((*self.left_behind, rf".*{COUNTER}$")))
+        pattern = re.compile("|".join((*self.left_behind, COPY.pattern, "n_averaged$", rf".*{COUNTER}$")))
         left = [name for name in found if pattern.match(name)]
         names = [name for name in found if not pattern.match(name)]
         placed = places(names, self.rules(names) if callable(self.rules) else self.rules, what=what)
@@ -85,11 +97,15 @@ class Source:
         try:
             tensors = self.arrange(tensors)
             network = {**self.network(tensors), **options}
+            if output_stride is not None:
+                network["output_stride"] = output_stride
+            model = create_model(**{"num_classes": num_classes, **network})
         except KeyError as error:
             raise CheckpointError(f"{what}: {error.args[0]} is missing; wanted {self.title}") from error
-        if output_stride is not None:
-            network["output_stride"] = output_stride
-        model = create_model(**{"num_classes": num_classes, **network})
+        except DeepLabError as error:
+            raise CheckpointError(f"{what}: {error}") from error
+        except (IndexError, TypeError, RuntimeError, StopIteration) as error:  # of tensors with other dimensions
+            raise CheckpointError(f"{what}: tensors of shapes that do not fit together; wanted {self.title}") from error
         fill(model, tensors, what=what)
         checkpoint = Checkpoint(
             model.eval(),
@@ -98,7 +114,25 @@ class Source:
             Preprocessing(long_side=self.long_side),
             training={"converted_from": Path(what).name},
         )
-        return Conversion(checkpoint, placed, tuple(name for name in left if not name.endswith(COUNTER)))
+        return Conversion(
+            checkpoint,
+            placed,
+            tuple(name for name in left if not name.endswith(COUNTER)),
+            partial(self._original, {name: found[name] for name in found if not COPY.match(name)}, model),
+            self.image_size,
+        )
+
+    def _original(self, found: Tensors, model: SegmentationModel) -> nn.Module | None:
+        if self.original is None:
+            return None
+        try:
+            network = self.original(found, model)
+            if network is not None:
+                counters = {name: value for name, value in network.state_dict().items() if name.endswith(COUNTER)}
+                network.load_state_dict({**counters, **found})
+        except (ImportError, AttributeError, TypeError, RuntimeError):  # not installed, or another version of it
+            return None
+        return network and network.eval()
 
 
 def combined(layers: Rules, parts: Iterable[tuple[str, str]]) -> Iterator[tuple[str, Place]]:
@@ -142,7 +176,7 @@ def fill(network: nn.Module, tensors: Tensors, *, what: str) -> None:
     """Copy the tensors into the network, each into that of its name, in float32; BatchNorm's counters stay.
 
     Raises:
-        CheckpointError: A tensor is missing, left over, of another shape, or not finite.
+        CheckpointError: A tensor is missing, left over, of another shape, of whole numbers, or not finite.
     """
     wanted = {name: tensor for name, tensor in network.state_dict().items() if not name.endswith(COUNTER)}
     wanted = {name: tensor for name, tensor in wanted.items() if not name.startswith("prepare.")}
@@ -152,8 +186,12 @@ def fill(network: nn.Module, tensors: Tensors, *, what: str) -> None:
     for name, tensor in tensors.items():
         if tensor.shape != wanted[name].shape:
             raise CheckpointError(f"{what}: {name} is {tuple(tensor.shape)}, wanted {tuple(wanted[name].shape)}")
+        if not tensor.is_floating_point() or tensor.layout is not torch.strided:
+            kind = str(tensor.dtype).removeprefix("torch.")
+            raise CheckpointError(f"{what}: {name} holds {kind}, wanted plain floats; is the model quantised?")
+        tensor = tensor.float()
         if not torch.isfinite(tensor).all():
-            raise CheckpointError(f"{what}: {name} has values that are not finite; get the file anew")
+            raise CheckpointError(f"{what}: {name} has values that are not finite in float32; get the file anew")
         wanted[name].copy_(tensor)
 
 
@@ -161,5 +199,5 @@ def _count_classes(tensors: Tensors, *, what: str, wanted: str) -> int:
     """The number of classes. Raises CheckpointError where there is no classifier."""
     for name in ("classify.bias", "classify.0.bias", "decoder.0.reduce.bias"):
         if name in tensors:
-            return len(tensors[name])
+            return tensors[name].numel()
     raise CheckpointError(f"{what}: no classifier in it; wanted {wanted}")

@@ -9,12 +9,16 @@ from pathlib import Path
 from deeplab import catalog, checkpoints
 from deeplab.checkpoints import Checkpoint
 from deeplab.errors import CheckpointError, InputNotFoundError, unknown_name
+from deeplab.files import not_weights
 from deeplab.weights._shipped import find
 from deeplab.weights._source import Conversion
 from deeplab.weights._state import UnreadableError
 from deeplab.weights.encoders import backbone_in, encoder
 
 AUTO = "auto"
+
+BY_SUFFIX = {".index": "tensorflow", ".pb": "tensorflow", ".tflite": "tflite"}
+"""Files that one system alone writes."""
 
 
 def sources() -> list[str]:
@@ -38,8 +42,15 @@ def convert(path: str | Path, *, source: str = AUTO, output_stride: int | None =
     index = path.with_name(f"{path.name}.index")
     if not path.is_file() and index.is_file():  # TensorFlow names a checkpoint by what its files have in common
         path = index
-    if not path.is_file():
+    if not path.exists():
         raise InputNotFoundError(f"no checkpoint file {path}")
+    if what := not_weights(path):
+        raise CheckpointError(f"{path}: {what}")
+    if checkpoints.is_ours(path):
+        raise CheckpointError(
+            f"{path}: a model file of ours already; use it as it is: deeplab segment photo.jpg --model {path}"
+        )
+    source = BY_SUFFIX.get(path.suffix, source) if source == AUTO else source
     try:
         return _converted_by_any(path, output_stride) if source == AUTO else _converted(source, path, output_stride)
     except UnreadableError:
@@ -55,16 +66,15 @@ def convert(path: str | Path, *, source: str = AUTO, output_stride: int | None =
 
 
 def start_from(name_or_path: str | Path, *, backbone: str) -> Checkpoint:
-    """What a training starts from: a shipped model, a file of ours, or one of another system, of its segmentation model
-    or of its classifier of images.
+    """What a training starts from: a model that `find` knows, or a file of another system, of its segmentation model or
+    of its classifier of images.
 
     Args:
         backbone: That of the new model; it tells which one of timm's a file holds.
 
     Raises:
-        UnknownNameError: No such shipped name.
-        InputNotFoundError: There is no such file.
-        CheckpointError: It cannot be read, or is of nothing that we know.
+        DeepLabError: As `find`.
+        CheckpointError: The file cannot be read, or is of nothing that we know.
     """
     path = find(name_or_path)
     if checkpoints.is_ours(path):

@@ -3,40 +3,36 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
 from deeplab.errors import CheckpointError, InputNotFoundError
+from deeplab.weights._pickled import NUMPY, NUMPY_TYPES, read_pickle
 
 WRAPPERS = ("state_dict", "model_state", "model_state_dict", "model")
 """Keys under which training scripts keep the weights in their checkpoints."""
 
+PREFIXES = ("module.", "_orig_mod.", "model.", "net.")
+"""What DataParallel, torch.compile and training loops put before every name."""
 
-FOREIGN = (
-    "builtins.getattr",
-    "mmengine.logging.history_buffer.HistoryBuffer",
-    "numpy.core.multiarray._reconstruct",
-    "numpy.core.multiarray.scalar",
-    "numpy._core.multiarray._reconstruct",
-    "numpy._core.multiarray.scalar",
-    "numpy.ndarray",
-    "numpy.dtype",
-)
-"""What training scripts keep beside the weights, as a best score; none of it is called, `Nothing` stands for it."""
+COPY = re.compile(r"(module\.)?(state_dict_ema|model_ema|ema_state_dict|ema_model|ema)[._]")
+"""How the names of a running mean (EMA) of the weights begin, beside the weights themselves or in their place."""
 
 
-class UnreadableError(CheckpointError):
-    """The file is not one of weights, whatever the system."""
+FOREIGN = ("builtins.getattr", "mmengine.logging.history_buffer.HistoryBuffer")
+"""What mmengine keeps beside the weights; none of it is called, `Nothing` stands for it."""
 
 
 class Nothing:
-    """In the place of a value that is no tensor and no plain one."""
+    """In the place of a value that is of no use here."""
 
     def __init__(self, *_: Any) -> None:
         pass
@@ -45,30 +41,33 @@ class Nothing:
         pass
 
 
-def read_state(path: Path) -> dict[str, Tensor]:
-    """The tensors in a PyTorch or safetensors file by name, "module." before them removed.
+class UnreadableError(CheckpointError):
+    """The file is not one of weights, whatever the system."""
 
-    Of a training script's checkpoint those of the model itself, not of its running mean (EMA) beside it.
+
+def read_state(path: Path) -> dict[str, Tensor]:
+    """The tensors in a PyTorch, pickle or safetensors file by name, without what training put around and before them.
+
+    A running mean of the weights (EMA) beside them stays, under names that fit `COPY`; alone it is taken for them.
 
     Raises:
         InputNotFoundError: There is no such file.
         UnreadableError: It is damaged, holds more than tensors, or no weights.
     """
-    return state_in(read_content(path), what=str(path))
+    return weights_in(read_content(path), path)
 
 
 def read_content(path: Path) -> Any:
-    """All that a PyTorch or safetensors file holds. Raises as `read_state`."""
+    """All that a PyTorch, pickle or safetensors file holds. Raises as `read_state`."""
     if not path.is_file():
         raise InputNotFoundError(f"no weights file {path}")
     if path.suffix == ".safetensors":
         try:
             return load_file(path)
-        except SafetensorError as error:
+        except (SafetensorError, OSError) as error:
             raise UnreadableError(f"{path}: cannot be read as safetensors ({error})") from error
     try:
-        with torch.serialization.safe_globals([(Nothing, name) for name in FOREIGN]):
-            return torch.load(path, map_location="cpu", weights_only=True)
+        return _read_pickled(path)
     except pickle.UnpicklingError as error:
         raise UnreadableError(
             f"{path}: holds more than tensors or is damaged, and is not opened; take a file with the state_dict alone"
@@ -78,11 +77,42 @@ def read_content(path: Path) -> Any:
         raise UnreadableError(f"{path}: cannot be read as PyTorch weights ({reason})") from error
 
 
-def state_in(content: Any, *, what: str) -> dict[str, Tensor]:
-    """The tensors in a file's content, as `read_state`; `what` names it in an error. Raises UnreadableError."""
-    for wrapper in WRAPPERS:
-        if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
-            content = content[wrapper]
-    if not isinstance(content, Mapping) or not any(isinstance(value, Tensor) for value in content.values()):
-        raise UnreadableError(f"{what}: no weights in it; wanted names and tensors, a state_dict")
-    return {str(name).removeprefix("module."): value for name, value in content.items() if isinstance(value, Tensor)}
+def _read_pickled(path: Path) -> Any:
+    """What torch.save or, in a .pkl, pickle itself wrote. Scores that training kept beside the weights are NumPy's."""
+    if path.suffix == ".pkl":
+        return read_pickle(path)
+    named = {**NUMPY, **dict.fromkeys(FOREIGN, Nothing)}
+    with torch.serialization.safe_globals([*((value, name) for name, value in named.items()), *NUMPY_TYPES]):
+        return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def weights_in(found: Any, path: Path) -> dict[str, Tensor]:
+    """The tensors in what `read_content` found, as `read_state`."""
+    copies: dict[str, Any] = {}
+    for _ in WRAPPERS:  # one in the other, as deep as there are
+        if isinstance(found, Mapping):
+            copies |= {f"{key}.{name}": value for key in found if COPY.fullmatch(f"{key}.")
+                       for name, value in _items(found[key])}  # fmt: skip
+            found = next((found[key] for key in WRAPPERS if isinstance(found.get(key), Mapping)), found)
+    tensors = {str(name): value for name, value in (*_items(found), *copies.items()) if isinstance(value, Tensor)}
+    if not tensors:
+        raise UnreadableError(f"{path}: no weights in it; wanted names and tensors, a state_dict")
+    own = {name: tensor for name, tensor in tensors.items() if not COPY.match(name)}
+    if not own:
+        return _without_prefix({COPY.sub("", name, count=1): tensor for name, tensor in tensors.items()})
+    return {**_without_prefix(own), **{name: tensor for name, tensor in tensors.items() if name not in own}}
+
+
+def _items(found: Any) -> Iterable[tuple[Any, Any]]:
+    """Names and values, arrays as tensors."""
+    for name, value in found.items() if isinstance(found, Mapping) else ():
+        yield name, torch.from_numpy(value) if isinstance(value, np.ndarray) else value
+
+
+def _without_prefix(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Without the words of `PREFIXES` that every name of a layer begins with."""
+    names = [name for name in tensors if "." in name]
+    prefix = next((each for each in PREFIXES if names and all(name.startswith(each) for name in names)), None)
+    if prefix is None:
+        return tensors
+    return _without_prefix({name.removeprefix(prefix): tensor for name, tensor in tensors.items()})

@@ -6,8 +6,12 @@ only the classifier of images reads, is left behind.
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any
 
+from torch import nn
+
+from deeplab.models import SegmentationModel
 from deeplab.weights._ports import mobilenetv2_multiplier
 from deeplab.weights._source import Source, Tensors
 
@@ -49,12 +53,25 @@ def network(tensors: Tensors) -> dict[str, Any]:
     }
 
 
+def original(tensors: Tensors, model: SegmentationModel) -> nn.Module | None:
+    transformers = import_module("transformers")
+    network: nn.Module = transformers.MobileNetV2ForSemanticSegmentation(
+        transformers.MobileNetV2Config(
+            depth_multiplier=model.arguments["depth_multiplier"],
+            output_stride=model.arguments["output_stride"],
+            num_labels=model.arguments["num_classes"],
+        )
+    )
+    return network
+
+
 source = Source(
     title="MobileNetV2ForSemanticSegmentation of Hugging Face transformers",
     rules=RULES,
     network=network,
     left_behind=(r"mobilenet_v2\.conv_1x1\.",),
     long_side=513,
+    original=original,
 )
 
 convert = source.convert

@@ -50,6 +50,7 @@ def network(tensors: Tensors) -> dict[str, Any]:
         "padding": "caffe",
         "output_stride": 8,
         "scales": (0.5, 0.75, 1.0),
+        "align_corners": False,
         "image_mean": [value / 255 for value in BGR_MEAN[::-1]],
         "image_std": [1 / 255] * 3,
     }

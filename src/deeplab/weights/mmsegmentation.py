@@ -23,7 +23,7 @@ from deeplab.errors import CheckpointError
 from deeplab.layers import ATROUS_RATES
 from deeplab.weights._ports import PARTS, RESNET, mobilenetv2_multiplier, resnet_name
 from deeplab.weights._source import Conversion, Rules, Source, Tensors, combined
-from deeplab.weights._state import read_content, state_in
+from deeplab.weights._state import read_content, weights_in
 
 __all__ = ["convert", "source"]
 
@@ -163,7 +163,7 @@ def convert(path: str | Path, *, output_stride: int | None = None) -> Conversion
         raise CheckpointError(f"{path}: its configuration is of another network; wanted {source.title}") from error
     if output_stride is not None:
         options["output_stride"] = output_stride
-    conversion = source.from_tensors(state_in(content, what=str(path)), what=str(path), **options)
+    conversion = source.from_tensors(weights_in(content, Path(path)), what=str(path), **options)
     return replace(conversion, checkpoint=_named(conversion.checkpoint, facts))
 
 

@@ -4,8 +4,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from importlib import import_module
 from typing import Any
 
+from torch import nn
+
+from deeplab.models import SegmentationModel
 from deeplab.weights._ports import IMAGENET, RESNET, aspp_rules, mobilenetv2_rules, pooling_first, resnet_name
 from deeplab.weights._source import Rules, Source, Tensors
 
@@ -67,11 +71,31 @@ def network(tensors: Tensors) -> dict[str, Any]:
     return {"name": "deeplabv3", "output_stride": 8, **options}
 
 
+def original(tensors: Tensors, model: SegmentationModel) -> nn.Module | None:
+    arguments = model.arguments
+    if arguments["output_stride"] not in (8, 16) or "decoder.0.project.0.weight" in tensors:  # an older version's
+        return None
+    library = import_module("segmentation_models_pytorch")
+    build = library.DeepLabV3Plus if model.entry == "deeplabv3plus" else library.DeepLabV3
+    network: nn.Module = build(
+        arguments["backbone"].replace("mobilenetv2", "mobilenet_v2"),
+        encoder_weights=None,
+        encoder_output_stride=arguments["output_stride"],
+        in_channels=arguments["in_channels"],
+        classes=arguments["num_classes"],
+        decoder_channels=arguments["aspp_channels"],
+        decoder_aspp_separable=arguments["aspp_separable"],
+    )
+    return network
+
+
 source = Source(
     title="DeepLabV3 or DeepLabV3Plus on ResNet or MobileNetV2 of segmentation-models-pytorch",
     rules=rules,
     network=network,
     arrange=pooling_first,
+    original=original,
+    image_size=(96, 128),  # multiples of its output stride only
 )
 
 convert = source.convert

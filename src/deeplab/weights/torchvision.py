@@ -6,9 +6,13 @@ is left behind.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from importlib import import_module
 from typing import Any
 
+from torch import nn
+
+from deeplab.models import SegmentationModel
 from deeplab.weights._ports import (
     IMAGENET,
     RESNET,
@@ -46,12 +50,34 @@ def network(tensors: Tensors) -> dict[str, Any]:
     return {"backbone": resnet_name(tensors), "output_stride": 8, **options}
 
 
+ORIGINALS = {
+    ("resnet50", 8): "deeplabv3_resnet50",
+    ("resnet101", 8): "deeplabv3_resnet101",
+    ("mobilenetv3_large", 16): "deeplabv3_mobilenet_v3_large",
+}
+"""Its functions, by our backbone and output stride."""
+
+
+def original(tensors: Tensors, model: SegmentationModel) -> nn.Module | None:
+    name = ORIGINALS.get((model.arguments["backbone"], model.arguments["output_stride"]))
+    if name is None:
+        return None
+    build: Callable[..., nn.Module] = getattr(import_module("torchvision.models.segmentation"), name)
+    return build(
+        weights=None,
+        weights_backbone=None,
+        num_classes=model.arguments["num_classes"],
+        aux_loss=any(name.startswith("aux_classifier.") for name in tensors),
+    )
+
+
 source = Source(
     title="torchvision's DeepLab v3 on ResNet or MobileNetV3",
     rules=rules,
     network=network,
     arrange=pooling_first,
     left_behind=(r"aux_classifier\.",),
+    original=original,
 )
 
 convert = source.convert

@@ -1,0 +1,122 @@
+"""Start a new model from the weights of another: what fits is copied, and what did not is said."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from deeplab.checkpoints import Checkpoint
+from deeplab.data import group_classes, in_words
+from deeplab.models import SegmentationModel, create_model
+
+__all__ = ["Transfer", "reclass", "transfer"]
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """What `transfer` did, by tensor name."""
+
+    copied: tuple[str, ...]
+    rows: Mapping[str, tuple[str, ...]]
+    """The classes whose row of the last layer was copied, each with the source's classes that it is the mean of."""
+    left: tuple[str, ...]
+    """Tensors of the new model before its last layer that keep their random start."""
+
+    def sentences(self, classes: Sequence[str]) -> list[str]:
+        """What was done in plain words, for a model of these `classes`."""
+        own = self.left
+        fresh = [name for name in classes if name not in self.rows]
+        return [
+            f"copied {len(self.copied)} of {len(self.copied) + len(own)} tensors before the last layer"
+            + (f"; at random start {_by_part(own)}" if own else ""),
+            f"copied the last layer's rows of {len(self.rows)} of {len(classes)} classes"
+            + (f": {in_words(self.rows)}" if self.rows else "")
+            + (f"; at random start {', '.join(fresh)}" if fresh else ""),
+        ]
+
+
+@torch.no_grad()
+def transfer(
+    model: SegmentationModel, source: Checkpoint, *, classes: Mapping[str, Sequence[str]] | None = None
+) -> Transfer:
+    """Copy into `model` every tensor of `source` with its name and shape; of the last layer, classes by name.
+
+    The backbone is copied if it is the same one, and with it the normalisation that its weights were trained with.
+    The row of a class is the mean of the rows of those classes that it is made of, as far as the source has them;
+    where it has none of them, the row of the class of the same name. Capitals do not matter.
+
+    Args:
+        classes: The classes of `model` in order, each with those that it is made of (itself, if nothing changed).
+    """
+    given = source.model.state_dict()
+    if model.arguments["backbone"] != source.model.arguments["backbone"]:
+        given = {name: tensor for name, tensor in given.items() if not name.startswith(("backbone.", "prepare."))}
+    copied, left = [], []
+    for name, tensor in model.state_dict().items():
+        if name.startswith(model.last_layer):
+            continue
+        if name in given and given[name].shape == tensor.shape:
+            tensor.copy_(given[name])
+            copied.append(name)
+        else:
+            left.append(name)
+    if "prepare.mean" in copied:
+        keys = ("image_mean", "image_std")
+        model.arguments = {**model.arguments, **{key: source.model.arguments[key] for key in keys}}
+    return Transfer(tuple(copied), _copy_rows(model, source, classes or {}), tuple(left))
+
+
+def reclass(source: Checkpoint, classes: Sequence[str] | Mapping[str, str | Sequence[str]]) -> Checkpoint:
+    """The same model for other classes made of its own, as `deeplab.data.group_classes` reads them.
+
+    Classes that are kept, renamed or moved have the logits that they had, and those that are dropped give way to the
+    likeliest of the others. Merged classes have the mean of the logits, where the sum of their probabilities would be
+    right; no linear layer can give that, so that a model with merged classes is one to train further.
+
+    Raises:
+        SettingsError: As `group_classes`.
+    """
+    groups = group_classes(classes, source.classes)
+    arguments = {**source.model.arguments, "num_classes": len(groups)}
+    model = create_model(source.model.entry, **arguments).train(source.model.training)
+    transfer(model, source, classes=groups)
+    colors = [source.classes.index(name if name in olds else olds[0]) for name, olds in groups.items()]
+    return Checkpoint(model, tuple(groups), source.palette[colors], source.preprocessing, source.training)
+
+
+def _copy_rows(
+    model: SegmentationModel, source: Checkpoint, classes: Mapping[str, Sequence[str]]
+) -> dict[str, tuple[str, ...]]:
+    new, old = _last_layer(model), _last_layer(source.model)
+    if {key: rows.shape[1:] for key, rows in new.items()} != {key: rows.shape[1:] for key, rows in old.items()}:
+        return {}
+    copied = {}
+    for row, (name, parts) in enumerate(classes.items()):
+        rows = _rows_of(parts, source.classes) or _rows_of((name,), source.classes)
+        if rows:
+            copied[name] = tuple(source.classes[old_row] for old_row in rows)
+            for key in new:
+                new[key][row] = old[key][rows].mean(dim=0)
+    return copied
+
+
+def _rows_of(names: Sequence[str], classes: Sequence[str]) -> list[int]:
+    """Where in `classes` the names are, as far as they are; capitals matter only between two that differ in them."""
+    known = {name.lower(): row for row, name in enumerate(classes)} | {name: row for row, name in enumerate(classes)}
+    rows = (known.get(name, known.get(name.lower())) for name in names)
+    return [row for row in rows if row is not None]
+
+
+def _last_layer(model: SegmentationModel) -> dict[str, Tensor]:
+    """Every tensor with a row for each class; DeepLab v2 has several layers of them."""
+    return {key: tensor for key, tensor in model.state_dict().items() if key.startswith(model.last_layer)}
+
+
+def _by_part(names: Iterable[str]) -> str:
+    """Tensor names in few words: "aspp (30 tensors), decode (12 tensors)"."""
+    counts = Counter(name.partition(".")[0] for name in names)
+    return ", ".join(f"{part} ({count} tensor{'s' * (count > 1)})" for part, count in counts.items())
