@@ -41,6 +41,8 @@ class Case(NamedTuple):
     bgr: bool = False
     times: int = 1
     """By how much the other system enlarged its coarse logits."""
+    output_stride: int | None = None
+    """Where it is not the one that the system evaluates with."""
 
 
 CASES = (
@@ -48,8 +50,12 @@ CASES = (
          full_size=False, bgr=True),
     Case("torchvision", "torchvision, v3 ResNet-50", "torch_torchvision/deeplabv3_resnet50", key="out"),
     Case("smp", "segmentation-models-pytorch, v3+ ResNet-50", "torch_smp/deeplabv3plus_resnet50_os16"),
+    Case("smp", "segmentation-models-pytorch, v3 MobileNetV2", "torch_smp/deeplabv3_mobilenet_v2_os16",
+         output_stride=16),
     Case("vainf", "VainF/DeepLabV3Plus-Pytorch, v3+ ResNet-50", "torch_vainf/deeplabv3plus_resnet50_os16"),
+    Case("vainf", "VainF/DeepLabV3Plus-Pytorch, v3+ MobileNetV2", "torch_vainf/deeplabv3plus_mobilenet_os16"),
     Case("jfzhang95", "jfzhang95/pytorch-deeplab-xception, v3+ ResNet-101", "torch_jfzhang95/deeplab_resnet_os16"),
+    Case("jfzhang95", "jfzhang95/pytorch-deeplab-xception, v3+ Xception", "torch_jfzhang95/deeplab_xception_os16"),
     Case("detectron2", "detectron2 projects/DeepLab, v3+ R_103", "torch_detectron2/deeplabv3plus_r103_os16_globalpool",
          key="sem", full_size=False, times=4),
     Case("tensorflow", "official code (TensorFlow), v3 MobileNetV2", "tf_deeplab/mobilenetv2_voc", full_size=False),
@@ -91,7 +97,8 @@ def rebuilt(case: Case, load_case: Any, run: str, facts: Mapping[str, Any]) -> S
             model.prepare.stride = 1  # that run was not padded to k * 16 + 1
         return model
     tensors = {name: torch.from_numpy(array) for name, array in load_case.torch_state(case.folder)[1].items()}
-    model = module.source.from_tensors(tensors, what=case.folder).checkpoint.model
+    converted = module.source.from_tensors(tensors, what=case.folder, output_stride=case.output_stride)
+    model = converted.checkpoint.model
     model.prepare = Prepare([0] * 3, [1] * 3, stride=model.prepare.stride)
     return model
 

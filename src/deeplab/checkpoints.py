@@ -22,7 +22,7 @@ from deeplab.errors import CheckpointError, DeepLabError, InputNotFoundError
 from deeplab.files import not_weights, written_aside
 from deeplab.models import SegmentationModel, create_model
 
-__all__ = ["Checkpoint", "Preprocessing", "load", "save"]
+__all__ = ["Checkpoint", "Preprocessing", "is_ours", "load", "save"]
 
 FORMAT = 1
 """Raised when a file of an older version of this package can no longer be read by the same code."""
@@ -112,6 +112,15 @@ def load(path: str | Path) -> Checkpoint:
         ) from error
     _load_state(loaded.model, state, path)
     return loaded
+
+
+def is_ours(path: str | Path) -> bool:
+    """Whether `save` wrote this file."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return "deeplab" in (file.metadata() or {})
+    except (SafetensorError, OSError):
+        return False
 
 
 def _described(description: dict[str, Any]) -> Checkpoint:

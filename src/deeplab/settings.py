@@ -223,7 +223,7 @@ class TrainSettings(Settings):
     backbone: str = option("mobilenetv2", "Backbone, from 'deeplab models'.", metavar="NAME")
     weights: str = option(
         "auto",
-        "Weights to start from; auto: those that ship, where the backbone fits.",
+        "Weights to start from, also of an ImageNet classifier; auto: those that ship, where the backbone fits.",
         metavar="NAME|PATH|auto|none",
     )
     freeze: Literal["none", "stem", "res2", "res3", "res4", "backbone"] = option(

@@ -73,6 +73,19 @@ def test_zeros_around_the_input_of_a_block_are_expanded_as_the_rest():
 @pytest.mark.parametrize(("size", "first"), [((1, 2), (1, 1)), ((65, 64), (32, 31))])
 @torch.inference_mode()
 def test_without_padding_of_the_image_any_size_works(size, first):
-    backbone = create_backbone("mobilenetv2", pad_block_input=True, detail="output").eval()
+    backbone = create_backbone("mobilenetv2", pad_image=False, detail="output").eval()
     features = backbone(torch.rand(1, 3, *size))
     assert features.res2.shape[-2:] == tuple(-(-length // 2) for length in first)
+
+
+@pytest.mark.parametrize(
+    ("stage_dilation", "dilations"),
+    [
+        ("block", [*[1] * 7, *[2] * 6, 2, 4, 4, 4]),
+        ("before", [*[1] * 10, *[2] * 6, 4]),
+        ("first", [*[1] * 6, 2, 1, 1, 1, 2, 1, 1, 4, 1, 1, 4]),
+    ],
+)
+def test_ports_dilate_other_blocks_of_a_stage(stage_dilation, dilations):
+    backbone = create_backbone("mobilenetv2", output_stride=8, stage_dilation=stage_dilation)
+    assert [block.depthwise.conv.dilation[0] for block in backbone.blocks] == dilations

@@ -111,3 +111,9 @@ def test_features_are_those_of_the_official_code(golden_module, golden_variables
     # 2e-6 seen; a sixth in the place of slim's 0.16667 makes it 4e-5
     assert golden_module.close(features[..., :8], recorded, "backbone_features_first8") < 1e-5
     assert golden_module.close(features.mean(axis=(0, 1, 2)), recorded, "backbone_features_channel_mean") < 1e-5
+
+
+def test_the_gate_can_have_pytorch_s_slope():
+    slim, pytorch = (create_backbone("mobilenetv3_small", **options) for options in ({}, {"gate_slope": 1 / 6}))
+    assert slim.blocks[0].squeeze.gate_slope == 0.16667
+    assert pytorch.blocks[0].squeeze.gate_slope == 1 / 6

@@ -31,6 +31,15 @@ def test_multi_grid_multiplies_the_rates_of_the_last_stage():
     assert [unit.conv2.conv.dilation[0] for unit in backbone.res5] == [2, 8, 16]
 
 
+def test_the_second_convolution_of_a_basic_unit_can_stay_undilated():
+    backbone = create_backbone("resnet18", output_stride=8, dilate_second=False)
+    units = [*backbone.res4, *backbone.res5]
+    assert [unit.conv1.conv.dilation[0] for unit in units] == [1, 2, 2, 4]
+    assert [unit.conv2.conv.dilation[0] for unit in units] == [1, 1, 1, 1]
+    with pytest.raises(SettingsError, match="take resnet18"):
+        create_backbone("resnet50", dilate_second=False)
+
+
 def test_a_multi_grid_of_another_length_is_refused():
     with pytest.raises(SettingsError, match="3 units"):
         create_backbone("resnet50", multi_grid=(1, 2))

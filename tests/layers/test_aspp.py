@@ -33,6 +33,12 @@ def test_image_pooling_comes_first_in_the_concatenation():
     assert not (seen[0][0, 2:].flatten(1).std(dim=1) == 0).any()
 
 
+def test_the_last_layer_can_look_at_its_neighbours():
+    assert ASPP(3, channels=2, project_kernel_size=3).project.conv.weight.shape == (2, 5 * 2, 3, 3)
+    with pytest.raises(SettingsError, match="wants 1 or 3, got 2"):
+        ASPP(3, channels=2, project_kernel_size=2)
+
+
 def test_a_single_image_trains():
     aspp = ASPP(3, channels=2, atrous_rates=(1,)).train()
     assert aspp(torch.randn(1, 3, 5, 5)).shape == (1, 2, 5, 5)

@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+import importlib.util
+import json
 import warnings
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch.nn.functional import interpolate
@@ -40,3 +44,43 @@ class Golden:
 def golden(golden_module):
     """`golden(case)`: a case of ../shared/golden."""
     return lambda case: Golden(golden_module, case)
+
+
+class Recording:
+    """Another system's outputs that lie in tests/golden, for weights and a picture that are rebuilt from a seed."""
+
+    def __init__(self, seeded, file):
+        self.seeded = seeded
+        with np.load(file) as arrays:
+            self.kept, self.deviation = arrays["kept"], float(arrays["deviation"])
+            self.facts = json.loads(str(arrays["described"]))
+        self.state = {name: torch.from_numpy(array) for name, array in seeded.state(self.facts["shapes"]).items()}
+
+    @torch.inference_mode()
+    def difference(self, model):
+        """The largest difference of the logits over the expected ones' standard deviation."""
+        own, model.prepare = model.prepare, Prepare([0] * 3, [1] * 3, stride=model.prepare.stride)
+        try:
+            logits = model(torch.from_numpy(self.seeded.picture(*self.facts["picture"]))).numpy()
+        finally:
+            model.prepare = own
+        assert list(logits.shape) == self.facts["outputs"]
+        return np.abs(logits.ravel()[self.seeded.places(logits.size)] - self.kept).max() / self.deviation
+
+
+GOLDEN = Path(__file__).parents[1] / "golden"
+
+
+@pytest.fixture(scope="session")
+def seeded():
+    """The module that makes weights and pictures from a seed."""
+    spec = importlib.util.spec_from_file_location("seeded", GOLDEN / "seeded.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def recording(seeded):
+    """`recording(name)`: what lies in tests/golden/NAME.npz."""
+    return lambda name: Recording(seeded, GOLDEN / f"{name}.npz")

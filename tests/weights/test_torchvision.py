@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torchvision.models.segmentation import deeplabv3_mobilenet_v3_large
 
 from deeplab.errors import CheckpointError, InputNotFoundError
+from deeplab.layers import Prepare
 from deeplab.weights import torchvision
 
 
@@ -20,6 +22,19 @@ def converted(case):
 @pytest.mark.parametrize("run", ["dogs_65x65", "harbour_97x129"])
 def test_logits_are_those_of_torchvision(case, converted, run):
     assert case.difference(converted.model, run, key="out", full_size=True) < 2e-4  # of the logits' standard deviation
+
+
+@torch.inference_mode()
+def test_logits_on_mobilenetv3_are_those_of_torchvision(seeded):
+    theirs = deeplabv3_mobilenet_v3_large(weights=None, weights_backbone=None, num_classes=21, aux_loss=True).eval()
+    shapes = {name: tuple(tensor.shape) for name, tensor in theirs.state_dict().items()}
+    state = {name: torch.from_numpy(array) for name, array in seeded.state(shapes).items()}
+    theirs.load_state_dict(state, strict=False)
+    image = torch.from_numpy(seeded.picture(97, 128))
+    expected = theirs(image)["out"]
+    model = torchvision.source.from_tensors(state, what="test").checkpoint.model
+    model.prepare = Prepare([0] * 3, [1] * 3, stride=model.prepare.stride)
+    assert (model(image) - expected).abs().max() / expected.std() < 2e-4
 
 
 def test_a_file_is_read_whatever_wraps_it(case, tmp_path):

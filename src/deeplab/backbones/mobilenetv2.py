@@ -8,7 +8,7 @@ from typing import Literal
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from deeplab.backbones._base import Backbone, Features, atrous_plan
+from deeplab.backbones._base import Backbone, Features, Step, atrous_plan
 from deeplab.layers import ConvNormAct, Padding
 
 __all__ = ["MobileNetV2", "mobilenetv2"]
@@ -31,6 +31,11 @@ EPS, MOMENTUM = 1e-3, 3e-3
 Detail = Literal["depthwise", "output"]
 """What res2, res3 and res4 are of their block: its depthwise output, or its output."""
 
+StageDilation = Literal["block", "before", "first"]
+"""What the blocks of a stage are dilated for: each for the grid that it reads; all for the one that the stage reads
+(jfzhang95); the first for the one that the stage writes, the others not at all (mmsegmentation). Only with the first a
+finer output stride adds samples."""
+
 
 class MobileNetV2(Backbone):
     """Inverted residuals with linear bottlenecks.
@@ -50,8 +55,11 @@ class MobileNetV2(Backbone):
         last_channels: Of the 1 x 1 that follows the blocks for classification, 1280 in Table 2; it is res5 then. None:
             it is left out.
         norm_eps: Added to the variance by BatchNorm; 1e-3 in slim, 1e-5 in PyTorch.
+        pad_image: Whether zeros are put around the image; VainF does not, and (H - 1) / 2 rows are left by the first
+            layer then.
         pad_block_input: Zeros are put around the input of a block, ahead of its expansion, in the place of the input
-            of its 3 x 3, and none around the image, as in VainF's; (H - 1) / 2 rows are left then by the first layer.
+            of its 3 x 3, as in VainF's and jfzhang95's.
+        stage_dilation: Which blocks of a stage are dilated, as some ports have it.
     """
 
     def __init__(
@@ -66,19 +74,22 @@ class MobileNetV2(Backbone):
         detail: Detail = "depthwise",
         last_channels: int | None = None,
         norm_eps: float = EPS,
+        pad_image: bool = True,
         pad_block_input: bool = False,
+        stage_dilation: StageDilation = "block",
     ) -> None:
         super().__init__()
         layer = partial(ConvNormAct, act="relu6", eps=norm_eps, momentum=MOMENTUM)
         widths = [make_divisible(depth_multiplier * channels, divisible_by) for _, channels, _, _ in STAGES]
         stem = make_divisible(depth_multiplier * 32, divisible_by)
-        self.stem = layer(in_channels, stem, 3, stride=2, padding="none" if pad_block_input else padding)
+        self.stem = layer(in_channels, stem, 3, stride=2, padding=padding if pad_image else "none")
         layout = [
             (expansion, width, stride if unit == 0 else 1)
             for (expansion, _, units, stride), width in zip(STAGES, widths, strict=True)
             for unit in range(units)
         ]
-        plan = atrous_plan((stride for *_, stride in layout), start=2, output_stride=output_stride)
+        strides = (stride for *_, stride in layout)
+        plan = _dilated(list(atrous_plan(strides, start=2, output_stride=output_stride)), stage_dilation)
         blocks, channels = [], stem
         for (expansion, width, _), step in zip(layout, plan, strict=True):
             blocks.append(
@@ -97,7 +108,7 @@ class MobileNetV2(Backbone):
         self.blocks = nn.ModuleList(blocks)
         self.last = nn.Identity() if last_channels is None else layer(channels, last_channels, 1)
         self.detail = detail
-        self.smallest = 3 if pad_block_input else 1
+        self.smallest = 1 if pad_image else 3
         factor = 6 if detail == "depthwise" else 1
         self.channels = Features(factor * widths[1], factor * widths[2], factor * widths[4], last_channels or widths[6])
 
@@ -111,6 +122,20 @@ class MobileNetV2(Backbone):
                 details.append(hidden if self.detail == "depthwise" else x)
         res2, res3, res4 = details
         return Features(res2, res3, res4, self.last(x))
+
+
+def _dilated(plan: list[Step], stage_dilation: StageDilation) -> list[Step]:
+    """The steps of all blocks with other dilations."""
+    steps: list[Step] = []
+    for _, _, count, _ in STAGES:
+        stage = plan[len(steps) : len(steps) + count]
+        before, after = stage[0].dilation, stage[0].dilation_after
+        if stage_dilation == "before":
+            stage = [step._replace(dilation=before) for step in stage]
+        elif stage_dilation == "first":
+            stage = [step._replace(dilation=1 if index else after) for index, step in enumerate(stage)]
+        steps += stage
+    return steps
 
 
 class InvertedResidual(nn.Module):

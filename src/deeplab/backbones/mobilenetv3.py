@@ -24,6 +24,9 @@ __all__ = [
 EPS, MOMENTUM = 1e-3, 3e-3
 """BatchNorm of slim's MobileNet: decay 0.997."""
 
+GATE_SLOPE = 0.16667
+"""slim's sixth."""
+
 LAST_EXPANSION = 6
 """Channels of the last 1 x 1 over those of the last block (Tables 1 and 2)."""
 
@@ -99,6 +102,7 @@ class MobileNetV3(Backbone):
         depth_multiplier: Scales the number of channels of every layer.
         divisible_by: Scaled channels are rounded to a multiple of it; expanded ones always to one of 8.
         minimalistic: Without squeeze-and-excitation, hard swish and 5 x 5 filters, slim's "minimalistic" networks.
+        gate_slope: Of the hard sigmoid in squeeze-and-excitation: 0.16667 in slim, 1 / 6 in PyTorch.
         dilate_first: Dilates the block that would stride as well, as torchvision does; a finer output stride then
             computes something else.
     """
@@ -113,6 +117,7 @@ class MobileNetV3(Backbone):
         divisible_by: int = 8,
         padding: Padding = "symmetric",
         minimalistic: bool = False,
+        gate_slope: float = GATE_SLOPE,
         dilate_first: bool = False,
         detail: Detail = "depthwise",
     ) -> None:
@@ -123,12 +128,13 @@ class MobileNetV3(Backbone):
         nominal, channels = 16, make_divisible(depth_multiplier * 16, divisible_by)
         self.stem = layer(in_channels, channels, 3, stride=2)
         plan = atrous_plan((row.stride for row in rows), start=2, output_stride=output_stride)
+        block = partial(InvertedResidual, padding=padding, gate_slope=gate_slope)
         blocks = []
         for row, step in zip(rows, plan, strict=True):
             step = step._replace(dilation=step.dilation_after) if dilate_first else step
             expanded = make_divisible(channels * row.expanded / nominal, 8)
             width = make_divisible(depth_multiplier * row.channels, divisible_by)
-            blocks.append(InvertedResidual(channels, expanded, width, row=row, step=step, padding=padding))
+            blocks.append(block(channels, expanded, width, row=row, step=step))
             nominal, channels = row.channels, width
         self.blocks = nn.ModuleList(blocks)
         self.last = layer(channels, make_divisible(depth_multiplier * LAST_EXPANSION * nominal, divisible_by), 1)
@@ -153,7 +159,15 @@ class InvertedResidual(nn.Module):
     """Expand 1 x 1, filter each channel, weigh the channels, project 1 x 1 without activation (Fig. 4)."""
 
     def __init__(
-        self, in_channels: int, expanded: int, channels: int, *, row: Row, step: Step, padding: Padding
+        self,
+        in_channels: int,
+        expanded: int,
+        channels: int,
+        *,
+        row: Row,
+        step: Step,
+        padding: Padding,
+        gate_slope: float,
     ) -> None:
         super().__init__()
         layer = partial(ConvNormAct, padding=padding, eps=EPS, momentum=MOMENTUM)
@@ -168,7 +182,7 @@ class InvertedResidual(nn.Module):
             groups=expanded,
             act=row.act,
         )
-        self.squeeze = SqueezeExcitation(expanded) if row.squeeze else None
+        self.squeeze = SqueezeExcitation(expanded, gate_slope) if row.squeeze else None
         self.project = layer(expanded, channels, 1, act="none")
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -184,15 +198,16 @@ class SqueezeExcitation(nn.Module):
     Shape: (N, channels, H, W) -> (N, channels, H, W)
     """
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, gate_slope: float) -> None:
         super().__init__()
+        self.gate_slope = gate_slope
         between = make_divisible(channels / 4, 8)
         self.reduce = nn.Conv2d(channels, between, 1)
         self.expand = nn.Conv2d(between, channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         means = x.mean(dim=(2, 3), keepdim=True)
-        gate = F.relu6(self.expand(F.relu(self.reduce(means))) + 3) * 0.16667  # slim's sixth
+        gate = F.relu6(self.expand(F.relu(self.reduce(means))) + 3) * self.gate_slope
         return x * gate
 
 

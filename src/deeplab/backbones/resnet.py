@@ -45,6 +45,7 @@ class ResNet(Backbone):
         padding: Of the max pooling; convolutions are padded by half their extent in all systems, slim's included.
         dilate_first: Dilates the unit that would stride as well, as some ports do; a finer output stride then
             computes something else.
+        dilate_second: Of units of two 3 x 3: whether the second one is dilated; in mmsegmentation it never is.
         stem_channels: Several numbers are as many 3 x 3 in the place of the 7 x 7: (64, 64, 128) in detectron2's
             DeepLab and the official "beta" networks, (32, 32, 64) in "v1c".
         stride_in: Of bottlenecks. Units of two 3 x 3 stride in the first, or, with `stride_unit` "last", the second.
@@ -63,6 +64,7 @@ class ResNet(Backbone):
         multi_grid: Sequence[int] | None = None,
         padding: Padding = "symmetric",
         dilate_first: bool = False,
+        dilate_second: bool = True,
         stem_channels: Sequence[int] = (64,),
         stride_in: StrideIn = "3x3",
         stride_unit: StrideUnit = "first",
@@ -74,6 +76,8 @@ class ResNet(Backbone):
             raise SettingsError(f"multi_grid has {len(grid)} numbers; the last stage has {units[-1]} units, one each")
         if unit is BasicUnit and stride_in != "3x3":
             raise SettingsError(f"stride_in is {stride_in}, but there are only 3 x 3; take a ResNet of bottlenecks")
+        if unit is not BasicUnit and not dilate_second:
+            raise SettingsError("dilate_second is about units of two 3 x 3; take resnet18 or resnet34")
         late = stride_unit == "last"
         second = late if unit is BasicUnit else stride_in == "3x3"
         self.stem = _stem(in_channels, stem_channels)
@@ -87,6 +91,8 @@ class ResNet(Backbone):
                 step = next(plan)
                 if dilate_first:
                     step = step._replace(dilation=step.dilation_after)
+                if not dilate_second:
+                    step = step._replace(dilation_after=1)
                 multiplier = grid[index] if stage == 3 else 1
                 members.append(unit(channels, width, step=step, multiplier=multiplier, second=second))
                 channels = width * unit.expansion

@@ -53,6 +53,7 @@ class ASPP(nn.Module):
         squeeze_excite: Other than "none", the image pooling multiplies the result of the other branches, as in the
             official MobileNetV3 models (MobileNetV3, Howard et al. 2019, arXiv 1905.02244, Fig. 10).
         project: Whether the 1 x 1 follows; without it the branches stay beside each other.
+        project_kernel_size: 3 makes it a 3 x 3, as mmsegmentation has it.
 
     Shape: (N, in_channels, h, w) -> (N, out_channels, h, w), where out_channels is `channels`, or without `project`
         that for each branch
@@ -75,6 +76,7 @@ class ASPP(nn.Module):
         pooling_stride: Sequence[int] = (1, 1),
         squeeze_excite: SqueezeExcite = "none",
         project: bool = True,
+        project_kernel_size: int = 1,
         act: Activation = "relu",
         dropout: float = 0.1,
     ) -> None:
@@ -85,7 +87,10 @@ class ASPP(nn.Module):
             raise SettingsError(f"image_pooling_stride wants two numbers of at least 1, got {tuple(pooling_stride)}")
         if squeeze_excite != "none" and not (image_pooling and (project or not atrous_rates)):
             raise SettingsError("squeeze_excite wants image_pooling, and one branch or their projection to multiply")
-        pointwise = partial(ConvNormAct, kernel_size=1, act=act, eps=EPS, momentum=MOMENTUM)
+        if project_kernel_size not in (1, 3):
+            raise SettingsError(f"project_kernel_size wants 1 or 3, got {project_kernel_size}")
+        layer = partial(ConvNormAct, act=act, eps=EPS, momentum=MOMENTUM)
+        pointwise = partial(layer, kernel_size=1)
         separable_conv = partial(SeparableConv, norm_between=norm_between)
         atrous = separable_conv if separable else partial(ConvNormAct, kernel_size=3)
         self.pooling_window, self.pooling_stride = pooling_window, (pooling_stride[0], pooling_stride[1])
@@ -103,7 +108,7 @@ class ASPP(nn.Module):
             atrous(in_channels, channels, dilation=rate, act=act, eps=EPS, momentum=MOMENTUM) for rate in atrous_rates
         )
         branches = 1 + len(self.atrous) + int(self.image_pooling is not None)
-        self.project = pointwise(branches * channels, channels) if project else nn.Identity()
+        self.project = layer(branches * channels, channels, project_kernel_size) if project else nn.Identity()
         self.dropout = nn.Dropout(dropout if project else 0)
         self.out_channels = channels if project else branches * channels
 

@@ -23,6 +23,7 @@ def deeplabv3(
     output_stride: int,
     atrous_rates: Sequence[int] | None = None,
     aspp_channels: int = 256,
+    aspp_project_kernel_size: int = 1,
     aspp_separable: bool = False,
     image_pooling: bool = True,
     image_pooling_crop_size: Sequence[int] | None = None,
@@ -36,6 +37,7 @@ def deeplabv3(
     Args:
         atrous_rates: One 3 x 3 branch each; None: what the output stride asks for; none at all, (), is the light head
             of the official MobileNetV2 checkpoints.
+        aspp_project_kernel_size: Of the convolution behind the branches: 1 in the paper, 3 in mmsegmentation.
         image_pooling_crop_size: (height, width) in pixels of the image that image pooling takes its mean over; None:
             all of it. Larger images than those of the training can be seen by windows of that size.
         image_pooling_stride: Steps between those windows, in features: rows, columns.
@@ -61,6 +63,7 @@ def deeplabv3(
         image_pooling=image_pooling,
         pooling_window=pooling_window(image_pooling_crop_size, output_stride),
         pooling_stride=image_pooling_stride,
+        project_kernel_size=aspp_project_kernel_size,
         dropout=dropout,
     )
     refine = ConvNormAct(aspp_channels, aspp_channels, 3, eps=EPS, momentum=MOMENTUM) if head_conv else nn.Identity()

@@ -32,6 +32,7 @@ def deeplabv3plus(
     output_stride: int,
     atrous_rates: Sequence[int] | None = None,
     aspp_channels: int = 256,
+    aspp_project_kernel_size: int = 1,
     aspp_separable: bool = True,
     aspp_project: bool = True,
     image_pooling: bool = True,
@@ -56,6 +57,7 @@ def deeplabv3plus(
 
     Args:
         atrous_rates: One 3 x 3 branch each; None: what the output stride asks for; (): image pooling and 1 x 1 only.
+        aspp_project_kernel_size: As in `deeplabv3`.
         aspp_project: Whether a 1 x 1 joins the branches of ASPP.
         image_pooling_crop_size: As in `deeplabv3`, and so `image_pooling_stride`.
         squeeze_excite: The image pooling as a factor on ASPP's result, as in the official MobileNetV3 models.
@@ -98,6 +100,7 @@ def deeplabv3plus(
             pooling_stride=image_pooling_stride,
             squeeze_excite=squeeze_excite,
             project=aspp_project,
+            project_kernel_size=aspp_project_kernel_size,
             act=act,
             dropout=dropout,
         )

@@ -39,7 +39,7 @@ from deeplab.training.batches import Epochs, Photos, TrainingCrops, loader, seed
 from deeplab.training.optimizers import freeze
 from deeplab.training.record import Record
 from deeplab.training.task import SegmentationTask
-from deeplab.weights import find, transfer
+from deeplab.weights import start_from, transfer
 
 __all__ = ["run"]
 
@@ -144,7 +144,7 @@ def _open(settings: TrainSettings) -> DataSet:
 def _start_model(settings: TrainSettings, dataset: DataSet) -> SegmentationModel:
     """The model with its start weights; its backbone is built as that of the weights was."""
     torch.manual_seed(seeded(settings.seed).initial_seed())
-    start = None if settings.weights == "none" else checkpoints.load(find(settings.weights))
+    start = None if settings.weights == "none" else start_from(settings.weights, backbone=settings.backbone)
     options: dict[str, Any] = {} if start is None else _options_of(start, settings)
     if settings.atrous_rates is not None:
         options["atrous_rates"] = settings.atrous_rates

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import importlib
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from safetensors import SafetensorError, safe_open
-
-from deeplab import catalog
+from deeplab import catalog, checkpoints
+from deeplab.checkpoints import Checkpoint
 from deeplab.errors import CheckpointError, InputNotFoundError, unknown_name
 from deeplab.files import not_weights
+from deeplab.weights._shipped import find
 from deeplab.weights._source import Conversion
 from deeplab.weights._state import UnreadableError
+from deeplab.weights.encoders import backbone_in, encoder
 
 AUTO = "auto"
 
@@ -38,20 +38,57 @@ def convert(path: str | Path, *, source: str = AUTO, output_stride: int | None =
         UnknownNameError: No such source.
         CheckpointError: The file cannot be read, or is of none of the sources.
     """
-    path, known = Path(path), sources()
+    path = Path(path)
     index = path.with_name(f"{path.name}.index")
     if not path.is_file() and index.is_file():  # TensorFlow names a checkpoint by what its files have in common
         path = index
     if not path.exists():
         raise InputNotFoundError(f"no checkpoint file {path}")
-    if what := not_weights(path) or _ours_already(path):
+    if what := not_weights(path):
         raise CheckpointError(f"{path}: {what}")
+    if checkpoints.is_ours(path):
+        raise CheckpointError(
+            f"{path}: a model file of ours already; use it as it is: deeplab segment photo.jpg --model {path}"
+        )
     source = BY_SUFFIX.get(path.suffix, source) if source == AUTO else source
-    if source != AUTO:
-        if source not in known:
-            raise unknown_name("source", source, [*known, AUTO])
-        return _converted(source, path, output_stride)
-    unreadable = None
+    try:
+        return _converted_by_any(path, output_stride) if source == AUTO else _converted(source, path, output_stride)
+    except UnreadableError:
+        raise
+    except CheckpointError as error:
+        backbone = backbone_in(path)
+        if backbone is None:
+            raise
+        raise CheckpointError(
+            f"{path}: {backbone} that classifies images, no segmentation; "
+            f"train from it: deeplab train DATA --backbone {backbone} --weights {path}"
+        ) from error
+
+
+def start_from(name_or_path: str | Path, *, backbone: str) -> Checkpoint:
+    """What a training starts from: a model that `find` knows, or a file of another system, of its segmentation model or
+    of its classifier of images.
+
+    Args:
+        backbone: That of the new model; it tells which one of timm's a file holds.
+
+    Raises:
+        DeepLabError: As `find`.
+        CheckpointError: The file cannot be read, or is of nothing that we know.
+    """
+    path = find(name_or_path)
+    if checkpoints.is_ours(path):
+        return checkpoints.load(path)
+    if backbone.startswith("timm/"):
+        return encoder(path, backbone=backbone)
+    try:
+        return encoder(path)
+    except CheckpointError:
+        return convert(path).checkpoint
+
+
+def _converted_by_any(path: Path, output_stride: int | None) -> Conversion:
+    known, unreadable = sources(), None
     for name in known:
         try:
             return _converted(name, path, output_stride)
@@ -66,14 +103,9 @@ def convert(path: str | Path, *, source: str = AUTO, output_stride: int | None =
     )
 
 
-def _ours_already(path: Path) -> str | None:
-    with suppress(SafetensorError), safe_open(path, framework="pt") as file:
-        if "deeplab" in (file.metadata() or ()):
-            return f"a model file of ours already; use it as it is: deeplab segment photo.jpg --model {path}"
-    return None
-
-
 def _converted(source: str, path: Path, output_stride: int | None) -> Conversion:
+    if source not in sources():
+        raise unknown_name("source", source, [*sources(), AUTO])
     module = importlib.import_module(f"deeplab.weights.{source}")
     found: Conversion = module.convert(path, output_stride=output_stride)
     training = {**found.checkpoint.training, "source": source}

@@ -27,6 +27,20 @@ COPY = re.compile(r"(module\.)?(state_dict_ema|model_ema|ema_state_dict|ema_mode
 """How the names of a running mean (EMA) of the weights begin, beside the weights themselves or in their place."""
 
 
+FOREIGN = ("builtins.getattr", "mmengine.logging.history_buffer.HistoryBuffer")
+"""What mmengine keeps beside the weights; none of it is called, `Nothing` stands for it."""
+
+
+class Nothing:
+    """In the place of a value that is of no use here."""
+
+    def __init__(self, *_: Any) -> None:
+        pass
+
+    def __setstate__(self, _: Any) -> None:
+        pass
+
+
 class UnreadableError(CheckpointError):
     """The file is not one of weights, whatever the system."""
 
@@ -40,15 +54,20 @@ def read_state(path: Path) -> dict[str, Tensor]:
         InputNotFoundError: There is no such file.
         UnreadableError: It is damaged, holds more than tensors, or no weights.
     """
+    return weights_in(read_content(path), path)
+
+
+def read_content(path: Path) -> Any:
+    """All that a PyTorch, pickle or safetensors file holds. Raises as `read_state`."""
     if not path.is_file():
         raise InputNotFoundError(f"no weights file {path}")
     if path.suffix == ".safetensors":
         try:
-            return _weights(load_file(path), path)
+            return load_file(path)
         except (SafetensorError, OSError) as error:
             raise UnreadableError(f"{path}: cannot be read as safetensors ({error})") from error
     try:
-        found = _read_pickled(path)
+        return _read_pickled(path)
     except pickle.UnpicklingError as error:
         raise UnreadableError(
             f"{path}: holds more than tensors or is damaged, and is not opened; take a file with the state_dict alone"
@@ -56,18 +75,19 @@ def read_state(path: Path) -> dict[str, Tensor]:
     except Exception as error:  # on damaged bytes the unpickler raises nearly anything
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise UnreadableError(f"{path}: cannot be read as PyTorch weights ({reason})") from error
-    return _weights(found, path)
 
 
 def _read_pickled(path: Path) -> Any:
     """What torch.save or, in a .pkl, pickle itself wrote. Scores that training kept beside the weights are NumPy's."""
     if path.suffix == ".pkl":
         return read_pickle(path)
-    with torch.serialization.safe_globals([*((value, name) for name, value in NUMPY.items()), *NUMPY_TYPES]):
+    named = {**NUMPY, **dict.fromkeys(FOREIGN, Nothing)}
+    with torch.serialization.safe_globals([*((value, name) for name, value in named.items()), *NUMPY_TYPES]):
         return torch.load(path, map_location="cpu", weights_only=True)
 
 
-def _weights(found: Any, path: Path) -> dict[str, Tensor]:
+def weights_in(found: Any, path: Path) -> dict[str, Tensor]:
+    """The tensors in what `read_content` found, as `read_state`."""
     copies: dict[str, Any] = {}
     for _ in WRAPPERS:  # one in the other, as deep as there are
         if isinstance(found, Mapping):

@@ -12,6 +12,7 @@ from typing import Any
 from torch import nn
 
 from deeplab.models import SegmentationModel
+from deeplab.weights._ports import mobilenetv2_multiplier
 from deeplab.weights._source import Source, Tensors
 
 __all__ = ["convert", "source"]
@@ -40,16 +41,12 @@ RULES = (
     (r"segmentation_head\.classifier\.convolution\.", "classify."),
 )
 
-MULTIPLIERS = (0.35, 0.5, 0.75, 1.0, 1.3, 1.4)
-"""Widths that were published."""
-
 
 def network(tensors: Tensors) -> dict[str, Any]:
-    deepest = len(tensors["backbone.blocks.16.project.conv.weight"])
     return {
         "name": "deeplabv3",
         "backbone": "mobilenetv2",
-        "depth_multiplier": min(MULTIPLIERS, key=lambda multiplier: abs(320 * multiplier - deepest)),
+        "depth_multiplier": mobilenetv2_multiplier(tensors),
         "padding": "same",
         "atrous_rates": (),
         "pad_to_grid": False,

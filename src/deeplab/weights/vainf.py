@@ -1,16 +1,29 @@
-"""DeepLab v3+ on ResNet from VainF/DeepLabV3Plus-Pytorch: `deeplabv3plus_resnet50`, `deeplabv3plus_resnet101`."""
+"""DeepLab v3 and v3+ on ResNet and MobileNetV2 from VainF/DeepLabV3Plus-Pytorch: `deeplabv3plus_mobilenet` ..."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
-from deeplab.weights._ports import RESNET, aspp_rules, pooling_first_detail_last, resnet_name
-from deeplab.weights._source import Source, Tensors
+from deeplab.weights._ports import (
+    IMAGENET,
+    RESNET,
+    aspp_rules,
+    mobilenetv2_rules,
+    pooling_first,
+    pooling_first_detail_last,
+    resnet_name,
+)
+from deeplab.weights._source import Rules, Source, Tensors
 
 __all__ = ["convert", "source"]
 
-RULES = (
+BACKBONE = (
     *((rf"backbone\.{theirs}", ours) for theirs, ours in RESNET),
+    *mobilenetv2_rules(r"backbone\.(?:low|high)_level_features\."),
+)
+
+PLUS = (
     (r"classifier\.project\.0\.", "decoder.0.reduce.conv."),
     (r"classifier\.project\.1\.", "decoder.0.reduce.norm."),
     *aspp_rules("classifier.aspp"),
@@ -19,18 +32,37 @@ RULES = (
     (r"classifier\.classifier\.3\.", "classify."),
 )
 
+V3 = (
+    *aspp_rules("classifier.classifier.0"),
+    (r"classifier\.classifier\.1\.", "refine.conv."),
+    (r"classifier\.classifier\.2\.", "refine.norm."),
+    (r"classifier\.classifier\.4\.", "classify."),
+)
+
+
+def rules(found: Collection[str]) -> Rules:
+    return (*BACKBONE, *(PLUS if "classifier.project.0.weight" in found else V3))
+
 
 def network(tensors: Tensors) -> dict[str, Any]:
-    return {
-        "name": "deeplabv3plus",
-        "backbone": resnet_name(tensors),
-        "aspp_separable": False,
-        "decoder_separable": False,
-        "decoder_convs": 1,
-        "align_corners": False,
-    }
+    options: dict[str, Any] = {"align_corners": False, **IMAGENET}
+    if "backbone.blocks.0.depthwise.conv.weight" in tensors:
+        padding = {"pad_image": False, "pad_block_input": True}
+        options |= {"backbone": "mobilenetv2", "detail": "output", "norm_eps": 1e-5, **padding}
+    else:
+        options["backbone"] = resnet_name(tensors)
+    if "decoder.0.reduce.conv.weight" in tensors:
+        decoder = {"aspp_separable": False, "decoder_separable": False, "decoder_convs": 1}
+        return {"name": "deeplabv3plus", **decoder, **options}
+    return {"name": "deeplabv3", "head_conv": True, **options}
 
 
-source = Source(title="VainF's DeepLab v3+ on ResNet", rules=RULES, network=network, arrange=pooling_first_detail_last)
+def arrange(tensors: Tensors) -> Tensors:
+    return pooling_first_detail_last(tensors) if "decoder.0.reduce.conv.weight" in tensors else pooling_first(tensors)
+
+
+source = Source(
+    title="VainF's DeepLab v3 or v3+ on ResNet or MobileNetV2", rules=rules, network=network, arrange=arrange
+)
 
 convert = source.convert
