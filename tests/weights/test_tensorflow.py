@@ -67,6 +67,7 @@ def test_logits_of_mobilenetv3_are_those_of_the_official_code(shared, golden_mod
     converted = tensorflow.convert(shared / "golden" / case / "model.ckpt")
     model = converted.checkpoint.model
     assert model.arguments["image_pooling_crop_size"] == (769, 769)
+    assert converted.checkpoint.preprocessing.long_side is None  # Cityscapes is seen whole
     model.aspp.pooling_window = (5, 5)  # the recording's crop of 129 pixels
     recorded = golden_module.run(case, "os32_257x385_pool129")
     assert golden_module.close(logits(model, recorded["image"]), recorded) < 2e-4
@@ -118,6 +119,7 @@ def test_even_sizes_are_padded_as_tensorflow_pads_them(files, golden_module):
 def test_the_index_file_names_the_checkpoint_too(files):
     converted = tensorflow.convert(files / "model.ckpt.index").checkpoint
     assert converted.classes[15] == "person"
+    assert converted.preprocessing.long_side == 513
     assert converted.model.arguments["depth_multiplier"] == 1
 
 

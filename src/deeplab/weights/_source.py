@@ -63,8 +63,8 @@ class Source:
     left_behind: tuple[str, ...] = ()
     """Regular expressions for names of tensors that only training uses."""
     read: Callable[[Path], Tensors] = read_state
-    long_side: int | None = None
-    """Pixels to which the system scales an image's longer side."""
+    long_side: int | Mapping[int, int] | None = None
+    """Pixels to which the system scales an image's longer side, or those by the number of classes; None: as it is."""
     original: Callable[[Tensors, SegmentationModel], nn.Module | None] | None = None
     """The system's own network, with random weights, for tensors under its names and the model that we made of them;
     None where it has no such network. Raises ImportError where it is not installed."""
@@ -111,7 +111,7 @@ class Source:
             model.eval(),
             names_of(num_classes),
             palette_of(num_classes),
-            Preprocessing(long_side=self.long_side),
+            Preprocessing(self.long_side.get(num_classes) if isinstance(self.long_side, Mapping) else self.long_side),
             training={"converted_from": Path(what).name},
         )
         return Conversion(

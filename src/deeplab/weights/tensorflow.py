@@ -220,7 +220,7 @@ source = Source(
     network=network,
     left_behind=(r"global_step", r"learning_rate", r".*/(Momentum|ExponentialMovingAverage|Adam(_1)?)$"),
     read=read,
-    long_side=513,
+    long_side={21: 513, 151: 513},  # VOC and ADE20K; images of Cityscapes are seen whole
 )
 
 
