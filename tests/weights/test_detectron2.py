@@ -24,3 +24,18 @@ def test_the_file_is_read_as_it_is_published(case, tmp_path):
     path.write_bytes(pickle.dumps({"model": {name: tensor.numpy() for name, tensor in case.state.items()}}))
     model = detectron2.convert(path).checkpoint.model
     assert torch.equal(model.classify.weight, case.state["sem_seg_head.predictor.weight"])
+
+
+@torch.inference_mode()
+def test_v3_is_v3plus_without_its_decoder(case):
+    whole = detectron2.source.from_tensors(case.state, what="golden").checkpoint.model
+    renamed = {
+        name.replace("decoder.res5.project_conv", "aspp"): tensor
+        for name, tensor in case.state.items()
+        if ".decoder.res2." not in name
+    }
+    model = detectron2.source.from_tensors(renamed, what="golden").checkpoint.model
+    assert sum(parameter.numel() for parameter in model.parameters()) == 58_163_667  # counted in that project
+    x = torch.rand(1, 3, 65, 97)
+    expected = whole.classify(whole.aspp(whole.backbone(whole.prepare(x)).res5))
+    torch.testing.assert_close(model.coarse_logits(x), expected)

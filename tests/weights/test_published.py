@@ -16,15 +16,12 @@ from deeplab.weights._cache import cache_folder, unpack
 NAME = "tf/mobilenetv2_coco_voc_trainaug"
 ENTRIES = pytest.mark.parametrize("entry", published().values(), ids=published())
 
-COMING = {"mmsegmentation"}
-"""Sources whose converter is not there yet."""
-
 
 @ENTRIES
 def test_every_entry_can_be_fetched_and_converted(entry):
     assert published()[entry.name] is entry
     assert re.fullmatch(r"[a-z0-9]+/[\w.-]+", entry.name)
-    assert entry.source in {*sources(), *COMING}
+    assert entry.source in sources()
     assert Path(entry.file).name == entry.file
     assert entry.page.startswith("https://")
     assert entry.url is None or (entry.url.startswith("https://") and entry.url.endswith(f"/{entry.file}"))

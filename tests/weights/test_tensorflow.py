@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import shutil
 
 import numpy as np
@@ -159,3 +160,18 @@ def test_what_only_training_uses_is_left_behind(xception):
     assert converted.left == tuple(training)
     model = converted.checkpoint.model
     assert (model.entry, model.arguments["backbone"]) == ("deeplabv3plus", "xception65")
+
+
+def test_a_plain_resnet_keeps_its_7x7_and_its_mean(golden_variables):
+    """Its checkpoint is not among the recordings: the beta's, with one stem in the place of three."""
+    beta = tensorflow.as_tensors(golden_variables("tf_deeplab/resnet101beta_v3plus"))
+    stem = {name.replace("conv1_1", "conv1"): tensor for name, tensor in beta.items() if "/conv1_1/" in name}
+    stem["resnet_v1_101/conv1/weights"] = torch.zeros(64, 3, 7, 7)
+    plain = {name: tensor for name, tensor in beta.items() if not re.search("/conv1_[123]/", name)} | stem
+    shortcut = "resnet_v1_101/block1/unit_1/bottleneck_v1/"
+    for layer in ("conv1", "shortcut"):  # these read 64 channels then, not 128
+        plain[f"{shortcut}{layer}/weights"] = plain[f"{shortcut}{layer}/weights"][:, :64]
+    arguments = tensorflow.source.from_tensors(plain, what="golden").checkpoint.model.arguments
+    assert arguments["stem_channels"] == (64,)
+    assert arguments["image_mean"][0] == pytest.approx(123.15 / 255)
+    assert arguments["multi_grid"] is None

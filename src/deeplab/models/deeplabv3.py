@@ -28,6 +28,7 @@ def deeplabv3(
     image_pooling: bool = True,
     image_pooling_crop_size: Sequence[int] | None = None,
     image_pooling_stride: Sequence[int] = (1, 1),
+    pooling_norm: bool = True,
     head_conv: bool = False,
     cascade_blocks: int = 0,
     dropout: float = 0.1,
@@ -41,6 +42,7 @@ def deeplabv3(
         image_pooling_crop_size: (height, width) in pixels of the image that image pooling takes its mean over; None:
             all of it. Larger images than those of the training can be seen by windows of that size.
         image_pooling_stride: Steps between those windows, in features: rows, columns.
+        pooling_norm: Whether the image pooling is normalised, as in the official code; not in detectron2.
         head_conv: A 3 x 3 between ASPP and classifier, which torchvision has and the paper has not.
         cascade_blocks: Blocks like the last one of a ResNet after it, in the place of ASPP and all of its options: 3
             is the paper's "block7", which is best with `multi_grid` (1, 2, 1) (Table 3).
@@ -61,6 +63,7 @@ def deeplabv3(
         atrous_rates=rates,
         separable=aspp_separable,
         image_pooling=image_pooling,
+        pooling_norm=pooling_norm,
         pooling_window=pooling_window(image_pooling_crop_size, output_stride),
         pooling_stride=image_pooling_stride,
         project_kernel_size=aspp_project_kernel_size,

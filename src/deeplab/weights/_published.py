@@ -303,25 +303,29 @@ JFZHANG95 = (
 )
 
 
-DETECTRON2 = (
+DETECTRON2 = tuple(
     Published(
-        name="detectron2/deeplab_v3_plus_R_103_os16_mg124_poly_90k_bs16",
+        name=f"detectron2/deeplab_{version}_R_103_os16_mg124_poly_90k_bs16",
         source="detectron2",
-        file="model_final_a8a355.pkl",
+        file=file,
         url=(
             "https://dl.fbaipublicfiles.com/detectron2/DeepLab/Cityscapes-SemanticSegmentation/"
-            "deeplab_v3_plus_R_103_os16_mg124_poly_90k_bs16/28054032/model_final_a8a355.pkl"
+            f"deeplab_{version}_R_103_os16_mg124_poly_90k_bs16/{run}/{file}"
         ),
         page="https://github.com/facebookresearch/detectron2/tree/main/projects/DeepLab",
-        network="DeepLab v3+, ResNet-103",
+        network=network,
         data=f"ImageNet, {CITYSCAPES}",
         num_classes=19,
         output_stride=16,
-        miou=80.0,
+        miou=miou,
         measured=f"{CITYSCAPES_VAL}, one scale, stride 16",
         megabytes=None,
         licence="Apache-2.0",
-    ),
+    )
+    for version, network, run, file, miou in (
+        ("v3", "DeepLab v3, ResNet-103", 28041665, "model_final_0dff1b.pkl", 78.5),
+        ("v3_plus", "DeepLab v3+, ResNet-103", 28054032, "model_final_a8a355.pkl", 80.0),
+    )
 )
 
 MMSEGMENTATION_DATA = {

@@ -1,15 +1,21 @@
-"""DeepLab v3+ on ResNet from detectron2's projects/DeepLab, R_101 and R_103, as published for Cityscapes."""
+"""DeepLab v3 and v3+ on ResNet from detectron2's projects/DeepLab, R_103, as published for Cityscapes.
+
+Image pooling is over the whole image; detectron2 takes the mean over windows of the size of its training's crops, if
+its configuration says so, which a file does not tell.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
-from deeplab.weights._ports import pooling_first_detail_last, resnet_name
+from torch import Tensor
+
+from deeplab.weights._ports import pooling_first, pooling_first_detail_last, resnet_name
 from deeplab.weights._source import Source, Tensors
 
 __all__ = ["convert", "source"]
 
-ASPP = r"sem_seg_head\.decoder\.res5\.project_conv\."
+ASPP = r"sem_seg_head\.(?:decoder\.res5\.project_conv|aspp)\."
 
 LAYERS = (
     *((rf"backbone\.stem\.conv{index + 1}", f"backbone.stem.{index}") for index in (0, 1, 2)),
@@ -32,13 +38,16 @@ RULES = (
     (r"sem_seg_head\.predictor\.", "classify."),
 )
 
+DETAIL = "decoder.0.reduce.conv.weight"
+
 MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 """Of RGB in 0 .. 255 (its configs/Cityscapes-SemanticSegmentation/Base-DeepLabV3-OS16-Semantic.yaml)."""
 
 
 def network(tensors: Tensors) -> dict[str, Any]:
     return {
-        "name": "deeplabv3plus",
+        "name": "deeplabv3plus" if DETAIL in tensors else "deeplabv3",
+        **({"decoder_separable": False} if DETAIL in tensors else {}),
         "backbone": resnet_name(tensors),
         "stem_channels": (64, 64, 128),
         "multi_grid": (1, 2, 4),
@@ -46,14 +55,15 @@ def network(tensors: Tensors) -> dict[str, Any]:
         "image_mean": [value / 255 for value in MEAN],
         "image_std": [value / 255 for value in STD],
         "aspp_separable": False,
-        "decoder_separable": False,
         "pooling_norm": False,
         "align_corners": False,
     }
 
 
-source = Source(
-    title="detectron2's DeepLab v3+ on ResNet", rules=RULES, network=network, arrange=pooling_first_detail_last
-)
+def arrange(tensors: Tensors) -> dict[str, Tensor]:
+    return pooling_first_detail_last(tensors) if DETAIL in tensors else pooling_first(tensors)
+
+
+source = Source(title="detectron2's DeepLab v3 or v3+ on ResNet", rules=RULES, network=network, arrange=arrange)
 
 convert = source.convert

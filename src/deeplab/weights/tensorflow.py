@@ -62,6 +62,7 @@ LAYERS: Rules = (
     (r"xception_\d+/entry_flow/conv1_2", "backbone.stem.1"),
     (rf"{XCEPTION_UNIT}/separable_conv(\d)_(depthwise|pointwise)", _xception_unit),
     (rf"{XCEPTION_UNIT}/shortcut", _xception_unit),
+    (r"resnet_v1_\d+/conv1", "backbone.stem"),
     (r"resnet_v1_\d+/conv1_1", "backbone.stem.0"),
     (r"resnet_v1_\d+/conv1_2", "backbone.stem.1"),
     (r"resnet_v1_\d+/conv1_3", "backbone.stem.2"),
