@@ -63,7 +63,7 @@ def _figures(conversion: Conversion, comparison: Comparison | None) -> dict[str,
 def _conclusion(comparison: Comparison | None, *, golden: Path | None, source: str) -> str:
     if comparison is None:
         return (
-            f"not compared: {source} is not installed here, or has no such network to run; "
+            f"not compared: {source} has no such network that runs here; "
             "--golden FILE compares with outputs of it"
         )
     return (
