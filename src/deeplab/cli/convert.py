@@ -62,10 +62,7 @@ def _figures(conversion: Conversion, comparison: Comparison | None) -> dict[str,
 
 def _conclusion(comparison: Comparison | None, *, golden: Path | None, source: str) -> str:
     if comparison is None:
-        return (
-            f"not compared: {source} has no such network that runs here; "
-            "--golden FILE compares with outputs of it"
-        )
+        return f"not compared: {source} has no such network that runs here; --golden FILE compares with outputs of it"
     return (
         f"compared with {golden or source}: the logits differ by at most {comparison.logits:.1e} of their standard "
         f"deviation, {'within' if comparison.holds else 'above'} {comparison.limit:.0e}; "

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from deeplab.weights._published import Published, published
     from deeplab.weights._shipped import find, shipped
     from deeplab.weights._source import Conversion
-    from deeplab.weights._sources import convert, sources, start_from
+    from deeplab.weights._sources import convert, sources
+    from deeplab.weights._start import start_from
     from deeplab.weights._transfer import Transfer, reclass, transfer
 
 __all__ = [
@@ -50,7 +51,7 @@ _FILES = {
     "reclass": "_transfer",
     "shipped": "_shipped",
     "sources": "_sources",
-    "start_from": "_sources",
+    "start_from": "_start",
     "transfer": "_transfer",
 }
 

@@ -7,13 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from deeplab import catalog, checkpoints
-from deeplab.checkpoints import Checkpoint
 from deeplab.errors import CheckpointError, InputNotFoundError, unknown_name
 from deeplab.files import not_weights
-from deeplab.weights._shipped import find
 from deeplab.weights._source import Conversion
 from deeplab.weights._state import UnreadableError
-from deeplab.weights.encoders import backbone_in, encoder
+from deeplab.weights.encoders import backbone_in
 
 AUTO = "auto"
 
@@ -63,28 +61,6 @@ def convert(path: str | Path, *, source: str = AUTO, output_stride: int | None =
             f"{path}: {backbone} that classifies images, no segmentation; "
             f"train from it: deeplab train DATA --backbone {backbone} --weights {path}"
         ) from error
-
-
-def start_from(name_or_path: str | Path, *, backbone: str) -> Checkpoint:
-    """What a training starts from: a model that `find` knows, or a file of another system, of its segmentation model or
-    of its classifier of images.
-
-    Args:
-        backbone: That of the new model; it tells which one of timm's a file holds.
-
-    Raises:
-        DeepLabError: As `find`.
-        CheckpointError: The file cannot be read, or is of nothing that we know.
-    """
-    path = find(name_or_path)
-    if checkpoints.is_ours(path):
-        return checkpoints.load(path)
-    if backbone.startswith("timm/"):
-        return encoder(path, backbone=backbone)
-    try:
-        return encoder(path)
-    except CheckpointError:
-        return convert(path).checkpoint
 
 
 def _converted_by_any(path: Path, output_stride: int | None) -> Conversion:
