@@ -10,12 +10,16 @@ from __future__ import annotations
 
 import ast
 import importlib
-from collections.abc import Callable
+import inspect
+import math
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache, partial
+from numbers import Integral, Real
 from pathlib import Path
-from typing import Any
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin
 
-from deeplab.errors import unknown_name
+from deeplab.errors import SettingsError, unknown_name
 
 MEMBER = "member"
 
@@ -60,6 +64,46 @@ def builder(package: str, name: str) -> Callable[..., Any]:
     _, _, member = name.partition("/")
     function: Callable[..., Any] = partial(getattr(module, MEMBER), member) if member else getattr(module, name)
     return function
+
+
+def check_options(function: Callable[..., Any], options: Mapping[str, Any]) -> None:
+    """Raise SettingsError for a value that is not of the type which the function's signature names."""
+    for name, parameter in inspect.signature(function, eval_str=True).parameters.items():
+        if name in options and not _fits(parameter.annotation, options[name]):
+            raise SettingsError(f"{name} wants {_wanted(parameter.annotation)}, got {options[name]!r}")
+
+
+def _fits(kind: Any, value: Any) -> bool:
+    origin, parts = get_origin(kind), get_args(kind)
+    if origin in (Union, UnionType):
+        return any(_fits(part, value) for part in parts)
+    if origin is Literal:
+        return any(type(value) is type(choice) and value == choice for choice in parts)
+    if origin is Sequence:
+        return isinstance(value, list | tuple) and all(_fits(parts[0], item) for item in value)
+    if origin is Mapping:
+        return isinstance(value, Mapping)
+    if kind is NoneType:
+        return value is None
+    if kind is bool:
+        return isinstance(value, bool)
+    if kind is int:
+        return isinstance(value, Integral) and not isinstance(value, bool)
+    if kind is float:
+        return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+    return True
+
+
+def _wanted(kind: Any) -> str:
+    """The type in words."""
+    origin, parts = get_origin(kind), get_args(kind)
+    if origin in (Union, UnionType):
+        return " or ".join(_wanted(part) for part in parts if part is not NoneType)
+    if origin is Literal:
+        return " or ".join(map(repr, parts))
+    if origin is Sequence:
+        return f"several of {_wanted(parts[0])}, as a list"
+    return {bool: "True or False", int: "a whole number", float: "a number"}.get(kind, "a mapping")
 
 
 def _public_names(file: Path) -> list[str]:

@@ -115,5 +115,5 @@ def test_features_are_those_of_the_official_code(golden_module, golden_variables
 
 def test_the_gate_can_have_pytorch_s_slope():
     slim, pytorch = (create_backbone("mobilenetv3_small", **options) for options in ({}, {"gate_slope": 1 / 6}))
-    assert slim.blocks[0].squeeze.gate_slope == 0.16667
-    assert pytorch.blocks[0].squeeze.gate_slope == 1 / 6
+    assert slim.blocks[0].squeeze.gate.slope == 0.16667
+    assert pytorch.blocks[0].squeeze.gate.slope == 1 / 6

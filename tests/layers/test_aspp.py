@@ -89,3 +89,17 @@ def test_options_that_cannot_go_together_are_refused():
         ASPP(3, channels=2, image_pooling=False, squeeze_excite="sigmoid")
     with pytest.raises(SettingsError, match="image_pooling_stride wants"):
         ASPP(3, channels=2, pooling_stride=(0, 1))
+
+
+def test_windows_are_resized_edge_to_edge_where_that_is_wanted():
+    torch.manual_seed(0)
+    options = {"channels": 2, "atrous_rates": (), "pooling_window": (3, 3), "pooling_norm": False}
+    corners, edges = ASPP(3, **options).eval(), ASPP(3, **options, pooling_align_corners=False).eval()
+    edges.load_state_dict(corners.state_dict())
+    x = torch.randn(1, 3, 9, 9)
+    pooled = edges.image_pooling(torch.nn.functional.avg_pool2d(x, 3, stride=1))
+    expected = torch.nn.functional.interpolate(pooled, size=(9, 9), mode="bilinear", align_corners=False)
+    seen = []
+    edges.project.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    assert not torch.equal(edges(x), corners(x))
+    torch.testing.assert_close(seen[0][:, :2], expected)

@@ -103,3 +103,14 @@ def test_a_cascade_that_cannot_be_is_refused():
         create_model("deeplabv3", backbone="mobilenetv2", cascade_blocks=3)
     with pytest.raises(SettingsError, match="cascade_blocks wants a whole number of at least 0, got -1"):
         create_model("deeplabv3", backbone="resnet18", cascade_blocks=-1)
+
+
+def test_a_cascade_has_no_options_of_aspp():
+    with pytest.raises(SettingsError, match="image_pooling is an option of ASPP, and cascade_blocks puts"):
+        create_model("deeplabv3", backbone="resnet18", cascade_blocks=1, image_pooling=False)
+
+
+def test_bounded_activations_are_relu6_in_the_head():
+    model = create_model("deeplabv3", backbone="resnet18", bounded_activation=True, head_conv=True)
+    for part in (model.aspp.atrous, model.aspp.project, model.refine):
+        assert {type(module) for module in part.modules()} & {torch.nn.ReLU, torch.nn.ReLU6} == {torch.nn.ReLU6}

@@ -39,3 +39,8 @@ def test_v3_is_v3plus_without_its_decoder(case):
     x = torch.rand(1, 3, 65, 97)
     expected = whole.classify(whole.aspp(whole.backbone(whole.prepare(x)).res5))
     torch.testing.assert_close(model.coarse_logits(x), expected)
+
+
+def test_image_pooling_is_over_the_crops_of_its_training(case):
+    model = detectron2.source.from_tensors(case.state, what="golden").checkpoint.model
+    assert model.aspp.pooling_window == (512 // 16, 1024 // 16)  # pool_kernel_size there

@@ -175,3 +175,11 @@ def test_a_plain_resnet_keeps_its_7x7_and_its_mean(golden_variables):
     assert arguments["stem_channels"] == (64,)
     assert arguments["image_mean"][0] == pytest.approx(123.15 / 255)
     assert arguments["multi_grid"] is None
+
+
+@pytest.mark.parametrize(
+    ("num_classes", "backbone", "wanted"),
+    [(21, "mobilenetv2", 513), (21, "xception65", 513), (19, "xception71", None), (151, "mobilenetv2", 257)],
+)
+def test_images_are_seen_at_the_size_of_the_official_evaluation(num_classes, backbone, wanted):
+    assert tensorflow.long_side({"num_classes": num_classes, "backbone": backbone}) == wanted

@@ -107,6 +107,7 @@ def create_backbone(name: str, *, in_channels: int = 3, output_stride: int = 16,
     for option in options:
         if option not in known:
             raise SettingsError(str(unknown_name(f"option of {name}", option, set(known) - {"in_channels"})))
+    catalog.check_options(build, options)
     backbone: Backbone = build(in_channels=in_channels, output_stride=output_stride, **options)
     backbone.in_channels = in_channels
     return backbone

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from deeplab.backbones._base import Backbone, Features, Step, atrous_plan
+from deeplab.errors import SettingsError
 from deeplab.layers import ConvNormAct, Padding
 
 __all__ = ["MobileNetV2", "mobilenetv2"]
@@ -180,7 +181,13 @@ class InvertedResidual(nn.Module):
 
 
 def make_divisible(channels: float, divisor: int) -> int:
-    """The multiple of `divisor` nearest to `channels`, at most 10 % below it (slim's conv_blocks.py)."""
+    """The multiple of `divisor` nearest to `channels`, at most 10 % below it (slim's conv_blocks.py).
+
+    Raises:
+        SettingsError: One of them is not above 0.
+    """
+    if not (channels > 0 and divisor > 0):
+        raise SettingsError("depth_multiplier and divisible_by have to be above 0")
     rounded = max(divisor, int(channels + divisor / 2) // divisor * divisor)
     return rounded if rounded >= 0.9 * channels else rounded + divisor
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from deeplab.backbones._base import Backbone, Features, Step, atrous_plan
 from deeplab.backbones.mobilenetv2 import make_divisible
 from deeplab.layers import Activation, ConvNormAct, Padding
+from deeplab.layers.conv import HardSigmoid
 
 __all__ = [
     "MobileNetV3",
@@ -200,14 +201,14 @@ class SqueezeExcitation(nn.Module):
 
     def __init__(self, channels: int, gate_slope: float) -> None:
         super().__init__()
-        self.gate_slope = gate_slope
         between = make_divisible(channels / 4, 8)
         self.reduce = nn.Conv2d(channels, between, 1)
         self.expand = nn.Conv2d(between, channels, 1)
+        self.gate = HardSigmoid(gate_slope)
 
     def forward(self, x: Tensor) -> Tensor:
         means = x.mean(dim=(2, 3), keepdim=True)
-        gate = F.relu6(self.expand(F.relu(self.reduce(means))) + 3) * self.gate_slope
+        gate: Tensor = self.gate(self.expand(F.relu(self.reduce(means))))
         return x * gate
 
 

@@ -74,6 +74,8 @@ class ResNet(Backbone):
         grid = tuple(multi_grid or (1,) * units[-1])
         if len(grid) != units[-1]:
             raise SettingsError(f"multi_grid has {len(grid)} numbers; the last stage has {units[-1]} units, one each")
+        if min(grid) < 1:
+            raise SettingsError(f"multi_grid wants numbers of at least 1, got {grid}")
         if unit is BasicUnit and stride_in != "3x3":
             raise SettingsError(f"stride_in is {stride_in}, but there are only 3 x 3; take a ResNet of bottlenecks")
         if unit is not BasicUnit and not dilate_second:

@@ -78,6 +78,8 @@ class Xception(Backbone):
         grid = tuple(multi_grid or (1, 1, 1))
         if len(grid) != 3:
             raise SettingsError(f"multi_grid has {len(grid)} numbers; the last unit has 3 convolutions, one each")
+        if min(grid) < 1:
+            raise SettingsError(f"multi_grid wants numbers of at least 1, got {grid}")
         official = wiring == "official"
         if bounded_activation and not official:
             raise SettingsError(f"bounded_activation is of the official wiring alone; got wiring '{wiring}'")

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from deeplab.errors import SettingsError
-from deeplab.layers.conv import Activation, ConvNormAct, PaddedConv, SeparableConv
+from deeplab.layers.conv import Activation, ConvNormAct, HardSigmoid, PaddedConv, SeparableConv
 from deeplab.layers.resize import resize
 
 ATROUS_RATES = {4: (24, 48, 72), 8: (12, 24, 36), 16: (6, 12, 18), 32: (3, 6, 9)}
@@ -50,6 +50,7 @@ class ASPP(nn.Module):
         pooling_window: (height, width) in features of the windows that it takes its mean over, as the official
             `image_pooling_crop_size`; None: all features.
         pooling_stride: Steps between those windows, in features.
+        pooling_align_corners: How what comes of several windows is resized to the features; False in detectron2.
         squeeze_excite: Other than "none", the image pooling multiplies the result of the other branches, as in the
             official MobileNetV3 models (MobileNetV3, Howard et al. 2019, arXiv 1905.02244, Fig. 10).
         project: Whether the 1 x 1 follows; without it the branches stay beside each other.
@@ -74,6 +75,7 @@ class ASPP(nn.Module):
         pooling_norm: bool = True,
         pooling_window: tuple[int, int] | None = None,
         pooling_stride: Sequence[int] = (1, 1),
+        pooling_align_corners: bool = True,
         squeeze_excite: SqueezeExcite = "none",
         project: bool = True,
         project_kernel_size: int = 1,
@@ -94,6 +96,7 @@ class ASPP(nn.Module):
         separable_conv = partial(SeparableConv, norm_between=norm_between)
         atrous = separable_conv if separable else partial(ConvNormAct, kernel_size=3)
         self.pooling_window, self.pooling_stride = pooling_window, (pooling_stride[0], pooling_stride[1])
+        self.pooling_align_corners = pooling_align_corners
         self.image_pooling: nn.Module | None = None
         self.image_scaling: nn.Module | None = None
         if squeeze_excite != "none":
@@ -122,14 +125,7 @@ class ASPP(nn.Module):
     def _over_image(self, x: Tensor, branch: nn.Module) -> Tensor:
         """What the branch makes of the mean, (N, channels, 1, 1) or one for each window, all over the features."""
         pooled = branch(_mean(x, self.pooling_window, self.pooling_stride))
-        return resize(pooled, (x.shape[-2], x.shape[-1]), align_corners=True)
-
-
-class HardSigmoid(nn.Module):
-    """A sigmoid of three straight lines, with the factor of the official code's q_sigmoid, 0.16667."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.relu6(x + 3) * 0.16667
+        return resize(pooled, (x.shape[-2], x.shape[-1]), align_corners=self.pooling_align_corners)
 
 
 def _mean(x: Tensor, window: tuple[int, int] | None, stride: tuple[int, int]) -> Tensor:

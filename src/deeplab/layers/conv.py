@@ -36,6 +36,17 @@ ACTIVATIONS: dict[Activation, type[nn.Module]] = {
 }
 
 
+class HardSigmoid(nn.Module):
+    """A sigmoid of three straight lines; the official code's slope is 0.16667, PyTorch's a sixth."""
+
+    def __init__(self, slope: float = 0.16667) -> None:
+        super().__init__()
+        self.slope = slope
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu6(x + 3) * self.slope
+
+
 class PaddedConv(nn.Conv2d):
     """A convolution that keeps ceil(size / stride) samples, under either padding rule, or pads nothing.
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
-from typing import Any, Literal, get_args
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +13,20 @@ from deeplab import catalog
 from deeplab.backbones import Backbone, create_backbone
 from deeplab.errors import SettingsError, unknown_name
 from deeplab.layers import Prepare, rescale, resize
+
+ASPP_OPTIONS = (
+    "aspp_project",
+    "aspp_project_kernel_size",
+    "aspp_separable",
+    "atrous_rates",
+    "image_pooling",
+    "image_pooling_crop_size",
+    "image_pooling_stride",
+    "pooling_align_corners",
+    "pooling_norm",
+    "squeeze_excite",
+)
+"""Options of builders that reach nothing but ASPP."""
 
 Merge = Literal["max", "mean"]
 """What becomes of the logits of several scales: the largest of each, or their mean."""
@@ -106,11 +120,12 @@ def create_model(
     """
     if num_classes < 1 or in_channels < 1:
         raise SettingsError(f"num_classes and in_channels must be at least 1; got {num_classes} and {in_channels}")
+    own = {"scales": scales, "merge": merge, "align_corners": align_corners, "pad_to_grid": pad_to_grid}
+    catalog.check_options(create_model, {**own, "image_mean": image_mean, "image_std": image_std})
     if not scales or min(scales) <= 0:
         raise SettingsError(f"scales want at least one number, each above 0; got {tuple(scales)}")
-    if merge not in get_args(Merge):
-        raise SettingsError(str(unknown_name("merge", merge, get_args(Merge))))
     build = catalog.builder("models", name)
+    catalog.check_options(build, options)
     given = {"num_classes", "in_channels", "output_stride", "align_corners", "pad_to_grid", "backbone"}
     head_options = inspect.signature(build).parameters.keys() - given
     backbone_options = inspect.signature(catalog.builder("backbones", backbone)).parameters.keys() - given
@@ -152,6 +167,18 @@ def create_model(
         **options,
     }
     return model
+
+
+def refuse_options_of_aspp(build: Callable[..., Any], given: Mapping[str, Any], *, instead: str) -> None:
+    """Raise SettingsError for options of ASPP among those `given` to a builder, where something else is in its place.
+
+    Args:
+        build: The builder; what equals its default was not given.
+        instead: The option that put something else there.
+    """
+    for name, parameter in inspect.signature(build).parameters.items():
+        if name in ASPP_OPTIONS and given[name] != parameter.default:
+            raise SettingsError(f"{name} is an option of ASPP, and {instead} puts something else there; leave one out")
 
 
 def _per_channel(name: str, given: Sequence[float] | None, default: Sequence[float], channels: int) -> list[float]:

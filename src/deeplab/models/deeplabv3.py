@@ -9,9 +9,9 @@ from torch import Tensor, nn
 
 from deeplab.backbones import Backbone
 from deeplab.errors import SettingsError
-from deeplab.layers import ASPP, ATROUS_RATES, Classify, ConvNormAct
+from deeplab.layers import ASPP, ATROUS_RATES, Activation, Classify, ConvNormAct
 from deeplab.layers.aspp import EPS, MOMENTUM, pooling_window
-from deeplab.models._base import SegmentationModel
+from deeplab.models._base import SegmentationModel, refuse_options_of_aspp
 
 __all__ = ["DeepLabV3", "DeepLabV3Cascade", "deeplabv3"]
 
@@ -29,6 +29,8 @@ def deeplabv3(
     image_pooling_crop_size: Sequence[int] | None = None,
     image_pooling_stride: Sequence[int] = (1, 1),
     pooling_norm: bool = True,
+    pooling_align_corners: bool = True,
+    bounded_activation: bool = False,
     head_conv: bool = False,
     cascade_blocks: int = 0,
     dropout: float = 0.1,
@@ -43,20 +45,25 @@ def deeplabv3(
             all of it. Larger images than those of the training can be seen by windows of that size.
         image_pooling_stride: Steps between those windows, in features: rows, columns.
         pooling_norm: Whether the image pooling is normalised, as in the official code; not in detectron2.
+        pooling_align_corners: How its windows are resized to the features; False in detectron2.
+        bounded_activation: ReLU6 in the place of ReLU in the head, which suits 8-bit numbers.
         head_conv: A 3 x 3 between ASPP and classifier, which torchvision has and the paper has not.
         cascade_blocks: Blocks like the last one of a ResNet after it, in the place of ASPP and all of its options: 3
             is the paper's "block7", which is best with `multi_grid` (1, 2, 1) (Table 3).
 
     Raises:
-        SettingsError: `cascade_blocks` below 0, or on a backbone without residual blocks.
+        SettingsError: `cascade_blocks` below 0, on a backbone without residual blocks, or with options of ASPP.
     """
+    given = locals()
     if cascade_blocks < 0:
         raise SettingsError(f"cascade_blocks wants a whole number of at least 0, got {cascade_blocks}")
     if cascade_blocks:
+        refuse_options_of_aspp(deeplabv3, given, instead="cascade_blocks")
         last = 32 // output_stride  # the rate of the backbone's last block
         blocks = nn.Sequential(*(backbone.replica(last * 2**block) for block in range(1, cascade_blocks + 1)))
         return DeepLabV3Cascade(backbone, blocks, Classify(backbone.channels.res5, num_classes))
     rates = ATROUS_RATES[output_stride] if atrous_rates is None else atrous_rates
+    act: Activation = "relu6" if bounded_activation else "relu"
     aspp = ASPP(
         backbone.channels.res5,
         channels=aspp_channels,
@@ -64,12 +71,18 @@ def deeplabv3(
         separable=aspp_separable,
         image_pooling=image_pooling,
         pooling_norm=pooling_norm,
+        pooling_align_corners=pooling_align_corners,
         pooling_window=pooling_window(image_pooling_crop_size, output_stride),
         pooling_stride=image_pooling_stride,
         project_kernel_size=aspp_project_kernel_size,
+        act=act,
         dropout=dropout,
     )
-    refine = ConvNormAct(aspp_channels, aspp_channels, 3, eps=EPS, momentum=MOMENTUM) if head_conv else nn.Identity()
+    refine = (
+        ConvNormAct(aspp_channels, aspp_channels, 3, act=act, eps=EPS, momentum=MOMENTUM)
+        if head_conv
+        else nn.Identity()
+    )
     return DeepLabV3(backbone, aspp, refine, Classify(aspp_channels, num_classes))
 
 

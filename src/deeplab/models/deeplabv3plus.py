@@ -15,14 +15,14 @@ from deeplab.errors import SettingsError
 from deeplab.layers import ASPP, ATROUS_RATES, Classify, ConvNormAct, DensePredictionCell, SeparableConv, resize
 from deeplab.layers.aspp import EPS, MOMENTUM, SqueezeExcite, pooling_window
 from deeplab.layers.dense_prediction_cell import CITYSCAPES
-from deeplab.models._base import SegmentationModel
+from deeplab.models._base import SegmentationModel, refuse_options_of_aspp
 
 __all__ = ["DeepLabV3Plus", "deeplabv3plus"]
 
 LEVELS = {4: "res2", 8: "res3", 16: "res4"}
 """The low-level features by their stride."""
 
-Merge = Literal["concat", "sum"]
+DecoderMerge = Literal["concat", "sum"]
 
 
 def deeplabv3plus(
@@ -41,7 +41,7 @@ def deeplabv3plus(
     squeeze_excite: SqueezeExcite = "none",
     dense_prediction_cell: Literal["cityscapes"] | Sequence[Mapping[str, Any]] | None = None,
     decoder_strides: Sequence[int] = (4,),
-    decoder_merge: Merge = "concat",
+    decoder_merge: DecoderMerge = "concat",
     decoder_logits: bool = False,
     low_level_channels: int = 48,
     decoder_channels: int = 256,
@@ -50,6 +50,7 @@ def deeplabv3plus(
     head_conv: bool = False,
     norm_between: bool = True,
     pooling_norm: bool = True,
+    pooling_align_corners: bool = True,
     bounded_activation: bool = False,
     dropout: float = 0.1,
 ) -> DeepLabV3Plus:
@@ -74,11 +75,13 @@ def deeplabv3plus(
         head_conv: A 3 x 3 after ASPP as well, which segmentation-models-pytorch has and the paper has not.
         norm_between: Whether separable convolutions are normalised and activated between depthwise and pointwise.
         pooling_norm: Whether the image pooling is normalised, as in the official code; not in detectron2.
+        pooling_align_corners: How its windows are resized to the features; False in detectron2.
         bounded_activation: ReLU6 in the place of ReLU in the head, which suits 8-bit numbers.
 
     Raises:
-        SettingsError: A value that cannot work.
+        SettingsError: A value that cannot work, or options of ASPP beside a dense prediction cell.
     """
+    given = locals()
     if decoder_convs < 1:
         raise SettingsError(f"decoder_convs wants a whole number of at least 1, got {decoder_convs}")
     if not decoder_strides or any(stride not in LEVELS for stride in decoder_strides):
@@ -95,6 +98,7 @@ def deeplabv3plus(
             separable=aspp_separable,
             norm_between=norm_between,
             pooling_norm=pooling_norm,
+            pooling_align_corners=pooling_align_corners,
             image_pooling=image_pooling,
             pooling_window=pooling_window(image_pooling_crop_size, output_stride),
             pooling_stride=image_pooling_stride,
@@ -105,6 +109,7 @@ def deeplabv3plus(
             dropout=dropout,
         )
     else:
+        refuse_options_of_aspp(deeplabv3plus, given, instead="dense_prediction_cell")
         encode = DensePredictionCell(
             backbone.channels.res5,
             cell=_cell(dense_prediction_cell),
@@ -120,7 +125,7 @@ def deeplabv3plus(
     )
     channels = encode.out_channels
     refine = conv3x3(channels, channels) if head_conv else nn.Identity()
-    decoder: list[Step] = []
+    decoder: list[DecoderStep] = []
     for stride in decoder_strides:
         level = LEVELS[stride]
         detail = getattr(backbone.channels, level)
@@ -148,7 +153,7 @@ class DeepLabV3Plus(SegmentationModel):
         backbone: Backbone,
         aspp: ASPP | DensePredictionCell,
         refine: nn.Module,
-        decoder: Sequence[Step],
+        decoder: Sequence[DecoderStep],
         classify: nn.Module,
     ) -> None:
         super().__init__()
@@ -169,7 +174,7 @@ class DeepLabV3Plus(SegmentationModel):
         return logits
 
 
-class Step(nn.Module):
+class DecoderStep(nn.Module):
     """One step of the decoder: semantics, resized to low-level features that are reduced, and both joined.
 
     Shape: (N, C, h, w), Features -> (N, channels, H/stride, W/stride)
@@ -189,7 +194,7 @@ class Step(nn.Module):
         raise NotImplementedError
 
 
-class ConcatStep(Step):
+class ConcatStep(DecoderStep):
     """Both side by side, then 3 x 3 (Fig. 2)."""
 
     def join(self, x: Tensor, detail: Tensor) -> Tensor:
@@ -197,7 +202,7 @@ class ConcatStep(Step):
         return out
 
 
-class SumStep(Step):
+class SumStep(DecoderStep):
     """One convolution, then the sum of both (the official `decoder_use_sum_merge`)."""
 
     def join(self, x: Tensor, detail: Tensor) -> Tensor:

@@ -173,7 +173,8 @@ def _options_of(start: Checkpoint, settings: TrainSettings) -> dict[str, Any]:
             f"the weights {settings.weights} have the backbone {arguments['backbone']} but --backbone is "
             f"{settings.backbone}; choose --backbone {arguments['backbone']}, or --weights none"
         )
-    names = {*inspect.signature(catalog.builder("backbones", settings.backbone)).parameters, "align_corners"}
+    names = {*inspect.signature(catalog.builder("backbones", settings.backbone)).parameters}
+    names |= {"align_corners", "pad_to_grid"}
     if start.model.entry == settings.model:
         names |= {*inspect.signature(catalog.builder("models", settings.model)).parameters, "scales", "merge"}
     ours = ("backbone", "num_classes", "output_stride", "in_channels")

@@ -115,7 +115,8 @@ class SegmentationTask(LightningModule):
         assert isinstance(self.model, SegmentationModel)
         with features_of(self.model.backbone) as seen:
             logits = self.model(image)
-        coarse = self.auxiliary(seen[-1].res4)
+        largest = self.model.scales.index(max(self.model.scales))
+        coarse = self.auxiliary(seen[largest].res4)
         return logits, self.model.full_size(coarse, (image.shape[-2], image.shape[-1]))
 
     def loss(self, logits: Tensor, batch: Batch) -> Tensor:

@@ -47,6 +47,10 @@ class Conversion:
     """(height, width) that it can be given."""
 
 
+def _as_it_is(_: Mapping[str, Any]) -> None:
+    """No scaling."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Source:
     """A system whose checkpoints are read; each file of this folder that has one is an entry of `--source`."""
@@ -63,8 +67,8 @@ class Source:
     left_behind: tuple[str, ...] = ()
     """Regular expressions for names of tensors that only training uses."""
     read: Callable[[Path], Tensors] = read_state
-    long_side: int | Mapping[int, int] | None = None
-    """Pixels to which the system scales an image's longer side, or those by the number of classes; None: as it is."""
+    long_side: Callable[[Mapping[str, Any]], int | None] = _as_it_is
+    """Pixels to which the system scales an image's longer side, for the arguments of a model; None: as it is."""
     original: Callable[[Tensors, SegmentationModel], nn.Module | None] | None = None
     """The system's own network, with random weights, for tensors under its names and the model that we made of them;
     None where it has no such network. Raises ImportError where it is not installed."""
@@ -75,8 +79,9 @@ class Source:
         """The model in the file `path`.
 
         Args:
-            output_stride: None: that of the system's evaluation. The weights are the same at any; the file does not
-                say at which it was trained, and the atrous rates follow from it.
+            output_stride: None: that of the system's evaluation; the file does not say at which it was trained. The
+                weights are the same at any, and the atrous rates follow it, unless the system has the same at each.
+                A network whose `dilate_first` is on computes something else at another stride.
 
         Raises:
             InputNotFoundError: There is no such file.
@@ -111,7 +116,7 @@ class Source:
             model.eval(),
             names_of(num_classes),
             palette_of(num_classes),
-            Preprocessing(self.long_side.get(num_classes) if isinstance(self.long_side, Mapping) else self.long_side),
+            Preprocessing(self.long_side(model.arguments)),
             training={"converted_from": Path(what).name},
         )
         return Conversion(

@@ -1,7 +1,7 @@
 """DeepLab v3 and v3+ on ResNet from detectron2's projects/DeepLab, R_103, as published for Cityscapes.
 
-Image pooling is over the whole image; detectron2 takes the mean over windows of the size of its training's crops, if
-its configuration says so, which a file does not tell.
+Image pooling takes its mean over windows of the training's crops, 512 x 1024 in every configuration there; images that
+are no larger are seen whole.
 """
 
 from __future__ import annotations
@@ -40,8 +40,11 @@ RULES = (
 
 DETAIL = "decoder.0.reduce.conv.weight"
 
+CROP = (512, 1024)
+"""INPUT.CROP.SIZE of its configs/Cityscapes-SemanticSegmentation/Base-DeepLabV3-OS16-Semantic.yaml."""
+
 MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
-"""Of RGB in 0 .. 255 (its configs/Cityscapes-SemanticSegmentation/Base-DeepLabV3-OS16-Semantic.yaml)."""
+"""Of RGB in 0 .. 255 (deeplab_v3_plus_R_103_os16_mg124_poly_90k_bs16.yaml there)."""
 
 
 def network(tensors: Tensors) -> dict[str, Any]:
@@ -56,6 +59,8 @@ def network(tensors: Tensors) -> dict[str, Any]:
         "image_std": [value / 255 for value in STD],
         "aspp_separable": False,
         "pooling_norm": False,
+        "pooling_align_corners": False,
+        "image_pooling_crop_size": CROP,
         "align_corners": False,
     }
 

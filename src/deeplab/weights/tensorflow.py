@@ -208,11 +208,23 @@ def _decoder(tensors: Tensors, steps: int) -> dict[str, Any]:
     if "decoder.0.reduce.bias" in tensors:
         return {"decoder_strides": (8,), "decoder_merge": "sum", "decoder_logits": True}
     separable = "decoder.0.decode.0.depthwise.conv.weight" in tensors
-    return {"decoder_strides": (16, 8, 4)[-steps:], "decoder_separable": separable}
+    last = tensors["decoder.0.decode.1.pointwise.conv.weight" if separable else "decoder.0.decode.1.conv.weight"]
+    return {
+        "decoder_strides": (16, 8, 4)[-steps:],
+        "decoder_separable": separable,
+        "decoder_channels": len(last),
+        "low_level_channels": len(tensors["decoder.0.reduce.conv.weight"]),
+    }
 
 
 def _units(tensors: Tensors) -> int:
     return len({name.split(".")[2] for name in tensors if name.startswith("backbone.blocks.")})
+
+
+def long_side(arguments: Mapping[str, Any]) -> int | None:
+    """Images of Cityscapes are seen whole, those of VOC and ADE20K at their crops (g3doc/model_zoo.md)."""
+    classes, backbone = arguments["num_classes"], arguments["backbone"]
+    return {19: None, 151: 257 if backbone == "mobilenetv2" else 513}.get(classes, 513)
 
 
 source = Source(
@@ -221,7 +233,7 @@ source = Source(
     network=network,
     left_behind=(r"global_step", r"learning_rate", r".*/(Momentum|ExponentialMovingAverage|Adam(_1)?)$"),
     read=read,
-    long_side={21: 513, 151: 513},  # VOC and ADE20K; images of Cityscapes are seen whole
+    long_side=long_side,
 )
 
 

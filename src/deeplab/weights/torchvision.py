@@ -42,11 +42,11 @@ def rules(found: Collection[str]) -> Rules:
 
 
 def network(tensors: Tensors) -> dict[str, Any]:
-    """Its rates are 12, 24, 36 at any output stride."""
-    options = {"name": "deeplabv3", "atrous_rates": (12, 24, 36), "head_conv": True, "align_corners": False, **IMAGENET}
+    """Its rates are 12, 24, 36 on MobileNetV3 as well, at stride 16."""
+    options = {"name": "deeplabv3", "head_conv": True, "align_corners": False, **IMAGENET}
     if "backbone.last.conv.weight" in tensors:
         backbone = {"backbone": mobilenetv3_name(tensors), "dilate_first": True, "gate_slope": 1 / 6}
-        return {**backbone, "output_stride": 16, **options}
+        return {**backbone, "output_stride": 16, "atrous_rates": (12, 24, 36), **options}
     return {"backbone": resnet_name(tensors), "output_stride": 8, **options}
 
 
