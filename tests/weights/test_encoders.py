@@ -9,8 +9,9 @@ from deeplab import checkpoints
 from deeplab.backbones import create_backbone
 from deeplab.errors import CheckpointError
 from deeplab.models import create_model
-from deeplab.weights import convert, start_from, transfer
-from deeplab.weights.encoders import backbone_in, encoder
+from deeplab.weights import convert, start_from, tensorflow, transfer
+from deeplab.weights._source import fill
+from deeplab.weights.encoders import _of_family, backbone_in, encoder
 
 SIZE = 97, 65
 ALL_HAVE = ("backbone", "image_mean", "image_std")
@@ -139,3 +140,17 @@ def test_an_unknown_classifier_is_refused(tmp_path):
     torch.save({"fc.weight": torch.zeros(2, 2)}, tmp_path / "model.pth")
     with pytest.raises(CheckpointError, match="no backbone of an image classifier"):
         encoder(tmp_path / "model.pth")
+
+
+@torch.inference_mode()
+def test_the_official_code_s_classifiers_are_a_start_too(golden_variables):
+    variables = golden_variables("tf_deeplab/resnet101beta_v3plus")
+    found = tensorflow.as_tensors(variables)
+    whole = tensorflow.source.from_tensors(found, what="golden").checkpoint.model
+    heads = ("aspp", "image_pooling", "concat_projection", "decoder", "logits")
+    classifier = {name: tensor for name, tensor in found.items() if not name.startswith(heads)}
+    classifier["resnet_v1_101/logits/weights"] = torch.zeros(1001, 2048, 1, 1)
+    classifier["global_step"] = torch.tensor(1)
+    model, tensors = _of_family(classifier, what="golden")
+    fill(model, tensors, what="golden")
+    torch.testing.assert_close(dict(model.backbone.state_dict()), dict(whole.backbone.state_dict()))

@@ -1,4 +1,5 @@
-"""Backbones that were trained to classify the images of ImageNet, from torchvision and timm: a start for training.
+"""Backbones that were trained to classify the images of ImageNet, from torchvision, timm and the official code: a start
+for training.
 
 Their classifier is left behind, and what stays is no segmentation model: a training takes such a file as it is.
 """
@@ -19,6 +20,7 @@ from deeplab.checkpoints import Checkpoint
 from deeplab.errors import CheckpointError
 from deeplab.layers import Prepare
 from deeplab.models import SegmentationModel
+from deeplab.weights import tensorflow
 from deeplab.weights._ports import (
     IMAGENET,
     PARTS,
@@ -55,7 +57,7 @@ class Family:
     """Classifiers of a kind under the names of a system."""
 
     known_by: str
-    """A tensor that all of them have, and nothing else."""
+    """A regular expression for the name of a tensor that all of them have, and nothing else."""
     rules: Callable[[Tensors], Rules]
     left_behind: str
     """A regular expression for the names of the classifier."""
@@ -74,7 +76,9 @@ def encoder(path: str | Path, *, backbone: str | None = None) -> Checkpoint:
         InputNotFoundError: There is no such file.
         CheckpointError: It cannot be read, or there is none of these backbones in it.
     """
-    found = {name: tensor for name, tensor in read_state(Path(path)).items() if not name.endswith(COUNTER)}
+    path = Path(path)
+    read = tensorflow.read if path.suffix == ".index" else read_state
+    found = {name: tensor for name, tensor in read(path).items() if not name.endswith(COUNTER)}
     if backbone is not None and backbone.startswith("timm/"):
         model, tensors = _of_timm(backbone, found, what=str(path))
     else:
@@ -93,7 +97,8 @@ def backbone_in(path: str | Path) -> str | None:
 
 
 def _of_family(found: Tensors, *, what: str) -> tuple[Encoder, Tensors]:
-    family = next((family for family in FAMILIES if family.known_by in found), None)
+    known = ((family, re.compile(family.known_by)) for family in FAMILIES)
+    family = next((family for family, pattern in known if any(map(pattern.fullmatch, found))), None)
     if family is None:
         raise CheckpointError(f"{what}: no backbone of an image classifier that we know; --backbone timm/NAME has more")
     names = [name for name in found if not re.match(family.left_behind, name)]
@@ -165,41 +170,52 @@ def _xception(tensors: Tensors) -> dict[str, Any]:
     return {"name": XCEPTIONS[len({name.split(".")[2] for name in tensors if name.startswith("backbone.blocks.")})]}
 
 
+def _official(tensors: Tensors) -> dict[str, Any]:
+    found = tensorflow.backbone(tensors)
+    return {"name": found.pop("backbone"), **found}
+
+
 FAMILIES = (
     Family(
-        known_by="layer1.0.conv1.weight",
+        known_by=r"layer1\.0\.conv1\.weight",
         rules=lambda _: RESNET,
         left_behind=r"fc\.",
         network=lambda tensors: {"name": resnet_name(tensors)},
     ),
     Family(
-        known_by="features.1.conv.0.0.weight",
+        known_by=r"features\.1\.conv\.0\.0\.weight",
         rules=lambda _: mobilenetv2_rules(r"features\."),
         left_behind=r"classifier\.|features\.18\.",
         network=_mobilenetv2,
     ),
     Family(
-        known_by="features.1.block.0.0.weight",
+        known_by=r"features\.1\.block\.0\.0\.weight",
         rules=lambda found: mobilenetv3_rules(found, "features"),
         left_behind=r"classifier\.",
         network=lambda tensors: {"name": mobilenetv3_name(tensors), "gate_slope": 1 / 6, **IMAGENET},
     ),
     Family(
-        known_by="features.28.weight",
+        known_by=r"features\.28\.weight",
         rules=lambda _: [(rf"features\.{place}\.", ours) for place, ours in VGG16.items()],
         left_behind=r"classifier\.|pre_logits\.|head\.",
         network=lambda _: {"name": "vgg16", **IMAGENET},
     ),
     Family(
-        known_by="blocks.0.0.conv_dw.weight",
+        known_by=r"blocks\.0\.0\.conv_dw\.weight",
         rules=lambda _: _timm_mobilenetv2(),
         left_behind=r"conv_head\.|bn2\.|classifier\.",
         network=_mobilenetv2,
     ),
     Family(
-        known_by="blocks.0.stack.conv1.conv_dw.weight",
+        known_by=r"blocks\.0\.stack\.conv1\.conv_dw\.weight",
         rules=lambda _: XCEPTION,
         left_behind=r"head\.",
         network=_xception,
+    ),
+    Family(
+        known_by=r"(xception_\d+/entry_flow|resnet_v1_\d+)/conv1(_1)?/weights|MobilenetV2/Conv/weights",
+        rules=tensorflow.rules,
+        left_behind=rf"(.*/)?([Ll]ogits/|MobilenetV2/Conv_1/)|{'|'.join(tensorflow.LEFT_BEHIND)}",
+        network=_official,
     ),
 )

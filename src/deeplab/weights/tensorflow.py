@@ -20,6 +20,9 @@ from deeplab.weights._tf_graph import read_constants
 
 __all__ = ["as_tensors", "convert", "source"]
 
+LEFT_BEHIND = (r"global_step", r"learning_rate", r".*/(Momentum|ExponentialMovingAverage|RMSProp(_1)?|Adam(_1)?)$")
+"""Names of what only training uses."""
+
 PARTS = (
     (r"/(?:depthwise_)?weights$", ".conv.weight"),
     (r"/BatchNorm/gamma$", ".norm.weight"),
@@ -132,13 +135,14 @@ def network(tensors: Tensors) -> dict[str, Any]:
     decoder = {name.split(".")[1] for name in tensors if name.startswith("decoder.")}
     return {
         "name": "deeplabv3plus" if decoder else "deeplabv3",
-        **_backbone(tensors),
+        **backbone(tensors),
         **_aspp(tensors),
         **(_decoder(tensors, len(decoder)) if decoder else {}),
     }
 
 
-def _backbone(tensors: Tensors) -> dict[str, Any]:
+def backbone(tensors: Tensors) -> dict[str, Any]:
+    """What builds the backbone of these tensors, its name as "backbone"."""
     if "backbone.res2.0.conv1.conv.weight" in tensors:
         return _resnet(tensors)
     if "backbone.last.conv.weight" in tensors:
@@ -231,7 +235,7 @@ source = Source(
     title="the official DeepLab v3 or v3+ on MobileNetV2, MobileNetV3, Xception or ResNet",
     rules=rules,
     network=network,
-    left_behind=(r"global_step", r"learning_rate", r".*/(Momentum|ExponentialMovingAverage|Adam(_1)?)$"),
+    left_behind=LEFT_BEHIND,
     read=read,
     long_side=long_side,
 )
