@@ -185,6 +185,34 @@ def test_the_checkpoint_is_not_written_over(
     assert Path("model.safetensors").read_bytes() == before
 
 
+def test_a_model_file_of_ours_is_told_also_where_the_output_has_its_name(
+    run: Run, tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tiny.parent)
+    status, _, err = run("convert", tiny.name)
+    assert (status, len(err.splitlines())) == (2, 1)
+    assert f"{tiny.name}: a model file of ours already" in err
+
+
+def test_a_file_that_is_not_there_is_said_with_what_is_wanted(run: Run, tmp_path: Path) -> None:
+    err = refused(run, tmp_path / "nofile.pth", f"no checkpoint file {tmp_path / 'nofile.pth'}; wanted the path of")
+    assert ".safetensors" in err
+
+
+@pytest.mark.parametrize(("name", "system"), [("model.ckpt", "tensorflow"), ("x.tflite", "tflite")])
+def test_a_file_that_one_system_alone_writes_is_not_read_as_of_another(
+    run: Run, tmp_path: Path, name: str, system: str
+) -> None:
+    (tmp_path / (f"{name}.index" if system == "tensorflow" else name)).write_bytes(b"\x00")
+    refused(
+        run,
+        tmp_path / name,
+        f"a file of {system}, not of torchvision; use --source {system}",
+        "--source",
+        "torchvision",
+    )
+
+
 def test_the_help_names_every_source(run: Run) -> None:
     status, printed, _ = run("convert", "--help")
     assert status == 0
@@ -237,6 +265,16 @@ LFS_POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsiz
         ("x.tar.gz", b"\x1f\x8b\x08\x00", "a packed archive; unpack it"),
         ("x.onnx", b"\x08\x08\x12\x07pytorch", "an ONNX model"),
         ("x.h5", b"\x89HDF\r\n\x1a\n", "an HDF5 file"),
+        ("photo.jpg", b"\xff\xd8\xff\xe0\x00\x10JFIF", "an image, not weights"),
+        ("photo.png", b"\x89PNG\r\n\x1a\n", "an image, not weights"),
+        ("photo.webp", b"RIFF\x1a\x00\x00\x00WEBP", "an image, not weights"),
+        ("photo.tif", b"II*\x00\x08\x00", "an image, not weights"),
+        ("photo.bmp", b"BM\x1a\x00", "an image, not weights"),
+        (
+            "model.ckpt-30.data-00000-of-00002",
+            b"\x00\x01",
+            "the data of a TensorFlow checkpoint; name it without that: model.ckpt-30\n",
+        ),
     ],
 )
 @pytest.mark.parametrize("source", ["auto", "torchvision"])

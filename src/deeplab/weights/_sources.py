@@ -8,7 +8,7 @@ from pathlib import Path
 
 from deeplab import catalog, checkpoints
 from deeplab.errors import CheckpointError, InputNotFoundError, unknown_name
-from deeplab.files import not_weights
+from deeplab.files import checkpoint_file, not_weights
 from deeplab.weights._source import Conversion
 from deeplab.weights._state import UnreadableError
 from deeplab.weights.encoders import backbone_in
@@ -36,19 +36,22 @@ def convert(path: str | Path, *, source: str = AUTO, output_stride: int | None =
         UnknownNameError: No such source.
         CheckpointError: The file cannot be read, or is of none of the sources.
     """
-    path = Path(path)
-    index = path.with_name(f"{path.name}.index")
-    if not path.is_file() and index.is_file():  # TensorFlow names a checkpoint by what its files have in common
-        path = index
+    path = checkpoint_file(Path(path))
     if not path.exists():
-        raise InputNotFoundError(f"no checkpoint file {path}")
+        raise InputNotFoundError(
+            f"no checkpoint file {path}; wanted the path of one of PyTorch (.pth, .safetensors ...) or TensorFlow "
+            "(.index, .pb, .tflite)"
+        )
     if what := not_weights(path):
         raise CheckpointError(f"{path}: {what}")
     if checkpoints.is_ours(path):
         raise CheckpointError(
             f"{path}: a model file of ours already; use it as it is: deeplab segment photo.jpg --model {path}"
         )
-    source = BY_SUFFIX.get(path.suffix, source) if source == AUTO else source
+    wanted = BY_SUFFIX.get(path.suffix, source)
+    if source in sources() and source != wanted:
+        raise CheckpointError(f"{path}: a file of {wanted}, not of {source}; use --source {wanted}")
+    source = wanted if source == AUTO else source
     try:
         return _converted_by_any(path, output_stride) if source == AUTO else _converted(source, path, output_stride)
     except UnreadableError:
