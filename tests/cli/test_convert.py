@@ -247,7 +247,7 @@ def test_weights_of_no_system_are_said(run: Run, tmp_path: Path) -> None:
     status, _, err = run("convert", tmp_path / "x.pth")
     assert status == 2
     assert len(err.splitlines()) == 1
-    assert "none of the systems that we read" in err
+    assert "none of the systems that we read (detectron2, " in err
 
 
 LFS_POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 243987\n"
@@ -356,6 +356,23 @@ def test_wrong_tensors_are_told(run: Run, theirs: Path, changed: dict[str, Any],
     state = {**torch.load(theirs), **changed}
     torch.save({name: tensor for name, tensor in state.items() if tensor is not None}, theirs)
     err = refused(run, theirs, "theirs.bin: ", "--source", "huggingface")
+    assert re.search(problem, err)
+
+
+@pytest.mark.parametrize(
+    ("changed", "problem"),
+    [
+        ({STEM: None}, r"1 tensors are missing, backbone\.stem\.conv\.weight for one"),
+        ({"decode_head.weight": torch.zeros(1)}, r"'decode_head\.weight' has no place in the model"),
+        ({STEM: torch.zeros(7)}, r"backbone\.stem\.conv\.weight is \(7,\), wanted"),
+    ],
+)
+def test_what_the_nearest_system_misses_is_told_without_its_name(
+    run: Run, theirs: Path, changed: dict[str, Any], problem: str
+) -> None:
+    state = {**torch.load(theirs), **changed}
+    torch.save({name: tensor for name, tensor in state.items() if tensor is not None}, theirs)
+    err = refused(run, theirs, "of none of the systems that we read; the nearest is huggingface: ")
     assert re.search(problem, err)
 
 
