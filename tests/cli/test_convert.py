@@ -6,6 +6,7 @@ import json
 import re
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import torch
 from safetensors.torch import save_file
 
 from deeplab import checkpoints
-from deeplab.cli.convert import left_behind, rows
+from deeplab.cli.convert import in_order, left_behind, rows
 from deeplab.models import create_model
 from deeplab.weights import Conversion, LayerDifference, huggingface, sources
 
@@ -79,6 +80,14 @@ def test_what_is_printed_says_where_every_tensor_went_and_what_was_left(run: Run
     assert figures["tensors"]["segmentation_head.classifier.convolution.bias"] == "classify.bias"
     assert figures["left"] == ["mobilenet_v2.conv_1x1.convolution.weight", "mobilenet_v2.conv_1x1.normalization.weight"]
     assert len(figures["tensors"]) == sum(int(line.split("\t")[2].split()[0]) for line in lines if "\t" in line)
+
+
+def test_the_rows_are_in_the_order_of_our_model_also_where_the_file_sorts_names(run: Run, theirs: Path) -> None:
+    conversion = huggingface.convert(theirs)
+    by_name = replace(conversion, placed={name: conversion.placed[name] for name in sorted(conversion.placed)})
+    blocks = [ours.split(".")[2] for ours in in_order(by_name).values() if ours.startswith("backbone.blocks.")]
+    assert list(dict.fromkeys(blocks)) == [str(number) for number in range(17)]
+    assert in_order(by_name) == conversion.placed
 
 
 def test_the_slots_of_an_optimizer_are_told_from_weights() -> None:
