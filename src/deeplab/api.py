@@ -173,11 +173,11 @@ def convert(
     """
     settings = build(ConvertSettings, {"checkpoint": checkpoint, **options})
     output = settings.output
-    if output.exists() and settings.checkpoint.exists() and output.samefile(settings.checkpoint):
-        raise OutputError(f"{output} is the checkpoint itself; choose another --output")
     from deeplab import checkpoints, weights
 
     conversion = weights.convert(settings.checkpoint, source=settings.source, output_stride=settings.output_stride)
+    if output.exists() and settings.checkpoint.exists() and output.samefile(settings.checkpoint):
+        raise OutputError(f"{output} is the checkpoint itself; choose another --output")
     comparison = weights.compare(conversion, golden=settings.golden)
     if on_converted:
         on_converted(conversion, comparison)

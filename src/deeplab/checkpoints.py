@@ -91,6 +91,8 @@ def load(path: str | Path) -> Checkpoint:
             metadata = file.metadata() or {}
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
     except SafetensorError as error:
+        if path.suffix != ".safetensors":
+            raise CheckpointError(f"{path}: no model file of ours; convert it: deeplab convert {path}") from error
         raise CheckpointError(
             f"{path}: not a complete .safetensors file ({error}); copy or download it again, or make one of another "
             "system's checkpoint with 'deeplab convert'"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import itertools
+import re
 import uuid
 import zipfile
 from collections.abc import Collection, Iterable, Iterator
@@ -12,7 +13,9 @@ from pathlib import Path
 
 from deeplab.errors import DeepLabError, InputNotFoundError, OutputError
 
-__all__ = ["distinct_stems", "expand_inputs", "not_weights", "written_aside"]
+__all__ = ["checkpoint_file", "distinct_stems", "expand_inputs", "not_weights", "written_aside"]
+
+IMAGE = "an image, not weights; name the file of the model"
 
 STARTS = (
     (b"version https://git-lfs", "a Git LFS pointer, not the weights themselves; fetch them with 'git lfs pull'"),
@@ -21,12 +24,17 @@ STARTS = (
     (b"<?xml", "a web page, not weights; download the file again"),
     (b"\x1f\x8b", "a packed archive; unpack it and name the checkpoint in it"),
     (b"\x89hdf", "an HDF5 file as Keras writes, which is not read; take a checkpoint of PyTorch or TensorFlow"),
+    *((begin, IMAGE) for begin in (b"\xff\xd8\xff", b"\x89png", b"gif8", b"riff", b"ii*\x00", b"mm\x00*")),
 )
 """How files begin, in lower case, that are mistaken for weights."""
 
 ENDINGS = {
     ".onnx": "an ONNX model, which is not read; take the checkpoint that it was made from",
+    ".bmp": IMAGE,
 }
+
+SHARD = re.compile(r"(?P<checkpoint>.+)\.data-\d{5}-of-\d{5}")
+"""How TensorFlow names the values of a checkpoint; what they are of is in the `.index` beside them."""
 
 
 def expand_inputs(inputs: Iterable[str | Path], *, suffixes: Collection[str]) -> list[Path]:
@@ -85,6 +93,12 @@ def written_aside(path: str | Path) -> Iterator[Path]:
             aside.unlink()
 
 
+def checkpoint_file(path: Path) -> Path:
+    """The file that `path` names; TensorFlow names a checkpoint by what its files have in common."""
+    index = path.with_name(f"{path.name}.index")
+    return index if index.is_file() and not path.is_file() else path
+
+
 def not_weights(path: Path) -> str | None:
     """What the file or folder `path` is that somebody took for trained weights, and the way out; None: no idea.
 
@@ -97,6 +111,8 @@ def not_weights(path: Path) -> str | None:
         start = file.read(512).lstrip().lower()
     if not start:
         return "empty; download or copy it again"
+    if shard := SHARD.fullmatch(path.name):
+        return f"the data of a TensorFlow checkpoint; name it without that: {shard['checkpoint']}"
     known = next((what for begin, what in STARTS if start.startswith(begin)), ENDINGS.get(path.suffix.lower()))
     return known or (_other_zip(path) if start.startswith(b"pk\x03\x04") else None)
 

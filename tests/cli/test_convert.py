@@ -6,6 +6,7 @@ import json
 import re
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import torch
 from safetensors.torch import save_file
 
 from deeplab import checkpoints
-from deeplab.cli.convert import left_behind, rows
+from deeplab.cli.convert import in_order, left_behind, rows
 from deeplab.models import create_model
 from deeplab.weights import Conversion, LayerDifference, huggingface, sources
 
@@ -79,6 +80,14 @@ def test_what_is_printed_says_where_every_tensor_went_and_what_was_left(run: Run
     assert figures["tensors"]["segmentation_head.classifier.convolution.bias"] == "classify.bias"
     assert figures["left"] == ["mobilenet_v2.conv_1x1.convolution.weight", "mobilenet_v2.conv_1x1.normalization.weight"]
     assert len(figures["tensors"]) == sum(int(line.split("\t")[2].split()[0]) for line in lines if "\t" in line)
+
+
+def test_the_rows_are_in_the_order_of_our_model_also_where_the_file_sorts_names(run: Run, theirs: Path) -> None:
+    conversion = huggingface.convert(theirs)
+    by_name = replace(conversion, placed={name: conversion.placed[name] for name in sorted(conversion.placed)})
+    blocks = [ours.split(".")[2] for ours in in_order(by_name).values() if ours.startswith("backbone.blocks.")]
+    assert list(dict.fromkeys(blocks)) == [str(number) for number in range(17)]
+    assert in_order(by_name) == conversion.placed
 
 
 def test_the_slots_of_an_optimizer_are_told_from_weights() -> None:
@@ -185,6 +194,34 @@ def test_the_checkpoint_is_not_written_over(
     assert Path("model.safetensors").read_bytes() == before
 
 
+def test_a_model_file_of_ours_is_told_also_where_the_output_has_its_name(
+    run: Run, tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tiny.parent)
+    status, _, err = run("convert", tiny.name)
+    assert (status, len(err.splitlines())) == (2, 1)
+    assert f"{tiny.name}: a model file of ours already" in err
+
+
+def test_a_file_that_is_not_there_is_said_with_what_is_wanted(run: Run, tmp_path: Path) -> None:
+    err = refused(run, tmp_path / "nofile.pth", f"no checkpoint file {tmp_path / 'nofile.pth'}; wanted the path of")
+    assert ".safetensors" in err
+
+
+@pytest.mark.parametrize(("name", "system"), [("model.ckpt", "tensorflow"), ("x.tflite", "tflite")])
+def test_a_file_that_one_system_alone_writes_is_not_read_as_of_another(
+    run: Run, tmp_path: Path, name: str, system: str
+) -> None:
+    (tmp_path / (f"{name}.index" if system == "tensorflow" else name)).write_bytes(b"\x00")
+    refused(
+        run,
+        tmp_path / name,
+        f"a file of {system}, not of torchvision; use --source {system}",
+        "--source",
+        "torchvision",
+    )
+
+
 def test_the_help_names_every_source(run: Run) -> None:
     status, printed, _ = run("convert", "--help")
     assert status == 0
@@ -219,7 +256,7 @@ def test_weights_of_no_system_are_said(run: Run, tmp_path: Path) -> None:
     status, _, err = run("convert", tmp_path / "x.pth")
     assert status == 2
     assert len(err.splitlines()) == 1
-    assert "none of the systems that we read" in err
+    assert "none of the systems that we read (detectron2, " in err
 
 
 LFS_POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 243987\n"
@@ -237,6 +274,16 @@ LFS_POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsiz
         ("x.tar.gz", b"\x1f\x8b\x08\x00", "a packed archive; unpack it"),
         ("x.onnx", b"\x08\x08\x12\x07pytorch", "an ONNX model"),
         ("x.h5", b"\x89HDF\r\n\x1a\n", "an HDF5 file"),
+        ("photo.jpg", b"\xff\xd8\xff\xe0\x00\x10JFIF", "an image, not weights"),
+        ("photo.png", b"\x89PNG\r\n\x1a\n", "an image, not weights"),
+        ("photo.webp", b"RIFF\x1a\x00\x00\x00WEBP", "an image, not weights"),
+        ("photo.tif", b"II*\x00\x08\x00", "an image, not weights"),
+        ("photo.bmp", b"BM\x1a\x00", "an image, not weights"),
+        (
+            "model.ckpt-30.data-00000-of-00002",
+            b"\x00\x01",
+            "the data of a TensorFlow checkpoint; name it without that: model.ckpt-30\n",
+        ),
     ],
 )
 @pytest.mark.parametrize("source", ["auto", "torchvision"])
@@ -318,6 +365,23 @@ def test_wrong_tensors_are_told(run: Run, theirs: Path, changed: dict[str, Any],
     state = {**torch.load(theirs), **changed}
     torch.save({name: tensor for name, tensor in state.items() if tensor is not None}, theirs)
     err = refused(run, theirs, "theirs.bin: ", "--source", "huggingface")
+    assert re.search(problem, err)
+
+
+@pytest.mark.parametrize(
+    ("changed", "problem"),
+    [
+        ({STEM: None}, r"1 tensors are missing, backbone\.stem\.conv\.weight for one"),
+        ({"decode_head.weight": torch.zeros(1)}, r"'decode_head\.weight' has no place in the model"),
+        ({STEM: torch.zeros(7)}, r"backbone\.stem\.conv\.weight is \(7,\), wanted"),
+    ],
+)
+def test_what_the_nearest_system_misses_is_told_without_its_name(
+    run: Run, theirs: Path, changed: dict[str, Any], problem: str
+) -> None:
+    state = {**torch.load(theirs), **changed}
+    torch.save({name: tensor for name, tensor in state.items() if tensor is not None}, theirs)
+    err = refused(run, theirs, "of none of the systems that we read; the nearest is huggingface: ")
     assert re.search(problem, err)
 
 

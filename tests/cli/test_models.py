@@ -29,6 +29,17 @@ def test_a_pipe_gets_one_line_per_entry(run: Callable[..., Any]) -> None:
     assert {len(row) for row in rows} == {3}
 
 
+def test_the_weights_of_a_publisher_are_one_line_and_all_there_in_json(run: Callable[..., Any]) -> None:
+    *lines, last = run("models", "--json").out.splitlines()
+    rows = dict(line.split("\t")[1:] for line in lines if line.startswith("weights\t"))
+    assert list(rows)[:4] == ["objects", "street", "tf/...", "torchvision/..."]
+    assert rows["torchvision/..."] == "3 models, downloaded once; listed by --weights"
+    assert rows["jfzhang95/..."] == "1 model, to be downloaded by hand; listed by --weights"
+    described = json.loads(last)["weights"]
+    assert described["vainf/deeplabv3plus_resnet50_voc_os16"].endswith("21 classes, to be downloaded by hand")
+    assert described["tf/xception65_ade20k_train"].endswith("151 classes, downloaded once")
+
+
 def test_backbones_of_one_file_are_told_apart(run: Callable[..., Any]) -> None:
     backbones = json.loads(run("models", "--json").out.splitlines()[-1])["backbones"]
     assert len(set(backbones.values())) == len(backbones)

@@ -64,6 +64,11 @@ def test_a_folder_is_no_model(tmp_path):
         find(tmp_path)
 
 
+def test_a_tensorflow_checkpoint_goes_by_the_name_of_its_files(tmp_path):
+    (tmp_path / "model.ckpt.index").touch()
+    assert find(tmp_path / "model.ckpt") == tmp_path / "model.ckpt.index"
+
+
 def test_a_path_that_is_not_there_is_named():
     with pytest.raises(InputNotFoundError, match=r"runs/nothing\.safetensors"):
         find("runs/nothing.safetensors")

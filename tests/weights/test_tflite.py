@@ -95,6 +95,21 @@ def test_the_float_model_reproduces_its_official_test_pair(weights: Path) -> Non
     assert np.mean(colours[labels] == golden) == 1
 
 
+@pytest.mark.parametrize("name", [PASCAL, PASCAL_FLOAT, CITYSCAPES])
+def test_every_tensor_has_tensorflows_name_of_its_layer(weights: Path, name: str) -> None:
+    conversion = convert(weights / f"{name}.tflite")
+    system, block = ("EdgeTPU", "project") if name == CITYSCAPES else ("V2", "depthwise")
+    assert (
+        conversion.placed[f"Mobilenet{system}/expanded_conv/{block}/biases"] == f"backbone.blocks.0.{block}.norm.bias"
+    )
+    assert conversion.placed["image_pooling/weights"] == "aspp.image_pooling.conv.weight"
+    assert conversion.placed["logits/semantic/biases"] == "classify.bias"
+    layers = list(conversion.checkpoint.model.state_dict())
+    assert set(conversion.placed.values()) == {
+        each for each in layers if each.endswith(("conv.weight", "classify.weight", "bias"))
+    }
+
+
 def test_the_model_is_built_as_the_file_says(weights: Path) -> None:
     facts = ("backbone", "num_classes", "output_stride", "depth_multiplier", "divisible_by", "aspp_channels")
     built = {

@@ -25,7 +25,7 @@ def convert(settings: ConvertSettings, *, json: Json = False) -> None:
         figures.update(_figures(conversion, comparison))
         columns = ("There", "Here", "Tensors", "Largest difference")
         layers = comparison.layers if comparison else ()
-        print_table(columns if layers else columns[:3], rows(conversion.placed, layers), figures=columns[2:])
+        print_table(columns if layers else columns[:3], rows(in_order(conversion), layers), figures=columns[2:])
         for names, count in left_behind(conversion):
             print(f"left, only training uses it: {names} ({_tensors(count)})")
         print(_conclusion(comparison, golden=settings.golden, source=figures["source"]))
@@ -68,6 +68,12 @@ def _conclusion(comparison: Comparison | None, *, golden: Path | None, source: s
         f"deviation, {'within' if comparison.holds else 'above'} {comparison.limit:.0e}; "
         f"{comparison.equal_labels:.2%} of the labels are equal"
     )
+
+
+def in_order(conversion: Conversion) -> dict[str, str]:
+    """Name there -> name here, in the order of our model: a file may have them sorted, 10 before 2."""
+    places = {name: place for place, name in enumerate(conversion.checkpoint.model.state_dict())}
+    return dict(sorted(conversion.placed.items(), key=lambda item: places.get(item[1], len(places))))
 
 
 def rows(placed: Mapping[str, str], layers: Iterable[LayerDifference]) -> Iterator[Sequence[str]]:

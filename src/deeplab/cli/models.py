@@ -7,13 +7,16 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from deeplab import catalog
 from deeplab.cli._options import Debug, Json
 from deeplab.cli._terminal import print_json, print_table
+
+if TYPE_CHECKING:
+    from deeplab.weights import Published
 
 Weights = Annotated[
     bool, typer.Option("--weights", help="List the checkpoints that others published, in full; --model takes each.")
@@ -31,7 +34,8 @@ def models(*, weights: Weights = False, json: Json = False, debug: Debug = False
         "families": _described("backbones", catalog.families("backbones")),
         "weights": _weights(),
     }
-    rows = [(kind, name, text) for kind, entries in found.items() for name, text in entries.items()]
+    shown = {**found, "weights": _in_short(found["weights"])}
+    rows = [(kind, name, text) for kind, entries in shown.items() for name, text in entries.items()]
     print_table(("", "Name", "What it is"), rows)
     if json:
         print_json(found)
@@ -93,7 +97,24 @@ def _weights() -> dict[str, str]:
         classes = f"{len(checkpoint.classes)} classes: {', '.join(checkpoint.classes)}"
         described[name] = f"{network}, {path.stat().st_size / 1e6:.1f} MB, {classes}"
     for name, entry in weights.published().items():
-        described[name] = (
-            f"{entry.network}, {entry.num_classes} classes, downloaded once; more: deeplab models --weights"
-        )
+        described[name] = f"{entry.network}, {entry.num_classes} classes, {_way_here(entry)}"
     return described
+
+
+def _in_short(described: Mapping[str, str]) -> dict[str, str]:
+    """The models that ship, then one line for those of each publisher."""
+    from deeplab import weights
+
+    publishers: dict[str, list[Published]] = {}
+    for name, entry in weights.published().items():
+        publishers.setdefault(name.partition("/")[0], []).append(entry)
+    lines = {}
+    for publisher, entries in publishers.items():
+        ways = " or ".join(sorted({_way_here(entry) for entry in entries}))
+        count = "1 model" if len(entries) == 1 else f"{len(entries)} models"
+        lines[f"{publisher}/..."] = f"{count}, {ways}; listed by --weights"
+    return {**{name: text for name, text in described.items() if name in weights.shipped()}, **lines}
+
+
+def _way_here(entry: Published) -> str:
+    return "downloaded once" if entry.url else "to be downloaded by hand"

@@ -98,11 +98,8 @@ def compare(conversion: Conversion, *, golden: Path | None = None) -> Comparison
 
 @torch.inference_mode()
 def _beside_network(model: SegmentationModel, conversion: Conversion, original: nn.Module) -> Comparison:
-    leaves = [{name for name, module in network.named_modules() if not any(True for _ in module.children())}
-              for network in (original, model)]  # fmt: skip
-    layers = {
-        theirs: ours for theirs, ours in pairs(conversion.placed).items() if theirs in leaves[0] and ours in leaves[1]
-    }
+    there, here = _leaves(original), _leaves(model)
+    layers = {theirs: ours for theirs, ours in pairs(conversion.placed).items() if theirs in there and ours in here}
     channels = model.arguments["in_channels"]
     x = torch.randn(1, channels, *conversion.image_size, generator=torch.Generator().manual_seed(0))
     with _outputs(original, layers) as outputs:
@@ -139,6 +136,11 @@ def _beside_outputs(model: SegmentationModel, placed: Mapping[str, str], golden:
             return _compared(model, x.float(), logits, recorded)
     except CheckpointError as error:
         raise DataError(f"{golden}: {error}") from error
+
+
+def _leaves(network: nn.Module) -> set[str]:
+    """The names of the modules that have none in them."""
+    return {name for name, module in network.named_modules() if not list(module.children())}
 
 
 def pairs(placed: Mapping[str, str]) -> dict[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from deeplab.errors import InputNotFoundError, unknown_name
+from deeplab.files import checkpoint_file
 from deeplab.weights._cache import fetch
 from deeplab.weights._published import published
 
@@ -17,14 +18,17 @@ def shipped() -> dict[str, Path]:
 def find(name_or_path: str | Path) -> Path:
     """The file of a path, of a shipped name, or of a published one, which is downloaded the first time.
 
+    A TensorFlow checkpoint's name, NAME of NAME.index, is a path too.
+
     Raises:
         UnknownNameError: No such name.
         InputNotFoundError: No such file, or one that only a person can download.
         DeepLabError: As `deeplab.weights._cache.fetch`.
     """
     path = Path(name_or_path)
-    if path.is_file():
-        return path
+    file = checkpoint_file(path)
+    if file.is_file():
+        return file
     name, ours, others = path.as_posix(), shipped(), published()
     if name in ours:
         return ours[name]

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import importlib
+import re
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 
 from deeplab import catalog, checkpoints
 from deeplab.errors import CheckpointError, InputNotFoundError, unknown_name
-from deeplab.files import not_weights
-from deeplab.weights._source import Conversion
+from deeplab.files import checkpoint_file, not_weights
+from deeplab.weights._source import Conversion, Source
 from deeplab.weights._state import UnreadableError
 from deeplab.weights.encoders import backbone_in
 
@@ -36,19 +38,22 @@ def convert(path: str | Path, *, source: str = AUTO, output_stride: int | None =
         UnknownNameError: No such source.
         CheckpointError: The file cannot be read, or is of none of the sources.
     """
-    path = Path(path)
-    index = path.with_name(f"{path.name}.index")
-    if not path.is_file() and index.is_file():  # TensorFlow names a checkpoint by what its files have in common
-        path = index
+    path = checkpoint_file(Path(path))
     if not path.exists():
-        raise InputNotFoundError(f"no checkpoint file {path}")
+        raise InputNotFoundError(
+            f"no checkpoint file {path}; wanted the path of one of PyTorch (.pth, .safetensors ...) or TensorFlow "
+            "(.index, .pb, .tflite)"
+        )
     if what := not_weights(path):
         raise CheckpointError(f"{path}: {what}")
     if checkpoints.is_ours(path):
         raise CheckpointError(
             f"{path}: a model file of ours already; use it as it is: deeplab segment photo.jpg --model {path}"
         )
-    source = BY_SUFFIX.get(path.suffix, source) if source == AUTO else source
+    wanted = BY_SUFFIX.get(path.suffix, source)
+    if source in sources() and source != wanted:
+        raise CheckpointError(f"{path}: a file of {wanted}, not of {source}; use --source {wanted}")
+    source = wanted if source == AUTO else source
     try:
         return _converted_by_any(path, output_stride) if source == AUTO else _converted(source, path, output_stride)
     except UnreadableError:
@@ -64,25 +69,47 @@ def convert(path: str | Path, *, source: str = AUTO, output_stride: int | None =
 
 
 def _converted_by_any(path: Path, output_stride: int | None) -> Conversion:
-    known, unreadable = sources(), None
+    known, refused, unreadable = sources(), {}, None
     for name in known:
         try:
             return _converted(name, path, output_stride)
         except UnreadableError as error:
             unreadable = error
-        except CheckpointError:
-            continue
+        except CheckpointError as error:
+            refused[name] = error
     if unreadable is not None:
         raise unreadable
+    names_known = {name: _names_known(name, path) for name in refused}
+    nearest = max(refused, key=names_known.__getitem__)
+    if not names_known[nearest]:
+        raise CheckpointError(f"{path}: of none of the systems that we read ({', '.join(known)})")
+    reason = str(refused[nearest]).removeprefix(f"{path}: ")
     raise CheckpointError(
-        f"{path}: none of the systems that we read ({', '.join(known)}); name one by --source to see what is wrong"
-    )
+        f"{path}: of none of the systems that we read; the nearest is {nearest}: {reason}"
+    ) from refused[nearest]
+
+
+def _names_known(source: str, path: Path) -> int:
+    """How many of the tensors' names in a file that it refused fit one of a system's rules."""
+    system: Source | None = getattr(_module(source), "source", None)
+    try:
+        names = list(system.read(path)) if system else []
+    except CheckpointError:
+        names = []
+    if system is None or not names:
+        return 0
+    rules = system.rules(names) if callable(system.rules) else system.rules
+    pattern = re.compile("|".join((*(theirs for theirs, _ in rules), *system.left_behind)))
+    return sum(bool(pattern.match(name)) for name in names)
 
 
 def _converted(source: str, path: Path, output_stride: int | None) -> Conversion:
     if source not in sources():
         raise unknown_name("source", source, [*sources(), AUTO])
-    module = importlib.import_module(f"deeplab.weights.{source}")
-    found: Conversion = module.convert(path, output_stride=output_stride)
+    found: Conversion = _module(source).convert(path, output_stride=output_stride)
     training = {**found.checkpoint.training, "source": source}
     return replace(found, checkpoint=replace(found.checkpoint, training=training))
+
+
+def _module(source: str) -> ModuleType:
+    return importlib.import_module(f"deeplab.weights.{source}")

@@ -91,8 +91,7 @@ def weights_in(found: Any, path: Path) -> dict[str, Tensor]:
     copies: dict[str, Any] = {}
     for _ in WRAPPERS:  # one in the other, as deep as there are
         if isinstance(found, Mapping):
-            copies |= {f"{key}.{name}": value for key in found if COPY.fullmatch(f"{key}.")
-                       for name, value in _items(found[key])}  # fmt: skip
+            copies |= _copies(found)
             found = next((found[key] for key in WRAPPERS if isinstance(found.get(key), Mapping)), found)
     tensors = {str(name): value for name, value in (*_items(found), *copies.items()) if isinstance(value, Tensor)}
     if not tensors:
@@ -101,6 +100,12 @@ def weights_in(found: Any, path: Path) -> dict[str, Tensor]:
     if not own:
         return _without_prefix({COPY.sub("", name, count=1): tensor for name, tensor in tensors.items()})
     return {**_without_prefix(own), **{name: tensor for name, tensor in tensors.items() if name not in own}}
+
+
+def _copies(found: Mapping[Any, Any]) -> dict[str, Any]:
+    """The running means that lie beside the weights, under the key of each and their own names."""
+    keys = [key for key in found if COPY.fullmatch(f"{key}.")]
+    return {f"{key}.{name}": value for key in keys for name, value in _items(found[key])}
 
 
 def _items(found: Any) -> Iterable[tuple[Any, Any]]:

@@ -159,7 +159,7 @@ def _fill(network: nn.Module, convolutions: Sequence[Convolution], graph: Graph,
     """Load the convolutions of the file into the layers of `network`; none may be left over or differ.
 
     Returns:
-        Which convolution went into which layer.
+        Name there -> name here, of weights and biases.
     """
     layers = list(_layers(network))
     if len(layers) != len(convolutions):
@@ -175,7 +175,18 @@ def _fill(network: nn.Module, convolutions: Sequence[Convolution], graph: Graph,
             raise CheckpointError(f"{path}: convolution {number} has infinite weights; get the file anew")
         _load(layer, norm, convolution)
     names = {module: name for name, module in network.named_modules()}
-    return {f"convolution {number}": names[layer] for number, (layer, _, _) in enumerate(layers)}
+    placed: dict[str, str] = {}
+    for number, ((layer, norm, _), convolution) in enumerate(zip(layers, convolutions, strict=True)):
+        theirs = _layer_there(convolution, graph)
+        theirs = theirs if theirs and f"{theirs}/weights" not in placed else f"convolution {number}"
+        placed[f"{theirs}/weights"] = f"{names[layer]}.weight"
+        placed[f"{theirs}/biases"] = f"{names[norm or layer]}.bias"
+    return placed
+
+
+def _layer_there(convolution: Convolution, graph: Graph) -> str:
+    """TensorFlow's name of the layer, before that of its weights; the converter joins several names by ";"."""
+    return graph.tensors[convolution.inputs[1]].name.partition(";")[0].rpartition("/")[0]
 
 
 def _load(conv: nn.Conv2d, norm: BatchNorm | None, convolution: Convolution) -> None:
