@@ -28,7 +28,7 @@ def convert(settings: ConvertSettings, *, json: Json = False) -> None:
         print_table(columns if layers else columns[:3], rows(in_order(conversion), layers), figures=columns[2:])
         for names, count in left_behind(conversion):
             print(f"left, only training uses it: {names} ({_tensors(count)})")
-        print(_conclusion(comparison, golden=settings.golden, source=figures["source"]))
+        print(_conclusion(comparison, settings, source=figures["source"]))
 
     output = api.convert(**settings.as_dict(), on_converted=report)
     figures["output"] = str(output)
@@ -60,13 +60,14 @@ def _figures(conversion: Conversion, comparison: Comparison | None) -> dict[str,
     }
 
 
-def _conclusion(comparison: Comparison | None, *, golden: Path | None, source: str) -> str:
+def _conclusion(comparison: Comparison | None, settings: ConvertSettings, *, source: str) -> str:
     if comparison is None:
         return f"not compared: {source} has no such network that runs here; --golden FILE compares with outputs of it"
     return (
-        f"compared with {golden or source}: the logits differ by at most {comparison.logits:.1e} of their standard "
-        f"deviation, {'within' if comparison.holds else 'above'} {comparison.limit:.0e}; "
+        f"compared with {settings.golden or source}: the logits differ by at most {comparison.logits:.1e} of their "
+        f"standard deviation, {'within' if comparison.holds else 'above'} {comparison.limit:.0e}; "
         f"{comparison.equal_labels:.2%} of the labels are equal"
+        + ("; that is before the weights are stored in half precision" if settings.half else "")
     )
 
 
