@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby, takewhile
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deeplab import api
