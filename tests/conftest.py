@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # tensors are small here: threads wait for each other; before torch loads
+
 import sys
 import warnings
 from collections.abc import Callable

@@ -111,7 +111,7 @@ def test_every_model_can_see_several_scales_at_any_size(name):
     [
         ({"scales": ()}, "scales want at least one number, each above 0"),
         ({"scales": (0.5, 0)}, "scales want at least one number, each above 0"),
-        ({"merge": "avg"}, "no merge 'avg'; there are max, mean"),
+        ({"merge": "avg"}, "merge wants 'max' or 'mean', got 'avg'"),
     ],
 )
 def test_scales_that_cannot_work_are_refused(options, problem):
