@@ -3,7 +3,7 @@ import pytest
 
 from deeplab.kernels import _numba
 from deeplab.kernels._workers import Workers
-from deeplab.kernels.permutohedral import build_lattice
+from deeplab.kernels.lattice_building import build_lattice
 
 needs_numba = pytest.mark.skipif(not _numba.COMPILES, reason="numba is not installed")
 

@@ -21,7 +21,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from deeplab.errors import ImageError, SettingsError, unknown_name
 from deeplab.kernels._workers import Workers
-from deeplab.kernels.permutohedral import build_lattice, padded
+from deeplab.kernels.lattice_building import build_lattice
+from deeplab.kernels.permutohedral import padded
 from deeplab.kernels.softmax import softmax
 
 __all__ = ["PRESETS", "DenseCRF", "Normalization", "PairwiseKernel", "Terms"]

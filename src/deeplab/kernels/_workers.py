@@ -32,13 +32,18 @@ class Workers:
         self.count = cores() if count is None else count
         self._pool = ThreadPoolExecutor(self.count) if self.count > 1 else None
 
-    def each(self, function: Callable[[int, int], None], rows: int, *, at_most: int | None = None) -> None:
+    def each(
+        self, function: Callable[[int, int], None], rows: int, *, least: int = LEAST, at_most: int | None = None
+    ) -> None:
         """Call `function(first, end)` on parts of `rows`, which follow each other, at the same time.
 
+        There are more parts than threads, so that one that another program holds up does not hold up all.
+
         Args:
-            at_most: Rows in a part; None: as many as give each thread one part.
+            least: Rows in a part, at least.
+            at_most: Rows in a part, at most, which comes first; None: any number.
         """
-        parts = max(1, min(self.count, rows // LEAST), -(-rows // at_most) if at_most else 1)
+        parts = max(1, min(4 * self.count, rows // least) if self.count > 1 else 1, -(-rows // (at_most or rows or 1)))
         bounds = [rows * part // parts for part in range(parts + 1)]
         self.map(lambda part: function(bounds[part], bounds[part + 1]), range(parts))
 
