@@ -14,7 +14,22 @@ import numpy as np
 
 from deeplab.kernels._numba import COMPILES
 
-__all__ = ["LANES", "add", "aligned", "full", "largest", "load", "multiply", "prefetch", "store", "total"]
+__all__ = [
+    "LANES",
+    "add",
+    "aligned",
+    "full",
+    "item",
+    "keep_above",
+    "largest",
+    "load",
+    "maximum",
+    "multiply",
+    "power_of_two",
+    "prefetch",
+    "store",
+    "total",
+]
 
 LANES = 8
 """Floats in a vector."""
@@ -23,10 +38,17 @@ LINE = 64
 """Bytes that the processor fetches at a time."""
 
 add: Any
-"""add(a, b) and multiply(a, b): of two vectors."""
+"""add(a, b), multiply(a, b) and maximum(a, b): of two vectors."""
 multiply: Any
+maximum: Any
+power_of_two: Any
+"""power_of_two(a): 2^a for whole floats from -126 to 127."""
+keep_above: Any
+"""keep_above(a, b, limit): b where a > limit, else 0; limit is a vector."""
 full: Any
 """full(x): a vector of eight times the float32 x."""
+item: Any
+"""item(values, n): values[n] of a contiguous array of one axis; nothing is checked."""
 load: Any
 """load(rows, n, at): the vector rows[n, at : at + 8] of a contiguous float32 matrix; nothing is checked."""
 store: Any
@@ -52,15 +74,16 @@ if COMPILES:
     from numba.core import cgutils
     from numba.extending import intrinsic, models, register_model
 
+    utilities: Any = cgutils  # without types
     VECTOR = ir.VectorType(ir.FloatType(), LANES)
     INT = ir.IntType(32)
 
-    class Vector(types.Type):  # type: ignore[misc]
+    class Vector(types.Type):
         def __init__(self) -> None:
-            super().__init__(name="Vector")
+            super().__init__(name="Vector")  # type: ignore[no-untyped-call]
 
-    @register_model(Vector)  # type: ignore[untyped-decorator]
-    class VectorModel(models.PrimitiveModel):  # type: ignore[misc]
+    @register_model(Vector)
+    class VectorModel(models.PrimitiveModel):
         def __init__(self, manager: Any, kind: Vector) -> None:
             super().__init__(manager, kind, VECTOR)
 
@@ -71,12 +94,15 @@ if COMPILES:
         kind, *kinds = signature.args[:3]
         matrix = context.make_array(kind)(context, builder, arguments[0])
         place = [context.cast(builder, index, of, types.intp) for index, of in zip(arguments[1:3], kinds, strict=True)]
-        return cgutils.get_item_pointer(context, builder, kind, matrix, place, wraparound=False)
+        return utilities.get_item_pointer(context, builder, kind, matrix, place, wraparound=False)
 
     def _shuffled(builder: Any, a: Any, order: list[int]) -> Any:
         return builder.shuffle_vector(
             a, ir.Constant(VECTOR, ir.Undefined), ir.Constant(ir.VectorType(INT, LANES), order)
         )
+
+    def _larger(builder: Any, a: Any, b: Any) -> Any:
+        return builder.select(builder.fcmp_ordered(">", a, b), a, b)
 
     def _folded(builder: Any, a: Any, join: Any) -> Any:
         """All floats of a vector joined, halves first."""
@@ -84,7 +110,7 @@ if COMPILES:
             a = join(a, _shuffled(builder, a, [(lane + half) % LANES for lane in range(LANES)]))
         return builder.extract_element(a, INT(0))
 
-    @intrinsic  # type: ignore[untyped-decorator]
+    @intrinsic
     def load(typing: Any, rows: Any, n: Any, at: Any) -> Any:
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             address = _address(context, builder, signature, arguments)
@@ -94,7 +120,17 @@ if COMPILES:
 
         return vector(rows, n, at), generate
 
-    @intrinsic  # type: ignore[untyped-decorator]
+    @intrinsic
+    def item(typing: Any, values: Any, n: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            kind, of = signature.args
+            array = context.make_array(kind)(context, builder, arguments[0])
+            place = [context.cast(builder, arguments[1], of, types.intp)]
+            return builder.load(utilities.get_item_pointer(context, builder, kind, array, place, wraparound=False))
+
+        return values.dtype(values, n), generate
+
+    @intrinsic
     def store(typing: Any, rows: Any, n: Any, at: Any, value: Any) -> Any:
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             address = _address(context, builder, signature, arguments)
@@ -103,19 +139,19 @@ if COMPILES:
 
         return types.void(rows, n, at, value), generate
 
-    @intrinsic  # type: ignore[untyped-decorator]
+    @intrinsic
     def prefetch(typing: Any, rows: Any, n: Any, at: Any) -> Any:
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             byte = ir.IntType(8).as_pointer()
             kind = ir.FunctionType(ir.VoidType(), [byte, INT, INT, INT])
-            function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+            function = utilities.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
             address = builder.bitcast(_address(context, builder, signature, arguments), byte)
             builder.call(function, [address, INT(0), INT(3), INT(1)])  # to read, into every cache, data
             return context.get_dummy_value()
 
         return types.void(rows, n, at), generate
 
-    @intrinsic  # type: ignore[untyped-decorator]
+    @intrinsic
     def full(typing: Any, x: Any) -> Any:
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             first = builder.insert_element(ir.Constant(VECTOR, ir.Undefined), arguments[0], INT(0))
@@ -123,27 +159,45 @@ if COMPILES:
 
         return vector(types.float32), generate
 
-    @intrinsic  # type: ignore[untyped-decorator]
+    @intrinsic
     def add(typing: Any, a: Any, b: Any) -> Any:
         return vector(a, b), lambda context, builder, signature, arguments: builder.fadd(*arguments)
 
-    @intrinsic  # type: ignore[untyped-decorator]
+    @intrinsic
     def multiply(typing: Any, a: Any, b: Any) -> Any:
         return vector(a, b), lambda context, builder, signature, arguments: builder.fmul(*arguments)
 
-    @intrinsic  # type: ignore[untyped-decorator]
+    @intrinsic
     def total(typing: Any, a: Any) -> Any:
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             return _folded(builder, arguments[0], builder.fadd)
 
         return types.float32(a), generate
 
-    @intrinsic  # type: ignore[untyped-decorator]
+    @intrinsic
     def largest(typing: Any, a: Any) -> Any:
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            def larger(a: Any, b: Any) -> Any:
-                return builder.select(builder.fcmp_ordered(">", a, b), a, b)
-
-            return _folded(builder, arguments[0], larger)
+            return _folded(builder, arguments[0], lambda a, b: _larger(builder, a, b))
 
         return types.float32(a), generate
+
+    @intrinsic
+    def maximum(typing: Any, a: Any, b: Any) -> Any:
+        return vector(a, b), lambda context, builder, signature, arguments: _larger(builder, *arguments)
+
+    @intrinsic
+    def power_of_two(typing: Any, a: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            whole = ir.VectorType(INT, LANES)
+            exponent = builder.add(builder.fptosi(arguments[0], whole), ir.Constant(whole, [127] * LANES))
+            return builder.bitcast(builder.shl(exponent, ir.Constant(whole, [23] * LANES)), VECTOR)
+
+        return vector(a), generate
+
+    @intrinsic
+    def keep_above(typing: Any, a: Any, b: Any, limit: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            a, b, limit = arguments
+            return builder.select(builder.fcmp_ordered(">", a, limit), b, ir.Constant(VECTOR, [0.0] * LANES))
+
+        return vector(a, b, limit), generate

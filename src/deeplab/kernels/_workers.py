@@ -6,9 +6,12 @@ import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
-from typing import Any
+from typing import TypeVar
 
 __all__ = ["Workers", "cores"]
+
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
 
 LEAST = 4096
 """Rows below which a part costs more to hand out than to do."""
@@ -47,7 +50,7 @@ class Workers:
         bounds = [rows * part // parts for part in range(parts + 1)]
         self.map(lambda part: function(bounds[part], bounds[part + 1]), range(parts))
 
-    def map(self, function: Callable[[int], Any], items: Iterable[int]) -> list[Any]:
+    def map(self, function: Callable[[_Item], _Result], items: Iterable[_Item]) -> list[_Result]:
         """`function` of each item, at the same time."""
         items = list(items)
         if self._pool is None or len(items) == 1:

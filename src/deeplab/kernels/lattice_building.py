@@ -228,7 +228,7 @@ def _number(keys: Keys, to_next: Keys, workers: Workers) -> tuple[Integers, tupl
     """
     parts = 1 << (workers.count - 1).bit_length()
     corners = np.empty(keys.shape, np.int32)
-    tables = workers.map(lambda part: _table_compiled(keys, part, parts, corners), range(parts))
+    tables = workers.map(lambda part: _table(keys, part, parts, corners), range(parts))
     known = np.concatenate([keys_of_part for keys_of_part, _ in tables])
     offsets = np.cumsum([0] + [len(keys_of_part) for keys_of_part, _ in tables])
     near = np.full((len(known), 2 * len(to_next)), -1, np.int32)
@@ -238,10 +238,10 @@ def _number(keys: Keys, to_next: Keys, workers: Workers) -> tuple[Integers, tupl
             _find_compiled(known, to_next[axis], part, parts, table, offsets[part], near, axis)
 
     def groups(axes: range) -> list[tuple[Integers, Integers, Group]]:
-        order, ends, along, lines, lines_of, largest = _group_compiled(near, axes[0], axes[-1] + 1)
+        order, ends, group, largest = _group(near, axes)
         if len(axes) > 1 and largest > min(MOST, len(known) // (BATCHES * workers.count)):
             return [group for axis in axes for group in groups(range(axis, axis + 1))]
-        return [(order, ends, Group(along, lines, lines_of))]
+        return [(order, ends, group)]
 
     axes = range(len(to_next))
     workers.map(find, axes)
@@ -254,14 +254,7 @@ def _number(keys: Keys, to_next: Keys, workers: Workers) -> tuple[Integers, tupl
     return corners, tuple(group._replace(corners=names[group.corners]) for _, _, group in found), batches
 
 
-@njit
-def _part_of(spread: np.uint64, parts: int) -> int:
-    """Which of so many tables, a power of two, has the key whose product with GOLDEN this is."""
-    return int(spread >> np.uint64(16)) & (parts - 1)
-
-
-@njit
-def _table_compiled(keys: Keys, part: int, parts: int, corners: Integers) -> tuple[Keys, Keys]:
+def _table(keys: Keys, part: int, parts: int, corners: Integers) -> tuple[Keys, Keys]:
     """Number the keys of one part in the order in which they come.
 
     Args:
@@ -270,40 +263,94 @@ def _table_compiled(keys: Keys, part: int, parts: int, corners: Integers) -> tup
     Returns:
         The keys by number; the hash table, (slots, 2): a key and its number plus one, or 0 in a free slot.
     """
-    bits = np.uint64(BITS)
-    table, known = np.zeros((1 << bits, 2), np.uint64), np.empty(1 << bits, np.uint64)
-    count, last = 0, keys.shape[0] - 1
-    for n in range(keys.shape[0]):
-        ahead = min(n + AHEAD // 2, last)
-        for j in range(keys.shape[1]):
-            prefetch(table, (keys[ahead, j] * GOLDEN) >> (np.uint64(64) - bits), 0)
-        for j in range(keys.shape[1]):
-            key = keys[n, j]
-            spread = key * GOLDEN
-            if _part_of(spread, parts) != part:
-                continue
-            slot = _slot_compiled(key, spread, table, bits)
-            if table[slot, 1] == 0:
-                known[count] = key
-                count += 1
-                table[slot, 0], table[slot, 1] = key, count
-                if 2 * count == len(table):
-                    bits += np.uint64(1)
-                    table = np.zeros((1 << bits, 2), np.uint64)
-                    known = np.concatenate((known, np.empty_like(known)))
-                    for number in range(count):
-                        slot = _slot_compiled(known[number], known[number] * GOLDEN, table, bits)
-                        table[slot, 0], table[slot, 1] = known[number], number + 1
-                corners[n, j] = count - 1
-            else:
-                corners[n, j] = table[slot, 1] - np.uint64(1)
-    return known[:count].copy(), table
+    table, known = np.zeros((2**BITS, 2), np.uint64), np.empty(2 ** (BITS - 1), np.uint64)
+    n, count = _fill_compiled(keys, 0, part, parts, table, known, 0, corners)
+    while n < len(keys):
+        table, known = np.zeros((2 * len(table), 2), np.uint64), np.concatenate([known, np.empty_like(known)])
+        _place_compiled(known[:count], table)
+        n, count = _fill_compiled(keys, n, part, parts, table, known, count, corners)
+    return known[:count], table
+
+
+def _group(near: Integers, axes: range) -> tuple[Integers, Integers, Group, int]:
+    """The lines along some axes, in batches of corners that are not linked with others along these axes.
+
+    Args:
+        near: From `_find_compiled`.
+
+    Returns:
+        The corners, batch by batch, in each as the lines along the first axis go; where in them each batch starts,
+        and their number; the group; the number of corners in the largest set that is linked.
+    """
+    total = len(near)
+    order, linked, along = (np.empty(count, np.int32) for count in (total, total, len(axes) * total))
+    lines = np.zeros(len(axes) * total // 2 + 1, np.int32)
+    ends, lines_of = np.zeros(total // BATCH + 2, np.int32), np.zeros(total // BATCH + 2, np.int32)
+    seen = np.zeros(total, np.bool_)
+    batches, num_lines, largest = _group_compiled(
+        near, axes[0], axes[-1] + 1, seen, linked, order, ends, along, lines, lines_of
+    )
+    lines = lines[: num_lines + 1].copy()
+    return order, ends[: batches + 1], Group(along[: lines[-1]].copy(), lines, lines_of[: batches + 1]), largest
 
 
 @njit
-def _slot_compiled(key: np.uint64, spread: np.uint64, table: Keys, bits: np.uint64) -> np.uint64:
+def _part_of(spread: np.uint64, parts: int) -> int:
+    """Which of so many tables, a power of two, has the key whose product with GOLDEN this is."""
+    return int(spread >> np.uint64(16)) & (parts - 1)
+
+
+@njit
+def _fill_compiled(
+    keys: Keys, n: int, part: int, parts: int, table: Keys, known: Keys, count: int, corners: Integers
+) -> tuple[int, int]:
+    """Number the keys of one part from row `n` on, until half of the table's slots may be taken.
+
+    Returns:
+        The first row that is not numbered, and how many numbers there are.
+    """
+    shift, last, colours = _shift(table), keys.shape[0] - 1, keys.shape[1]
+    while n <= last and count + colours <= len(known):
+        ahead = min(n + AHEAD // 2, last)
+        for j in range(colours):
+            prefetch(table, (keys[ahead, j] * GOLDEN) >> shift, 0)
+        for j in range(colours):
+            key = keys[n, j]
+            spread = key * GOLDEN
+            if _part_of(spread, parts) == part:
+                slot = _slot_compiled(key, spread, table, shift)
+                if table[slot, 1] == 0:
+                    known[count] = key
+                    count += 1
+                    table[slot, 0], table[slot, 1] = key, count
+                corners[n, j] = np.int64(table[slot, 1]) - 1
+        n += 1
+    return n, count
+
+
+@njit
+def _place_compiled(known: Keys, table: Keys) -> None:
+    """Put the keys into an empty table."""
+    shift, last = _shift(table), len(known) - 1
+    for number in range(len(known)):
+        prefetch(table, (known[min(number + AHEAD, last)] * GOLDEN) >> shift, 0)
+        slot = _slot_compiled(known[number], known[number] * GOLDEN, table, shift)
+        table[slot, 0], table[slot, 1] = known[number], number + 1
+
+
+@njit
+def _shift(table: Keys) -> np.uint64:
+    """By how much the product with GOLDEN is shifted to the right, which leaves the number of a slot."""
+    shift = np.uint64(64)
+    while (1 << (np.uint64(64) - shift)) < len(table):
+        shift -= np.uint64(1)
+    return shift
+
+
+@njit
+def _slot_compiled(key: np.uint64, spread: np.uint64, table: Keys, shift: np.uint64) -> np.uint64:
     """The slot with this key, or the free one where it would be."""
-    slot = spread >> (np.uint64(64) - bits)
+    slot = spread >> shift
     last = np.uint64(len(table) - 1)
     while table[slot, 1] != 0 and table[slot, 0] != key:
         slot = (slot + np.uint64(1)) & last
@@ -319,16 +366,13 @@ def _find_compiled(
     Args:
         near: Result, int32 (M, 2 D): the next and the previous corner along each axis, where there is one.
     """
-    bits, last = np.uint64(0), len(known) - 1
-    while (1 << bits) < len(table):
-        bits += np.uint64(1)
+    shift, last = _shift(table), len(known) - 1
     for corner in range(len(known)):
-        ahead = known[min(corner + AHEAD, last)] + step
-        prefetch(table, (ahead * GOLDEN) >> (np.uint64(64) - bits), 0)
+        prefetch(table, ((known[min(corner + AHEAD, last)] + step) * GOLDEN) >> shift, 0)
         key = known[corner] + step
         spread = key * GOLDEN
         if _part_of(spread, parts) == part:
-            number = table[_slot_compiled(key, spread, table, bits), 1]
+            number = table[_slot_compiled(key, spread, table, shift), 1]
             if number > 0:
                 following = offset + np.int64(number) - 1
                 near[corner, 2 * axis], near[following, 2 * axis + 1] = following, corner
@@ -336,21 +380,19 @@ def _find_compiled(
 
 @njit
 def _group_compiled(
-    near: Integers, first_axis: int, end_axis: int
-) -> tuple[Integers, Integers, Integers, Integers, Integers, int]:
-    """The lines along some axes, in batches of corners that are not linked with others along these axes.
-
-    Args:
-        near: From `_find_compiled`.
-
-    Returns:
-        The corners, batch by batch, in each as the lines along the first axis go; where in them each batch starts,
-        and their number; what makes up a `Group`; the number of corners in the largest set that is linked.
-    """
-    total, axes = len(near), end_axis - first_axis
-    linked, order, seen = np.empty(total, np.int32), np.empty(total, np.int32), np.zeros(total, np.bool_)
-    along, lines = np.empty(axes * total, np.int32), np.zeros(axes * total // 2 + 1, np.int32)
-    ends, lines_of = np.zeros(total // BATCH + 2, np.int32), np.zeros(total // BATCH + 2, np.int32)
+    near: Integers,
+    first_axis: int,
+    end_axis: int,
+    seen: NDArray[np.bool_],
+    linked: Integers,
+    order: Integers,
+    ends: Integers,
+    along: Integers,
+    lines: Integers,
+    lines_of: Integers,
+) -> tuple[int, int, int]:
+    """Fill in what `_group` returns; the numbers of batches and lines, and of corners in the largest linked set."""
+    total = len(near)
     largest, reached, placed, batches, num_lines, length = 0, 0, 0, 0, 0, 0
     for start in range(total):
         if not seen[start]:
@@ -389,14 +431,7 @@ def _group_compiled(
                         lines[num_lines] = length
         batches += 1
         ends[batches], lines_of[batches] = reached, num_lines
-    return (
-        order,
-        ends[: batches + 1].copy(),
-        along[:length].copy(),
-        lines[: num_lines + 1].copy(),
-        lines_of[: batches + 1].copy(),
-        largest,
-    )
+    return batches, num_lines, largest
 
 
 @njit

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from deeplab.kernels import _numba
 from deeplab.kernels._numba import njit
-from deeplab.kernels._simd import LANES, add, aligned, full, load, multiply, prefetch, store
+from deeplab.kernels._simd import LANES, add, aligned, full, item, load, multiply, prefetch, store
 from deeplab.kernels._workers import Workers
 
 __all__ = ["Group", "Lattice", "padded"]
@@ -34,6 +34,9 @@ Integers = NDArray[np.int32]
 
 AHEAD = 16
 """Rows from now that are asked for already: about what the processor does while one arrives."""
+
+WIDE = 3 * LANES
+"""Channels that are kept in registers together, so that each weight and each place is looked up once for them."""
 
 BATCHES = 8
 """Batches, at least, that a thread is given at a time."""
@@ -80,7 +83,8 @@ class Lattice:
     @property
     def gain(self) -> float:
         """What the gathered values are multiplied by: 1 / (1 + 2^-d), as in the code of both papers."""
-        return 1 / (1 + 2.0 ** -(self.corners.shape[1] - 1))
+        d = int(self.corners.shape[1]) - 1
+        return 1 / (1 + 0.5**d)
 
     def filter(self, values: Floats, *, transposed: bool = False, workers: Workers | None = None) -> Floats:
         """Each point's sum of the values of all points, weighed by the Gaussian of how far their features are.
@@ -107,19 +111,28 @@ class Lattice:
         )
         return result[:, : values.shape[1]]
 
-    def spread(self, rows: Floats, shares: Floats, *, workers: Workers, transposed: bool = False) -> Floats:
+    def spread(
+        self,
+        rows: Floats,
+        shares: Floats,
+        *,
+        workers: Workers,
+        transposed: bool = False,
+        out: Floats | None = None,
+    ) -> Floats:
         """Splat and blur.
 
         Args:
             rows: float32 (N, C), C as `padded` makes it.
             shares: `self.shares`, or those times a factor for each point.
             transposed: Blur along the last axis first.
+            out: Where to put the result, from `aligned`; memory that is used again is faster than fresh one.
 
         Returns:
             float32 (M, C): what lies at each corner.
         """
         splat, blur = (_splat_compiled, _blur_compiled) if _numba.COMPILES else (_splat_numpy, _blur_numpy)
-        values = aligned(self.num_corners, rows.shape[1])
+        values = aligned(self.num_corners, rows.shape[1]) if out is None else out
         around = (rows, self.points, shares, self.starts)
         workers.each(
             lambda first, end: splat(*around, self.batches, *self.groups[0], first, end, not transposed, values),
@@ -147,11 +160,11 @@ class Lattice:
         gather(values, self.corners[some], weights[some], np.float32(factor), out)
 
 
-def padded(values: Floats) -> Floats:
-    """A copy of float32 (N, C) with zeros after its channels, so that C is a multiple of 8."""
+def padded(values: Floats, padding: float = 0) -> Floats:
+    """A copy of float32 (N, C) with as many columns of `padding` behind as make C a multiple of 8."""
     rows = aligned(len(values), -(-values.shape[1] // LANES) * LANES)
     rows[:, : values.shape[1]] = values
-    rows[:, values.shape[1] :] = 0
+    rows[:, values.shape[1] :] = padding
     return rows
 
 
@@ -235,14 +248,27 @@ def _splat_compiled(
     last, channels = len(points) - 1, rows.shape[1]
     for batch in range(first, end):
         for corner in range(batches[batch], batches[batch + 1]):
-            begin, behind = starts[corner], starts[corner + 1]
+            begin, behind = item(starts, corner), item(starts, corner + 1)
             for entry in range(begin + AHEAD, behind + AHEAD):
-                _fetch(rows, points[min(entry, last)], channels)
-            for at in range(0, channels, LANES):
-                value = full(np.float32(0))
+                _fetch(rows, item(points, min(entry, last)), channels)
+            at = 0
+            while at + WIDE <= channels:
+                a, b, c = full(np.float32(0)), full(np.float32(0)), full(np.float32(0))
                 for entry in range(begin, behind):
-                    value = add(value, multiply(full(shares[entry]), load(rows, points[entry], at)))
-                store(values, corner, at, value)
+                    share, point = full(item(shares, entry)), item(points, entry)
+                    a = add(a, multiply(share, load(rows, point, at)))
+                    b = add(b, multiply(share, load(rows, point, at + LANES)))
+                    c = add(c, multiply(share, load(rows, point, at + 2 * LANES)))
+                store(values, corner, at, a)
+                store(values, corner, at + LANES, b)
+                store(values, corner, at + 2 * LANES, c)
+                at += WIDE
+            while at < channels:
+                a = full(np.float32(0))
+                for entry in range(begin, behind):
+                    a = add(a, multiply(full(item(shares, entry)), load(rows, item(points, entry), at)))
+                store(values, corner, at, a)
+                at += LANES
         if blurred:
             _blur_compiled(values, corners, lines, lines_of, False, batch, batch + 1)
 
@@ -251,34 +277,68 @@ def _splat_compiled(
 def _blur_compiled(
     values: Floats, corners: Integers, lines: Integers, lines_of: Integers, backwards: bool, first: int, end: int
 ) -> None:
-    half, last, channels = full(np.float32(0.5)), len(corners) - 1, values.shape[1]
+    half, zero, last, channels = full(np.float32(0.5)), full(np.float32(0)), len(corners) - 1, values.shape[1]
     count = lines_of[end] - lines_of[first]
     for number in range(count):
         line = lines_of[end] - 1 - number if backwards else lines_of[first] + number
-        begin, stop = lines[line], lines[line + 1] - 1
+        begin, stop = item(lines, line), item(lines, line + 1) - 1
         for place in range(begin, stop + 1):
-            ahead = place - AHEAD if backwards else place + AHEAD
-            _fetch(values, corners[max(0, min(ahead, last))], channels)
-        for at in range(0, channels, LANES):
-            before, here = full(np.float32(0)), load(values, corners[begin], at)
+            ahead = max(0, place - AHEAD) if backwards else min(place + AHEAD, last)
+            _fetch(values, item(corners, ahead), channels)
+        at = 0
+        while at + WIDE <= channels:
+            corner = item(corners, begin)
+            a, b, c = load(values, corner, at), load(values, corner, at + LANES), load(values, corner, at + 2 * LANES)
+            a_before, b_before, c_before = zero, zero, zero
             for place in range(begin, stop):
-                behind = load(values, corners[place + 1], at)
-                store(values, corners[place], at, add(here, multiply(half, add(before, behind))))
-                before, here = here, behind
-            store(values, corners[stop], at, add(here, multiply(half, before)))
+                behind = item(corners, place + 1)
+                a_behind = load(values, behind, at)
+                b_behind = load(values, behind, at + LANES)
+                c_behind = load(values, behind, at + 2 * LANES)
+                store(values, corner, at, add(a, multiply(half, add(a_before, a_behind))))
+                store(values, corner, at + LANES, add(b, multiply(half, add(b_before, b_behind))))
+                store(values, corner, at + 2 * LANES, add(c, multiply(half, add(c_before, c_behind))))
+                a_before, b_before, c_before, a, b, c = a, b, c, a_behind, b_behind, c_behind
+                corner = behind
+            store(values, corner, at, add(a, multiply(half, a_before)))
+            store(values, corner, at + LANES, add(b, multiply(half, b_before)))
+            store(values, corner, at + 2 * LANES, add(c, multiply(half, c_before)))
+            at += WIDE
+        while at < channels:
+            a, a_before = load(values, item(corners, begin), at), zero
+            for place in range(begin, stop):
+                a_behind = load(values, item(corners, place + 1), at)
+                store(values, item(corners, place), at, add(a, multiply(half, add(a_before, a_behind))))
+                a_before, a = a, a_behind
+            store(values, item(corners, stop), at, add(a, multiply(half, a_before)))
+            at += LANES
 
 
 @njit
 def _gather_compiled(values: Floats, corners: Integers, weights: Floats, factor: np.float32, out: Floats) -> None:
-    last, channels = len(out) - 1, out.shape[1]
+    last, channels, around = len(out) - 1, out.shape[1], corners.shape[1]
     for n in range(len(out)):
-        for j in range(corners.shape[1]):
-            _fetch(values, corners[min(n + AHEAD // 2, last), j], channels)
-        for at in range(0, channels, LANES):
-            value = load(out, n, at)
-            for j in range(corners.shape[1]):
-                value = add(value, multiply(full(factor * weights[n, j]), load(values, corners[n, j], at)))
-            store(out, n, at, value)
+        ahead = min(n + AHEAD // 2, last)
+        for j in range(around):
+            _fetch(values, corners[ahead, j], channels)
+        at = 0
+        while at + WIDE <= channels:
+            a, b, c = load(out, n, at), load(out, n, at + LANES), load(out, n, at + 2 * LANES)
+            for j in range(around):
+                weight, corner = full(factor * weights[n, j]), corners[n, j]
+                a = add(a, multiply(weight, load(values, corner, at)))
+                b = add(b, multiply(weight, load(values, corner, at + LANES)))
+                c = add(c, multiply(weight, load(values, corner, at + 2 * LANES)))
+            store(out, n, at, a)
+            store(out, n, at + LANES, b)
+            store(out, n, at + 2 * LANES, c)
+            at += WIDE
+        while at < channels:
+            a = load(out, n, at)
+            for j in range(around):
+                a = add(a, multiply(full(factor * weights[n, j]), load(values, corners[n, j], at)))
+            store(out, n, at, a)
+            at += LANES
 
 
 @njit

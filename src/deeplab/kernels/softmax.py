@@ -1,69 +1,85 @@
-"""The softmax over each row of a matrix, in one pass, for rows that are padded to whole vectors."""
+"""The softmax over each row of a matrix whose rows are whole vectors."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from deeplab.kernels import _numba
 from deeplab.kernels._numba import njit
+from deeplab.kernels._simd import (
+    LANES,
+    add,
+    full,
+    keep_above,
+    largest,
+    load,
+    maximum,
+    multiply,
+    power_of_two,
+    store,
+    total,
+)
 
 __all__ = ["softmax"]
 
 Floats = NDArray[np.float32]
 
+LEAST = np.float32(-60)
+"""Less than this below the largest of its row a score counts as minus infinity: e^-60 is 1e-26, and products of such
+numbers are soon too small to be computed fast."""
 
-def softmax(logits: Floats, num_classes: int, out: Floats) -> None:
-    """exp(logits) over their sum, row by row.
+
+def softmax(scores: Floats, out: Floats) -> None:
+    """exp(scores) over their sum, row by row.
 
     Args:
-        logits: float32 (N, C), finite; the columns from `num_classes` on do not count.
-        out: Result, float32 (N, C), may be `logits` itself; those columns are 0. Exact to 2e-6 of each value, and
-            values below 1e-37 need not be.
+        scores: float32 (N, C), contiguous, C a multiple of 8; columns of -1e30 do not count.
+        out: Result, float32 (N, C), may be `scores` itself; exact to 4e-6 of each value, or 0 below 1e-26.
     """
-    (_softmax_compiled if _numba.COMPILES else _softmax_numpy)(logits, num_classes, out)
+    (_softmax_compiled if _numba.COMPILES else _softmax_numpy)(scores, out)
 
 
-def _softmax_numpy(logits: Floats, num_classes: int, out: Floats) -> None:
-    logits = logits[:, :num_classes]
-    np.exp(logits - logits.max(axis=1, keepdims=True), out=out[:, :num_classes])
-    out[:, :num_classes] /= out[:, :num_classes].sum(axis=1, keepdims=True)
-    out[:, num_classes:] = 0
+def _softmax_numpy(scores: Floats, out: Floats) -> None:
+    below = scores - scores.max(axis=1, keepdims=True)
+    np.exp(np.where(below > LEAST, below, -np.inf), out=out)
+    out /= out.sum(axis=1, keepdims=True)
 
 
 @njit
-def _softmax_compiled(logits: Floats, num_classes: int, out: Floats) -> None:
-    one = np.float32(1)
+def _softmax_compiled(scores: Floats, out: Floats) -> None:
     for n in range(len(out)):
-        values, result = logits[n], out[n]
-        top = values[0]
-        for k in range(1, num_classes):
-            top = max(top, values[k])
-        for k in range(len(result)):
-            result[k] = _exp(max(values[k] - top, np.float32(-87)))  # below it, 2^n is no normal number
-        total = np.float32(0)
-        for k in range(num_classes):
-            total += result[k]
-        share = one / total
-        for k in range(num_classes):
-            result[k] *= share
-        result[num_classes:] = 0
+        top = load(scores, n, 0)
+        for at in range(LANES, out.shape[1], LANES):
+            top = maximum(top, load(scores, n, at))
+        down, sums = full(-largest(top)), full(np.float32(0))
+        for at in range(0, out.shape[1], LANES):
+            power = _exp(add(load(scores, n, at), down))
+            sums = add(sums, power)
+            store(out, n, at, power)
+        share = full(np.float32(1) / total(sums))
+        for at in range(0, out.shape[1], LANES):
+            store(out, n, at, multiply(load(out, n, at), share))
 
 
 @njit
-def _exp(x: np.float32) -> np.float32:
-    """e^x for -87 <= x <= 0 without a branch, so that a loop of it is vectorised.
+def _exp(below: Any) -> Any:
+    """e^x of a vector, for x <= 0; 0 from LEAST down.
 
     As 2^n e^r, n whole and |r| <= ln(2) / 2, with e^r by the polynomial of Cephes' expf.
     """
+    x = maximum(below, full(LEAST))
     shift = np.float32(3 * 2**22)  # adding it rounds to a whole number, to even at halves
-    n = (x * np.float32(1.44269504) + shift) - shift
-    r = x - n * np.float32(0.693359375) - n * np.float32(-2.12194440e-4)  # ln(2) in two parts
-    p = np.float32(1.9875691500e-4)
-    p = p * r + np.float32(1.3981999507e-3)
-    p = p * r + np.float32(8.3334519073e-3)
-    p = p * r + np.float32(4.1665795894e-2)
-    p = p * r + np.float32(1.6666665459e-1)
-    p = p * r + np.float32(5.0000001201e-1)
-    power = np.int32((np.int32(n) + np.int32(127)) << np.int32(23)).view(np.float32)  # 2^n by its exponent's bits
-    return (p * r * r + r + np.float32(1)) * power
+    n = add(add(multiply(x, full(np.float32(1.44269504))), full(shift)), full(-shift))
+    r = add(x, multiply(n, full(np.float32(-0.693359375))))  # ln(2) in two parts
+    r = add(r, multiply(n, full(np.float32(2.12194440e-4))))
+    p = full(np.float32(1.9875691500e-4))
+    p = add(multiply(p, r), full(np.float32(1.3981999507e-3)))
+    p = add(multiply(p, r), full(np.float32(8.3334519073e-3)))
+    p = add(multiply(p, r), full(np.float32(4.1665795894e-2)))
+    p = add(multiply(p, r), full(np.float32(1.6666665459e-1)))
+    p = add(multiply(p, r), full(np.float32(5.0000001201e-1)))
+    p = add(add(multiply(multiply(p, r), r), r), full(np.float32(1)))
+    return keep_above(below, multiply(p, power_of_two(n)), full(LEAST))
