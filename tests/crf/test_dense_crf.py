@@ -274,6 +274,14 @@ def test_every_preset_runs_with_and_without_numba(preset, make_image, random_pro
     np.testing.assert_allclose(DenseCRF(preset)(image, probabilities), compiled, atol=1e-4)
 
 
+@pytest.mark.parametrize("size", [(65, 64), (63, 130)])
+def test_pixels_come_back_to_their_places(size, make_image, random_probabilities):
+    """They are worked on in tiles of 64 x 64."""
+    probabilities = random_probabilities(3, *size)
+    result = DenseCRF([PairwiseKernel(weight=1e-6, sigma_xy=1)], iterations=1)(make_image(*size), probabilities)
+    np.testing.assert_allclose(result, probabilities, atol=1e-5)
+
+
 def test_threads_make_no_difference(make_image, random_probabilities):
     image, probabilities = make_image(120, 90), random_probabilities(3, 120, 90)
     one, three = (DenseCRF(threads=threads)(image, probabilities) for threads in (1, 3))
@@ -356,6 +364,14 @@ def test_probabilities_that_are_none(value, make_image):
 def test_an_image_with_holes():
     with pytest.raises(ImageError, match="image want finite numbers"):
         DenseCRF()(np.full((4, 5), np.nan), np.full((2, 4, 5), 0.5))
+
+
+def test_too_large_an_image_is_refused_before_the_work_starts(make_image, monkeypatch):
+    monkeypatch.setitem(DenseCRF._checked.__globals__, "_free_memory", lambda: 30_000)
+    with pytest.raises(
+        ImageError, match=r"40 x 50 pixels and 2 classes needs about 0\.0 GiB of memory, and 0\.0 GiB are"
+    ):
+        DenseCRF()(make_image(40, 50), np.full((2, 40, 50), 0.5))
 
 
 @pytest.mark.parametrize("options", [{"sigma_xy": (1, 2, 3)}, {"sigma_xy": 1, "sigma_rgb": (1, 2)}])

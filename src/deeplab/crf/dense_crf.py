@@ -13,8 +13,10 @@ are off by 0.003 in the mean after one iteration and 0.01 after ten, with single
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeAlias, get_args
 
 import numpy as np
@@ -269,6 +271,7 @@ class DenseCRF:
         for name, values in (("image", image), ("probabilities or energies", unary)):
             if not np.isfinite(values).all():
                 raise ImageError(f"{name} want finite numbers; some are not (NaN or infinite)")
+        _check_memory(self.kernels, unary.shape)
         pixels: Floats = image
         return pixels
 
@@ -414,6 +417,33 @@ def _compatibility(kernel: PairwiseKernel, num_classes: int) -> Floats | None:
     if compatibility.ndim == 2:
         compatibility = np.float32(0.5) * (compatibility + compatibility.T)
     return compatibility
+
+
+def _check_memory(kernels: Sequence[PairwiseKernel], shape: tuple[int, ...]) -> None:
+    """Refuse unary energies of this shape, (num_classes, *size), for which there is too little memory.
+
+    With two corners for each pixel, which is many: as much as with standard deviations of 3 grey levels.
+    """
+    num_classes, *size = shape
+    row = 4 * -(-num_classes // 8) * 8
+    features = [len(size) + (0 if kernel.sigma_rgb is None else 3) for kernel in kernels]
+    needed = math.prod(size) * (3 * row + sum(48 * (d + 1) + 2 * row for d in features))
+    free = _free_memory()
+    if free is not None and needed > free:
+        raise ImageError(
+            f"a CRF of {' x '.join(map(str, size))} pixels and {num_classes} classes needs about "
+            f"{needed / 2**30:.1f} GiB of memory, and {free / 2**30:.1f} GiB are free; "
+            "take a smaller image, or the CRF of its parts"
+        )
+
+
+def _free_memory() -> int | None:
+    """Bytes that programs may still take, where the system says so (Linux)."""
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return None
+    return next((1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")), None)
 
 
 def _batch(images: Any, count: int) -> Any:

@@ -78,9 +78,11 @@ if COMPILES:
     VECTOR = ir.VectorType(ir.FloatType(), LANES)
     INT = ir.IntType(32)
 
-    class Vector(types.Type):
+    base: Any = types.Type  # without types
+
+    class Vector(base):  # type: ignore[misc]
         def __init__(self) -> None:
-            super().__init__(name="Vector")  # type: ignore[no-untyped-call]
+            super().__init__(name="Vector")
 
     @register_model(Vector)
     class VectorModel(models.PrimitiveModel):
