@@ -1,0 +1,5 @@
+"""Conditional random fields that sharpen a segmentation along the edges of its image."""
+
+from deeplab.crf.dense_crf import PRESETS, DenseCRF, Normalization, PairwiseKernel, Terms
+
+__all__ = ["PRESETS", "DenseCRF", "Normalization", "PairwiseKernel", "Terms"]
