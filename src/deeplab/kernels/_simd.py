@@ -87,7 +87,7 @@ if COMPILES:
     @register_model(Vector)
     class VectorModel(models.PrimitiveModel):
         def __init__(self, manager: Any, kind: Vector) -> None:
-            super().__init__(manager, kind, VECTOR)
+            super().__init__(manager, kind, VECTOR)  # type: ignore[no-untyped-call]
 
     vector = Vector()
 
