@@ -78,16 +78,14 @@ if COMPILES:
     VECTOR = ir.VectorType(ir.FloatType(), LANES)
     INT = ir.IntType(32)
 
-    base: Any = types.Type  # without types
-
-    class Vector(base):  # type: ignore[misc]
+    class Vector(types.Type):
         def __init__(self) -> None:
             super().__init__(name="Vector")
 
     @register_model(Vector)
     class VectorModel(models.PrimitiveModel):
         def __init__(self, manager: Any, kind: Vector) -> None:
-            super().__init__(manager, kind, VECTOR)
+            super().__init__(manager, kind, VECTOR)  # type: ignore[no-untyped-call]
 
     vector = Vector()
 
