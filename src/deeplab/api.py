@@ -44,7 +44,8 @@ def load(model: str | Path = "objects", **options: Any) -> Segmenter:
     Args:
         model: A name (see `list_weights`) or the path of a model file. What others published is downloaded and
             converted when it is first asked for, and needs no network from then on.
-        options: The fields of `deeplab.settings.LoadSettings`: scales, flip, tile_size, long_side, device.
+        options: The fields of `deeplab.settings.LoadSettings`: scales, flip, tile_size, long_side, crf, crf_preset,
+            device.
 
     Raises:
         SettingsError: An option that does not exist or cannot work.
@@ -58,6 +59,8 @@ def load(model: str | Path = "objects", **options: Any) -> Segmenter:
     from deeplab.inference import Segmenter
 
     how = settings.part(LoadSettings)
+    preset = how.pop("crf_preset")
+    how["crf"] = preset if how["crf"] else None
     return Segmenter(checkpoints.load(weights.find(how.pop("model"))), **how)
 
 

@@ -33,6 +33,20 @@ LEARNING_RATES = {"adamw": 5e-4, "sgd": 0.007}
 WEIGHT_DECAYS = {"adamw": 0.01, "sgd": 4e-5}
 """The weight decay by optimizer where none is given; 4e-5 is that of the official MobileNetV2 models."""
 
+CRFPreset = Literal[
+    "v1",
+    "v1-msc",
+    "v1-coco",
+    "v1-largefov",
+    "v1-msc-largefov",
+    "v1-coco-largefov",
+    "v1-msc-coco-largefov",
+    "v2-vgg16",
+    "v2-resnet101",
+    "crf-rnn",
+]
+"""The names of the dense CRF's parameters; `crf/dense_crf.py` has their values."""
+
 CLASSES_HELP = (
     "Classes made of those of the data: person keeps, vehicle=car|bus merges, *: each of the rest, background=*: the "
     "rest as one; others are ignored."
@@ -142,6 +156,8 @@ class LoadSettings(Settings):
     long_side: int | None = option(
         None, "Longer side that the network sees, in pixels.", shown="the model's own", at_least=1
     )
+    crf: bool = option(False, "Sharpen the classes along the edges of the image by a dense CRF, as v1 and v2 do.")
+    crf_preset: CRFPreset = option("v2-resnet101", "The model whose CRF parameters --crf takes.", metavar="NAME")
     device: str = option("auto", "Where to compute.", metavar="cpu|cuda|mps|auto")
 
     def __post_init__(self) -> None:

@@ -64,3 +64,9 @@ def test_an_unknown_split_is_said_with_those_there_are(run: Run, tiny: Path, dat
     assert status == 2
     assert "no images in split 'test'" in err
     assert "train, val" in err
+
+
+def test_a_crf_is_measured_as_the_model_with_it(run: Run, tiny: Path, data: Path) -> None:
+    figures = json.loads(run("evaluate", tiny, data, "--json", "--crf").out.splitlines()[-1])
+    report = deeplab.evaluate(tiny, data, crf=True)
+    assert figures["miou"] == pytest.approx(report.miou)

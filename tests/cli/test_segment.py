@@ -156,3 +156,22 @@ def test_a_model_that_is_not_there_is_said(run: Run, photo: Photo, tmp_path: Pat
     assert (status, out) == (2, "")
     assert f"no model file {missing}" in err
     assert not (tmp_path / "out").exists()
+
+
+def test_a_crf_sharpens_what_is_written(run: Run, photo: Photo, tiny: Path, tmp_path: Path) -> None:
+    def probabilities(*flags: Any) -> Any:
+        out = tmp_path / "_".join(map(str, flags))
+        assert run("segment", photo("x.jpg"), "--model", tiny, "--output", out, "--probabilities", *flags).status == 0
+        with np.load(out / "x.npz") as file:
+            return file["probabilities"]
+
+    plain, sharp, other = probabilities(), probabilities("--crf"), probabilities("--crf", "--crf-preset", "v1")
+    assert np.abs(plain - sharp).max() > 0.01
+    assert np.abs(sharp - other).max() > 1e-4
+    np.testing.assert_allclose(sharp.sum(axis=0), 1, atol=1e-5)
+
+
+def test_unknown_crf_parameters_are_refused(run: Run, photo: Photo, tiny: Path, tmp_path: Path) -> None:
+    status, _, err = run("segment", photo("x.jpg"), "--model", tiny, "--crf", "--crf-preset", "v9")
+    assert status == 2
+    assert err.startswith("deeplab: crf_preset wants v1 or v1-msc or")

@@ -5,7 +5,8 @@ import pytest
 import torch
 from PIL import Image
 
-from deeplab.errors import CheckpointError, ImageError, InputNotFoundError, SettingsError
+from deeplab.crf import DenseCRF
+from deeplab.errors import CheckpointError, ImageError, InputNotFoundError, SettingsError, UnknownNameError
 from deeplab.inference import Segmenter, pick_device
 from deeplab.models import create_model
 
@@ -227,3 +228,24 @@ def test_a_gpu_number_that_is_not_there_is_refused(monkeypatch):
     assert pick_device("cuda:1") == torch.device("cuda:1")
     with pytest.raises(SettingsError, match="'cuda:2'"):
         pick_device("cuda:2")
+
+
+@pytest.mark.parametrize("options", [{}, {"tile_size": 32}, {"scales": (0.5, 1), "flip": True}])
+def test_a_crf_sharpens_the_probabilities_of_the_network(make_segmenter, make_image, options):
+    image, crf = make_image(40, 50), DenseCRF("v1")
+    plain, sharp = make_segmenter(**options)(image), make_segmenter(crf=crf, **options)(image)
+    np.testing.assert_array_equal(sharp.probabilities, crf(image, plain.probabilities))
+    np.testing.assert_array_equal(sharp.labels, sharp.probabilities.argmax(axis=0))
+    assert (sharp.labels != plain.labels).any()
+
+
+def test_a_crf_for_one_image_or_for_all_by_its_name(make_segmenter, make_image):
+    image = make_image(40, 50)
+    plain, always = make_segmenter(), make_segmenter(crf="v1")
+    wanted = plain(image, crf="v1").labels
+    np.testing.assert_array_equal(always(image).labels, wanted)
+    np.testing.assert_array_equal(always.labels(image), wanted)
+    np.testing.assert_array_equal(next(always.stream([image])).labels, wanted)
+    assert (plain(image).labels != wanted).any()
+    with pytest.raises(UnknownNameError, match="no CRF preset 'v3'"):
+        plain(image, crf="v3")

@@ -28,6 +28,7 @@ from deeplab.kernels._workers import Workers
 from deeplab.kernels.lattice_building import build_lattice
 from deeplab.kernels.permutohedral import padded
 from deeplab.kernels.softmax import softmax
+from deeplab.settings import CRFPreset
 
 __all__ = ["PRESETS", "DenseCRF", "Normalization", "PairwiseKernel", "Terms"]
 
@@ -91,7 +92,7 @@ def _pair(
     )
 
 
-PRESETS: dict[str, tuple[PairwiseKernel, ...]] = {
+PRESETS: dict[CRFPreset, tuple[PairwiseKernel, ...]] = {
     "v1": _pair(5, 50, 10, 3, 3),
     "v1-msc": _pair(3, 95, 3, 3, 3),
     "v1-coco": _pair(5, 67, 3, 3, 3),

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from deeplab.checkpoints import Checkpoint
+from deeplab.crf import DenseCRF
 from deeplab.errors import CheckpointError, DeepLabError, SettingsError
 from deeplab.images import read_image, resize_image, size_at
 from deeplab.inference.multiscale import View, mean_probabilities, views
@@ -42,6 +43,7 @@ class Segmenter:
         flip: bool = False,
         tile_size: int | None = None,
         long_side: int | None = None,
+        crf: DenseCRF | str | None = None,
     ) -> None:
         """
         Args:
@@ -51,10 +53,12 @@ class Segmenter:
             flip: The mean is over each scale's mirror image as well.
             tile_size: Side of overlapping tiles, in pixels of what the network sees; None: no tiles.
             long_side: Pixels to which the image's longer side is scaled first; None: as the checkpoint says.
+            crf: What sharpens the probabilities along the edges of the image, or the name of its parameters.
 
         Raises:
             CheckpointError: The model is not for RGB images.
             SettingsError: This machine has no such device.
+            UnknownNameError: No CRF parameters of that name.
         """
         channels = checkpoint.model.arguments.get("in_channels", 3)
         if channels != 3:
@@ -67,18 +71,24 @@ class Segmenter:
         self.flip = flip
         self.tile_size = tile_size
         self.long_side = long_side or checkpoint.preprocessing.long_side
+        self.crf = DenseCRF(crf) if isinstance(crf, str) else crf
 
     def __repr__(self) -> str:
         return f"Segmenter({self.model.entry}, {len(self.classes)} classes, on {self.device})"
 
-    def __call__(self, image: ImageSource) -> Segmentation:
+    def __call__(self, image: ImageSource, *, crf: DenseCRF | str | None = None) -> Segmentation:
         """Segment one image: a file, a Pillow image, or uint8 (H, W, 3) RGB.
 
+        Args:
+            crf: For this image, as in the constructor; None: that of the segmenter, if it has one.
+
         Raises:
-            ImageError, InputNotFoundError: It cannot be read.
+            ImageError, InputNotFoundError: It cannot be read, or the CRF takes more memory than there is.
             CheckpointError: The model gives logits that are not finite.
+            UnknownNameError: No CRF parameters of that name.
         """
-        return next(self._segment([read_image(image)]))
+        crf = DenseCRF(crf) if isinstance(crf, str) else crf or self.crf
+        return next(self._segment([read_image(image)], crf))
 
     def labels(self, image: NDArray[np.uint8]) -> NDArray[np.uint8 | np.uint16]:
         """The classes of uint8 (H, W, 3) RGB: uint8 (H, W), or uint16 for more than 256 classes."""
@@ -119,29 +129,35 @@ class Segmenter:
             try:
                 image = reading.result()
             except DeepLabError as error:
-                yield from self._segment(batch)
+                yield from self._segment(batch, self.crf)
                 batch = []
                 if on_error is None:
                     raise
                 on_error(source, error)
                 continue
             if batch and (len(batch) == batch_size or self._seen_size(image) != self._seen_size(batch[0])):
-                yield from self._segment(batch)
+                yield from self._segment(batch, self.crf)
                 batch = []
             batch.append(image)
-        yield from self._segment(batch)
+        yield from self._segment(batch, self.crf)
 
-    def _segment(self, images: Sequence[NDArray[np.uint8]]) -> Iterator[Segmentation]:
+    def _segment(self, images: Sequence[NDArray[np.uint8]], crf: DenseCRF | None) -> Iterator[Segmentation]:
         """Segment images that the network sees at one size; none give none."""
         for image, parts in zip(images, self._run(images), strict=True):
             size = image.shape[0], image.shape[1]
             kept = [part.to(torch.device("cpu")) for part in parts]  # results do not fill the GPU's memory
+            probabilities: Callable[[], NDArray[np.float32]] = partial(_probabilities, kept, size, self.device)
+            if crf is None:
+                labels = _labels(parts, size)
+            else:
+                probabilities = partial(_sharpened, crf, image, probabilities)
+                labels = _as_labels(probabilities())
             yield Segmentation(
-                labels=_labels(parts, size),
+                labels=labels,
                 classes=self.classes,
                 palette=self.palette,
                 image=image,
-                compute_probabilities=partial(_probabilities, kept, size, self.device),
+                compute_probabilities=probabilities,
             )
 
     def _run(self, images: Sequence[NDArray[np.uint8]]) -> list[list[_Part]]:
@@ -218,6 +234,20 @@ def _labels(parts: Sequence[_Part], size: tuple[int, int]) -> NDArray[np.uint8 |
         target = labels[height, width]
         for strip, probabilities in mean_probabilities(part.views, rows, columns):
             target[strip] = probabilities.max(dim=0).indices.cpu().numpy()  # 6 times as fast as argmax
+    return labels
+
+
+def _sharpened(
+    crf: DenseCRF, image: NDArray[np.uint8], probabilities: Callable[[], NDArray[np.float32]]
+) -> NDArray[np.float32]:
+    return crf(image, probabilities())
+
+
+def _as_labels(probabilities: NDArray[np.float32]) -> NDArray[np.uint8 | np.uint16]:
+    """The most probable class at each pixel, (num_classes, H, W) -> (H, W)."""
+    labels: NDArray[np.uint8 | np.uint16] = probabilities.argmax(axis=0).astype(
+        np.uint8 if len(probabilities) <= 256 else np.uint16
+    )
     return labels
 
 

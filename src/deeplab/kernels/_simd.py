@@ -78,9 +78,7 @@ if COMPILES:
     VECTOR = ir.VectorType(ir.FloatType(), LANES)
     INT = ir.IntType(32)
 
-    base: Any = types.Type  # without types
-
-    class Vector(base):  # type: ignore[misc]
+    class Vector(types.Type):
         def __init__(self) -> None:
             super().__init__(name="Vector")
 

@@ -420,10 +420,10 @@ def _group_compiled(
                     while corner >= 0:
                         along[length] = corner
                         length += 1
+                        if axis == first_axis:
+                            order[placed] = corner
+                            placed += 1
                         corner = near[corner, 2 * axis]
-                    if axis == first_axis:
-                        order[placed : placed + length - begin] = along[begin:length]
-                        placed += length - begin
                     if length - begin == 1:
                         length = begin
                     else:
