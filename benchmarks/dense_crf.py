@@ -3,11 +3,15 @@
     pip install pydensecrf2
     python benchmarks/dense_crf.py --shared ../shared
     taskset -c 0 python benchmarks/dense_crf.py --shared ../shared      # on one core
+    python benchmarks/dense_crf.py --shared ../shared --growth docs/crf-growth.png
 
 Ten iterations, everything included: the lattices, the inference, and the marginals as an array. The scores are those
 of ../shared/golden/crf_common.py, random ones that follow the photo's colours. pydensecrf uses one core, ours those
 that the process may use. Times are medians; the ratio is the median of the ratios of neighbours in time, so that what
 else the machine does touches both alike. `peak GiB` is what the process has held at most so far.
+
+With --growth the photo is mirrored on and on, so that the larger image is as rich as the smaller one, and the times
+are drawn over the number of pixels.
 """
 
 from __future__ import annotations
@@ -34,6 +38,9 @@ ITERATIONS = 10
 
 SIZES = {"321x481": (321, 481, 21), "513x513": (513, 513, 21), "1024x2048": (1024, 2048, 19)}
 """Height, width and classes."""
+
+GROWTH = {f"{side}x{side}": (side, side, 21) for side in (181, 256, 362, 512, 724, 1024, 1448)}
+"""Each has twice the pixels of the one before."""
 
 Floats = NDArray[np.float32]
 
@@ -68,6 +75,31 @@ def peak() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**30 if sys.platform == "darwin" else 2**20)
 
 
+def mirrored(photo: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """The top left of a photo that goes on in its mirror images."""
+    height, width = size
+    rows, columns = (max(0, wanted - there) for wanted, there in zip(size, photo.shape[:2], strict=True))
+    return np.pad(photo, ((0, rows), (0, columns), (0, 0)), mode="symmetric")[:height, :width].copy()
+
+
+def draw(report: list[dict[str, Any]], path: Path) -> None:
+    """The times over the number of pixels, and a line along which they grow as the pixels do."""
+    pyplot = require("matplotlib.pyplot", extra="train")
+    figure, axes = pyplot.subplots(figsize=(6, 4), layout="constrained")
+    for parameters in dict.fromkeys(row["parameters"] for row in report):
+        rows = [row for row in report if row["parameters"] == parameters]
+        pixels = np.array([row["pixels"] for row in rows])
+        for system, mark in (("ours", "o-"), ("pydensecrf", "s--")):
+            seconds = np.array([row[f"{system} s"] for row in rows])
+            if np.isfinite(seconds).all():
+                axes.loglog(pixels, seconds, mark, label=f"{system}, {parameters}")
+        mine = np.array([row["ours s"] for row in rows])
+        axes.loglog(pixels, mine[-1] * pixels / pixels[-1], color="grey", linewidth=0.8, zorder=0)
+    axes.set(xlabel="pixels", ylabel="seconds, 10 iterations, 21 classes", title="grey: as the number of pixels grows")
+    axes.legend()
+    figure.savefig(path, dpi=120)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--shared", type=Path, default=Path("../shared"))
@@ -76,6 +108,7 @@ def main() -> None:
     parser.add_argument("--parameters", nargs="+", default=["v1_largefov", "v2_resnet101"])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--ours-only", action="store_true", help="to see the memory that ours takes")
+    parser.add_argument("--growth", type=Path, metavar="PNG", help="times over the number of pixels, as a picture")
     arguments = parser.parse_args()
     sys.path.insert(0, str(arguments.shared / "golden"))
     import crf_common  # type: ignore[import-not-found]
@@ -83,9 +116,10 @@ def main() -> None:
     recorded = np.load(arguments.shared / "golden/crf_pydensecrf/crf2_321x481/inputs.npz")["image"]
     photo = read_image(arguments.photo) if arguments.photo else recorded
     report: list[dict[str, Any]] = []
-    for size in arguments.sizes:
-        height, width, num_classes = SIZES[size]
-        image = np.array(resize_image(photo, (height, width)))  # a copy: pydensecrf wants to write to it
+    for size in GROWTH if arguments.growth else arguments.sizes:
+        height, width, num_classes = (GROWTH | SIZES)[size]
+        enlarge = mirrored if arguments.growth else resize_image
+        image = np.array(enlarge(photo, (height, width)))  # a copy: pydensecrf wants to write to it
         scores = crf_common.low_logits(image, num_classes, 21)
         unary = crf_common.unary(scores, (height, width)).reshape(num_classes, height, width)
         for name in arguments.parameters:
@@ -103,6 +137,7 @@ def main() -> None:
             report.append(
                 {
                     "size": size,
+                    "pixels": height * width,
                     "classes": num_classes,
                     "parameters": name,
                     "cores": cores(),
@@ -114,6 +149,8 @@ def main() -> None:
                 }
             )
             print(json.dumps(report[-1]), flush=True)
+    if arguments.growth:
+        draw(report, arguments.growth)
 
 
 if __name__ == "__main__":
