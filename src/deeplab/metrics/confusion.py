@@ -7,6 +7,8 @@ the official TensorFlow code, torchmetrics, VainF and jfzhang95.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -30,47 +32,57 @@ def confusion_matrix(
     Raises:
         DataError: The shapes differ, or a counted label is not in 0 .. num_classes - 1.
     """
-    if labels.shape != target.shape:
-        raise DataError(f"a prediction of shape {labels.shape} for a truth of shape {target.shape}; give equal ones")
+    check_labels(labels, target, num_classes=num_classes, ignore_index=ignore_index)
     counted = target != ignore_index
     true, predicted = target[counted].astype(np.int64), labels[counted].astype(np.int64)
-    for name, values in (("truth", true), ("prediction", predicted)):
-        if values.size and not 0 <= values.min() <= values.max() < num_classes:
-            wrong = values[(values < 0) | (values >= num_classes)][0]
-            raise DataError(
-                f"label {wrong} in the {name} is outside 0..{num_classes - 1} and where the truth is not "
-                f"the ignore value {ignore_index}; correct the label or num_classes"
-            )
     counts = np.bincount(true * num_classes + predicted, minlength=num_classes**2)
     return counts.reshape(num_classes, num_classes).astype(np.int64, copy=False)
 
 
 def iou(matrix: NDArray[np.int64]) -> NDArray[np.float64]:
     """Intersection over union by class, float64 (num_classes,) in 0 .. 1; nan where a class never occurs."""
-    return _ratio(matrix.diagonal(), matrix.sum(axis=0) + matrix.sum(axis=1) - matrix.diagonal())
+    return ratio(matrix.diagonal(), matrix.sum(axis=0) + matrix.sum(axis=1) - matrix.diagonal())
 
 
 def miou(matrix: NDArray[np.int64]) -> float:
     """Mean IoU over the classes that occur in truth or prediction; nan where no pixel was counted."""
-    return _mean(iou(matrix))
+    return mean(iou(matrix))
 
 
 def pixel_accuracy(matrix: NDArray[np.int64]) -> float:
     """Share of pixels that are right; nan where no pixel was counted."""
-    return float(_ratio(matrix.trace()[None], matrix.sum()[None])[0])
+    return float(ratio(matrix.trace()[None], matrix.sum()[None])[0])
 
 
 def mean_accuracy(matrix: NDArray[np.int64]) -> float:
     """Mean over the classes in the truth of the share of their pixels that are right."""
-    return _mean(_ratio(matrix.diagonal(), matrix.sum(axis=1)))
+    return mean(ratio(matrix.diagonal(), matrix.sum(axis=1)))
 
 
-def _ratio(part: NDArray[np.int64], whole: NDArray[np.int64]) -> NDArray[np.float64]:
-    ratio = np.full(whole.shape, np.nan)
-    np.divide(part, whole, out=ratio, where=whole > 0)
-    return ratio
+def check_labels(
+    labels: NDArray[np.integer], target: NDArray[np.integer], *, num_classes: int, ignore_index: int
+) -> None:
+    """Refuse label maps that differ in shape or have, where the truth counts, a label outside 0 .. num_classes - 1."""
+    if labels.shape != target.shape:
+        raise DataError(f"a prediction of shape {labels.shape} for a truth of shape {target.shape}; give equal ones")
+    counted = target != ignore_index
+    for name, values in (("truth", target[counted]), ("prediction", labels[counted])):
+        if values.size and not 0 <= values.min() <= values.max() < num_classes:
+            wrong = values[(values < 0) | (values >= num_classes)][0]
+            raise DataError(
+                f"label {wrong} in the {name} is outside 0..{num_classes - 1} and where the truth is not "
+                f"the ignore value {ignore_index}; correct the label or num_classes"
+            )
 
 
-def _mean(values: NDArray[np.float64]) -> float:
+def ratio(part: NDArray[Any], whole: NDArray[Any]) -> NDArray[np.float64]:
+    """Part over whole, elementwise; nan where the whole is 0."""
+    result = np.full(whole.shape, np.nan)
+    np.divide(part, whole, out=result, where=whole > 0)
+    return result
+
+
+def mean(values: NDArray[np.float64]) -> float:
+    """The mean of those that are not nan; nan where all are."""
     known = values[~np.isnan(values)]
     return float(known.mean()) if known.size else float("nan")

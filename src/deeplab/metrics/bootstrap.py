@@ -1,0 +1,121 @@
+"""How sure a figure is: the bootstrap over images (Efron and Tibshirani, An Introduction to the Bootstrap, 1993).
+
+The images of a data set are a sample of those there could be. Samples of the same number of images, drawn from them
+with replacement, show how far a figure would move with other images; an interval goes from one percentile of what they
+give to another (section 13.3). The networks stay what they are: nothing is said of other training runs.
+
+Images are taken as independent. Frames of one video are not, and intervals over them come out too narrow; add up the
+counts of each video first, and the interval is over videos.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deeplab.errors import DataError, SettingsError
+
+__all__ = ["Interval", "interval", "paired_difference"]
+
+Counts: TypeAlias = NDArray[Any]
+Statistic: TypeAlias = Callable[[NDArray[Any]], float]
+
+SAMPLES = 2000
+"""Chance moves the ends of a 95 % interval by a twentieth of a standard deviation then."""
+
+AT_A_TIME = 2**24
+"""Counts of samples that are in memory at a time: 128 MiB."""
+
+
+class Interval(NamedTuple):
+    """A figure and where it lies with the given confidence."""
+
+    value: float
+    low: float
+    """nan, as `high`, over fewer than two images."""
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.value:.4f} ({self.low:.4f} .. {self.high:.4f})"
+
+
+def interval(
+    counts: Counts, statistic: Statistic, *, confidence: float = 0.95, samples: int = SAMPLES, seed: int = 0
+) -> Interval:
+    """A figure of a data set and its percentile interval over images.
+
+    Args:
+        counts: What was counted in each image, (images, ...): confusion matrices, or anything else that adds up.
+        statistic: The figure, from the sum over images: `miou`, `mean_class_ratio` ... It may be nan, where a sample
+            has nothing to measure on; such samples are left out.
+        confidence: Share of the samples within the interval.
+        samples: Number of samples; the time goes with it.
+        seed: Of the samples; the same for the same number of images.
+
+    Raises:
+        DataError: No image.
+        SettingsError: A confidence that is not between 0 and 1.
+    """
+    figures = np.array([statistic(total) for total in _resampled(counts, samples, seed)])
+    return _percentiles(statistic(counts.sum(axis=0)), figures, len(counts), confidence)
+
+
+def paired_difference(
+    first: Counts,
+    second: Counts,
+    statistic: Statistic,
+    *,
+    confidence: float = 0.95,
+    samples: int = SAMPLES,
+    seed: int = 0,
+) -> Interval:
+    """How much higher the figure of the second system is than that of the first, on the same images.
+
+    Each sample draws the same images for both: what makes an image hard for both cancels, so that the interval is
+    narrower than those of the two figures would suggest.
+
+    Args:
+        first, second: As `counts` of `interval`, image by image the same ones.
+        statistic, confidence, samples, seed: As in `interval`.
+
+    Raises:
+        DataError: No image, or not the same number for both.
+        SettingsError: As `interval`.
+    """
+    if first.shape != second.shape:
+        raise DataError(f"counts of shapes {first.shape} and {second.shape}; both systems want the same images")
+    pairs = zip(_resampled(first, samples, seed), _resampled(second, samples, seed), strict=True)
+    figures = np.array([statistic(theirs) - statistic(ours) for ours, theirs in pairs])
+    value = statistic(second.sum(axis=0)) - statistic(first.sum(axis=0))
+    return _percentiles(value, figures, len(first), confidence)
+
+
+def _resampled(counts: Counts, samples: int, seed: int) -> Iterator[Counts]:
+    """The counts of each sample, summed over its images.
+
+    How often an image is drawn is multinomial, so that a sample is a row of weights, and many are one product.
+    """
+    images = len(counts)
+    if images == 0:
+        raise DataError("an interval over no images; count at least one")
+    generator = np.random.default_rng(seed)
+    flat = counts.reshape(images, -1).astype(np.float64)  # counts below 2**53 stay whole
+    step = max(1, AT_A_TIME // max(1, flat.shape[1]))
+    for start in range(0, samples, step):
+        weights = generator.multinomial(images, np.full(images, 1 / images), size=min(step, samples - start))
+        totals = (weights.astype(np.float64) @ flat).astype(counts.dtype)
+        yield from totals.reshape(-1, *counts.shape[1:])
+
+
+def _percentiles(value: float, figures: NDArray[np.float64], images: int, confidence: float) -> Interval:
+    if not 0 < confidence < 1:
+        raise SettingsError(f"confidence wants a number between 0 and 1, got {confidence!r}")
+    known = figures[~np.isnan(figures)]
+    if images < 2 or not known.size:
+        return Interval(value, math.nan, math.nan)
+    low, high = np.quantile(known, [(1 - confidence) / 2, (1 + confidence) / 2])
+    return Interval(value, float(low), float(high))
