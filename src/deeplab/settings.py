@@ -33,6 +33,9 @@ LEARNING_RATES = {"adamw": 5e-4, "sgd": 0.007}
 WEIGHT_DECAYS = {"adamw": 0.01, "sgd": 4e-5}
 """The weight decay by optimizer where none is given; 4e-5 is that of the official MobileNetV2 models."""
 
+LARGEST_SIDE = 1024
+"""Pixels; a training shrinks larger images to it first."""
+
 CRFPreset = Literal[
     "v1",
     "v1-msc",
