@@ -10,7 +10,7 @@ import sys
 from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
 from threading import Lock
@@ -36,8 +36,8 @@ __all__ = [
     "read_labels",
     "read_small",
     "resize_image",
-    "turn_upright",
     "size_at",
+    "turn_upright",
     "write_image",
     "write_labels",
 ]
@@ -174,28 +174,20 @@ def read_labels(path: str | Path, *, palette: NDArray[np.uint8] | None = None) -
 def read_header(path: str | Path) -> Header:
     """What the file says of itself. Raises as `read_image`, but does not notice damaged pixels."""
     with _opened(path) as image:
-        colors = image.palette.getdata() if image.palette else ("", b"")
-        values = list(colors[1]) if colors[0] == "RGB" else []
-        return Header(
-            format=image.format or "",
-            mode=image.mode,
-            size=(image.height, image.width),
-            orientation=_orientation(image),
-            alpha=image.mode in ("LA", "PA", "RGBA") or "transparency" in image.info,
-            deep=image.mode[0] in "IF" or _rawmode(image) in OTHER_BYTE,
-            palette=tuple(zip(values[::3], values[1::3], values[2::3], strict=False)),
-        )
+        return _header(image)
 
 
-def read_small(path: str | Path, size: tuple[int, int]) -> NDArray[np.uint8]:
+def read_small(path: str | Path, size: tuple[int, int]) -> tuple[Header, NDArray[np.uint8]]:
     """A picture of `size` = (height, width), whatever its shape was, as uint8 (height, width, 3) RGB, upright.
 
     All of the file is read, so that damage is noticed, but a JPEG is not decoded at more than about that size.
     Colours of more than 8 bits are only roughly scaled. Raises as `read_image`.
     """
     with _opened(path) as image:
+        header = _header(image)
         image.draft("RGB", (size[1], size[0]))
-        return resize_image(_as_rgb(image, name=str(path)), size)
+        small = resize_image(_as_rgb(image, name=str(path)), size)
+        return replace(header, orientation=_orientation(image)), small  # it may stand behind the pixels
 
 
 def write_labels(path: str | Path, labels: NDArray[np.uint8 | np.uint16], *, palette: NDArray[np.uint8]) -> None:
@@ -352,6 +344,20 @@ def _decoding(name: str) -> Iterator[None]:
         raise ImageError(f"{name}: cannot be read ({reason}); fetch it again or save it as 8-bit PNG") from error
 
 
+def _header(image: ImageFile.ImageFile) -> Header:
+    colors = image.palette.getdata() if image.palette else ("", b"")
+    values = list(colors[1]) if colors[0] == "RGB" else []
+    return Header(
+        format=image.format or "",
+        mode=image.mode,
+        size=(image.height, image.width),
+        orientation=_orientation(image),
+        alpha=image.mode in ("LA", "PA", "RGBA") or "transparency" in image.info,
+        deep=image.mode[0] in "IF" or _rawmode(image) in OTHER_BYTE,
+        palette=tuple(zip(values[::3], values[1::3], values[2::3], strict=False)),
+    )
+
+
 def _upright(image: Image.Image) -> Image.Image:
     turn = UPRIGHT.get(_orientation(image))
     return image if turn is None else image.transpose(turn)
@@ -359,7 +365,7 @@ def _upright(image: Image.Image) -> Image.Image:
 
 def _orientation(image: Image.Image) -> int:
     try:
-        orientation = image.getexif().get(ORIENTATION_TAG, 1)
+        orientation = Image.Image.getexif(image).get(ORIENTATION_TAG, 1)  # that of PNG would decode all
     except Exception:  # damaged EXIF, on which anything may be raised; the pixels are sound
         return 1
     return orientation if orientation in UPRIGHT else 1

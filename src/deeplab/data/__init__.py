@@ -4,4 +4,14 @@ from deeplab.data.dataset import DataSet, Stray, load_sample, open_dataset, surv
 from deeplab.data.regroup import group_classes, in_words, regroup
 from deeplab.data.sample import Sample
 
-__all__ = ["DataSet", "Sample", "Stray", "group_classes", "in_words", "load_sample", "open_dataset", "regroup", "survey"]
+__all__ = [
+    "DataSet",
+    "Sample",
+    "Stray",
+    "group_classes",
+    "in_words",
+    "load_sample",
+    "open_dataset",
+    "regroup",
+    "survey",
+]

@@ -27,7 +27,7 @@ LARGEST_CROP = 512
 
 Reasons = dict[str, str]
 
-PLACES = ("data", "output", "config", "resume", "device", "workers")
+PLACES = ("data", "output", "config", "resume", "doctor", "device", "workers")
 """Settings that say where, not what: free to change when a run is resumed, not told by its model."""
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,7 +18,7 @@ from deeplab.data.doctor.kinds import KINDS, Severity
 from deeplab.data.doctor.objects import OCTAVES
 from deeplab.data.sample import Sample
 
-__all__ = ["Case", "Count", "Diagnosis", "Evidence", "Examined", "Finding"]
+__all__ = ["Case", "Count", "Diagnosis", "Evidence", "Examined", "Finding", "Repair", "RepairDone", "shown_path"]
 
 SHOWN = 3
 """Cases that a finding names in its sentence."""
@@ -113,18 +113,18 @@ class Evidence:
     @cached_property
     def counts(self) -> Mapping[str, Count]:
         """By split, of the labels that are classes."""
-        return {split: self._count(split) for split in self.dataset.splits}
+        masks: dict[str, list[MaskFacts]] = {split: [] for split in self.dataset.splits}
+        for item, mask in self.masks:
+            masks[item.split].append(mask)
+        return {split: self._count(those) for split, those in masks.items()}
 
-    def _count(self, split: str) -> Count:
+    def _count(self, masks: Sequence[MaskFacts]) -> Count:
         num_classes, classes = len(self.origin.classes), len(self.dataset.classes)
         lookup = None if self.dataset.regrouped is None else self.dataset.regrouped.lookup
         pixels, images = (np.zeros(classes, np.int64) for _ in range(2))
         objects, object_pixels = (np.zeros((classes, OCTAVES), np.int64) for _ in range(2))
-        ignored = masks = 0
-        for item, mask in self.masks:
-            if item.split != split:
-                continue
-            masks += 1
+        ignored = 0
+        for mask in masks:
             seen = set()
             for part in mask.labels:
                 label = part.label
@@ -143,7 +143,25 @@ class Evidence:
                 objects[label, : len(part.objects)] += part.objects
                 object_pixels[label, : len(part.object_pixels)] += part.object_pixels
             images[list(seen)] += 1
-        return Count(pixels, images, ignored, masks, objects, object_pixels)
+        return Count(pixels, images, ignored, len(masks), objects, object_pixels)
+
+
+class RepairDone(NamedTuple):
+    """One change of a repaired copy."""
+
+    file: str
+    """Its path inside the data set."""
+    what: str
+
+
+@dataclass(frozen=True)
+class Repair:
+    """A repaired copy."""
+
+    folder: Path
+    samples: int
+    """How many images it has."""
+    done: tuple[RepairDone, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,6 +170,8 @@ class Diagnosis:
 
     evidence: Evidence
     findings: tuple[Finding, ...]
+    repair: Repair | None = None
+    """What was written where it was asked for."""
 
     def __repr__(self) -> str:
         numbers = ", ".join(f"{self.number(severity)} {severity}s" for severity in ("error", "warning", "note"))

@@ -40,7 +40,7 @@ def fingerprint(picture: NDArray[np.uint8]) -> str:
     low = (_DCT @ small @ _DCT.T).ravel()
     bits = np.packbits(low > np.median(low))
     tiny = np.rint(small.reshape(16, 2, 16, 2).mean(axis=(1, 3))).astype(np.uint8)
-    return bits.tobytes().hex() + tiny.tobytes().hex()
+    return bytes(bits).hex() + bytes(tiny.ravel()).hex()
 
 
 def alike(fingerprints: Sequence[str]) -> Iterator[tuple[int, int]]:
@@ -83,7 +83,8 @@ def _near(hashes: Hashes) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
 def _bits(hashes: Hashes) -> NDArray[np.int64]:
     """How many bits are set in each."""
     each = np.unpackbits(hashes[:, np.newaxis].view(np.uint8), axis=1)
-    return each.sum(axis=1, dtype=np.int64)
+    counts: NDArray[np.int64] = each.sum(axis=1, dtype=np.int64)
+    return counts
 
 
 _DCT = np.cos(np.pi / 32 * np.outer(np.arange(8), np.arange(32) + 0.5)).astype(np.float32)

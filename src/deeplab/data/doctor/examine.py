@@ -51,18 +51,17 @@ def examine(
 
 
 def _inspected(samples: Sequence[Sample], dataset: DataSet) -> list[Inspection]:
-    """The facts of each sample, read by as many threads as there are cores."""
-    with Remembered(dataset, samples) as remembered, progress("Examining", total=len(samples)) as advance:
+    """The facts of each sample; what is not remembered is read by as many threads as there are cores."""
+    with Remembered(dataset, samples) as remembered:
+        known = {sample: facts for sample in samples if (facts := remembered.get(sample))}
+        unknown = [sample for sample in samples if sample not in known]
         threads = ThreadPoolExecutor(cores(), thread_name_prefix="doctor")
         try:
-            found = []
-            for facts in threads.map(partial(_once, remembered=remembered, dataset=dataset), samples):
-                found.append(facts)
-                advance()
-            return found
+            reading = threads.map(partial(inspect, dataset=dataset), unknown)
+            with progress("Examining", total=len(unknown)) as advance:
+                for sample, facts in zip(unknown, reading, strict=True):
+                    known[sample] = remembered.put(sample, facts)
+                    advance()
         finally:  # also after Ctrl-C
             threads.shutdown(cancel_futures=True)
-
-
-def _once(sample: Sample, *, remembered: Remembered, dataset: DataSet) -> Inspection:
-    return remembered.get(sample) or remembered.put(sample, inspect(sample, dataset))
+    return [known[sample] for sample in samples]

@@ -109,19 +109,19 @@ def _sizes(evidence: Evidence) -> Iterator[Finding]:
         image = item.facts.image
         if image.header is None or mask.header is None:
             continue
-        turns = image.header.orientation, mask.header.orientation
+        turns = mask.header.orientation, image.header.orientation
         if image.size != mask.size:
             height, width = mask.size
             remark = f"{height} x {width} (height x width), image {image.size[0]} x {image.size[1]}"
             if image.header.size == mask.header.size and turns[0] != turns[1]:
-                stored.append(_mask_case(item, f"EXIF orientation {turns[1]}, image {turns[0]}"))
+                stored.append(_mask_case(item, f"EXIF orientation {turns[0]}, image {turns[1]}"))
             elif mask.size == image.size[::-1]:
                 transposed += 1
                 sizes.append(_mask_case(item, f"{remark}; transposed"))
             else:
                 sizes.append(_mask_case(item, remark))
-        elif turns[0] != turns[1] and (turns[0] in (2, 3, 4) or image.size[0] == image.size[1]):
-            unclear.append(_mask_case(item, f"EXIF orientation {turns[1]}, image {turns[0]}"))
+        elif turns[0] != turns[1] and (max(turns) in (2, 3, 4) or image.size[0] == image.size[1]):
+            unclear.append(_mask_case(item, f"EXIF orientation {turns[0]}, image {turns[1]}"))
     if stored:
         one = number_of(len(stored), "mask fits its", "masks fit their")
         yield found("orientation", f"{one} image as stored, not as EXIF turns it", stored)
@@ -158,9 +158,9 @@ def _palettes(evidence: Evidence) -> Iterator[Finding]:
 
 def _smeared(evidence: Evidence) -> Iterator[Finding]:
     cases = []
-    for item, mask in evidence.masks:
+    for item, mask in evidence.masks:  # between two labels only, nothing can be mixed in
         specks = sum(sum(part.object_pixels[:SPECK_OCTAVES]) for part in mask.labels)
-        if mask.wrong is None and specks > SMEARED * mask.border and mask.border > 50:
+        if mask.wrong is None and len(mask.labels) > 2 and specks > SMEARED * mask.border and mask.border > 50:
             cases.append(_mask_case(item, f"{specks} pixels in specks"))
     if cases:
         yield found("mask-speckled", f"{number_of(len(cases), 'mask')} with specks along the borders", cases)

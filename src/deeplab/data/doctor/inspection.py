@@ -98,7 +98,11 @@ def inspect(sample: Sample, dataset: DataSet) -> Inspection:
 
 
 def raw_labels(sample: Sample, dataset: DataSet) -> Labels:
-    """The labels of the sample's mask, (H, W), unchecked. Raises as `read_labels`."""
+    """The labels of the sample's mask, (H, W), unchecked: the one place here that reads them.
+
+    Raises:
+        DeepLabError: As `read_labels`.
+    """
     assert sample.mask is not None
     return read_labels(sample.mask, palette=dataset.palette)
 
@@ -110,16 +114,14 @@ def is_ignored(label: int, *, num_classes: int, bits: int) -> bool:
 
 def _image(path: Path) -> ImageFacts:
     try:
-        header = read_header(path)
-        small = read_small(path, (SIDE, SIDE))
+        header, small = read_small(path, (SIDE, SIDE))
     except DeepLabError as error:
         return ImageFacts(problem=_reason(error, path))
-    bands = small.astype(np.int16)
     blank = bool((small == small[0, 0]).all())
     return ImageFacts(
         header=header,
         size=header.size[::-1] if header.orientation > 4 else header.size,
-        grey=bool(np.ptp(bands, axis=-1).max() <= GREY),
+        grey=bool((small.max(axis=-1) - small.min(axis=-1)).max() <= GREY),
         blank=blank,
         fingerprint="" if blank else fingerprint(small),
     )
@@ -190,8 +192,9 @@ def _first(labels: Labels, wrong: list[int]) -> tuple[int, int, int]:
 
 def _cut(octaves: list[int]) -> tuple[int, ...]:
     """Without the zeros at the end."""
-    last = max((index for index, count in enumerate(octaves) if count), default=-1)
-    return tuple(octaves[: last + 1])
+    while octaves and not octaves[-1]:
+        octaves.pop()
+    return tuple(octaves)
 
 
 def _reason(error: DeepLabError, path: Path) -> str:

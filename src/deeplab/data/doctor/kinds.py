@@ -127,9 +127,7 @@ KINDS = {
         "Keep all copies in one split; split videos and series by scene.",
         "byte for byte the same file: kept outside of train only",
     ),
-    "copies-labelled-differently": Kind(
-        "warning", "The same pixels are to be two things.", "Keep the better mask."
-    ),
+    "copies-labelled-differently": Kind("warning", "The same pixels are to be two things.", "Keep the better mask."),
     "class-never": Kind(
         "warning",
         "It cannot be learnt, and its number may hide that others are shifted by one.",
@@ -173,9 +171,7 @@ KINDS = {
         "Watch the IoU of each class, not the pixel accuracy; --class-weights sqrt and --hard-pixels 0.25 help.",
     ),
     "copies": Kind("note", "They count several times.", "Keep one of each."),
-    "mask-plain": Kind(
-        "note", "They show the network no border.", "That is right for images that show nothing else."
-    ),
+    "mask-plain": Kind("note", "They show the network no border.", "That is right for images that show nothing else."),
     "mask-in-colours": Kind(
         "note",
         "Each pixel's class is looked up by its colour in classes.txt.",

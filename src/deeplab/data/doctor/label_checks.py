@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from deeplab.data.doctor.diagnosis import Case, Count, Evidence, Finding
+from deeplab.data.doctor.diagnosis import Case, Evidence, Finding
 from deeplab.data.doctor.file_checks import found, number_of
 from deeplab.data.doctor.inspection import is_ignored
 from deeplab.data.doctor.numbering import find_numbering, only_0_and_255
@@ -80,19 +80,21 @@ def _classes(evidence: Evidence, *, any_wrong: bool) -> Iterator[Finding]:
         return
     never = [names[index] for index in np.flatnonzero(everywhere == 0)]
     if never:
-        yield found("class-never", f"{_named(never)} occurs in no mask" if len(never) == 1 else
-                    f"{len(never)} classes occur in no mask: {_named(never)}")  # fmt: skip
+        yield found("class-never", f"in no mask: {_named(never)}")
     if train is None:
         return
-    for split, count in counts.items():
-        if split == "train":
-            continue
-        untrained = [names[index] for index in np.flatnonzero((count.pixels > 0) & (train.pixels == 0))]
-        if untrained:
-            yield found("class-untrained", f"{_named(untrained)} in {split} but not in train")
-        unmeasured = [names[index] for index in np.flatnonzero((count.pixels == 0) & (train.pixels > 0))]
-        if unmeasured and split == "val":
-            yield found("class-unmeasured", f"{_named(unmeasured)} in train but not in {split}")
+    others = {split: count for split, count in counts.items() if split != "train"}
+    untrained = {
+        names[index]: " and ".join(split for split, count in others.items() if count.pixels[index])
+        for index in np.flatnonzero((everywhere > 0) & (train.pixels == 0))
+    }
+    if untrained:
+        places = [f"{name} (in {splits})" for name, splits in untrained.items()]
+        yield found("class-untrained", f"not in train: {_named(places)}")
+    if "val" in others:
+        unmeasured = [names[index] for index in np.flatnonzero((train.pixels > 0) & (others["val"].pixels == 0))]
+        if unmeasured:
+            yield found("class-unmeasured", f"in train but not in val: {_named(unmeasured)}")
 
 
 def _splits(evidence: Evidence) -> Iterator[Finding]:
@@ -111,9 +113,7 @@ def _masks(evidence: Evidence) -> Iterator[Finding]:
     for item, mask in evidence.masks:
         if not item.sample.mask:
             continue
-        dropped = {
-            part.label: is_ignored(part.label, num_classes=num_classes, bits=mask.bits) for part in mask.labels
-        }
+        dropped = {part.label: is_ignored(part.label, num_classes=num_classes, bits=mask.bits) for part in mask.labels}
         counted += mask.size[0] * mask.size[1]
         ignored += sum(part.pixels for part in mask.labels if dropped[part.label])
         classes = [label for label, is_dropped in dropped.items() if not is_dropped]
@@ -139,7 +139,7 @@ def _frequencies(evidence: Evidence) -> Iterator[Finding]:
     if times < RARE:
         return
     total, names = count.pixels.sum(), evidence.dataset.classes
-    shares = ", ".join(f"{names[index]} {count.pixels[index] / total:.2%}" for index in order[:3])
+    shares = ", ".join(f"{names[index]} {100 * count.pixels[index] / total:.2g}%" for index in order[:3])
     what = f"the rarest classes of train: {shares}; {names[order[-1]]} is {times:,.0f} times as frequent as the first"
     yield found("imbalance", what)
 
@@ -153,7 +153,8 @@ def _objects(evidence: Evidence) -> Iterator[Finding]:
     scale = min(1.0, evidence.long_side / float(np.median(sizes)))
     cell = evidence.output_stride / scale  # pixels of the side of a cell in the images as they are
     octave = round(2 * math.log2(cell))
-    pixels, objects = sum(count.object_pixels for count in counts), sum(count.objects for count in counts)
+    pixels = np.sum([count.object_pixels for count in counts], axis=0)
+    objects = np.sum([count.objects for count in counts], axis=0)
     small = []
     for index, name in enumerate(evidence.dataset.classes):
         if objects[index].sum() >= ENOUGH_OBJECTS and 2 * pixels[index, :octave].sum() > pixels[index].sum():
@@ -170,5 +171,3 @@ def _objects(evidence: Evidence) -> Iterator[Finding]:
 
 def _named(names: list[str]) -> str:
     return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
-
-

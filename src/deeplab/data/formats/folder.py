@@ -55,10 +55,10 @@ def _survey_split(folder: Path) -> tuple[tuple[Sample, ...], list[Stray]]:
     masks, more = _by_stem(folder / "masks")
     strays += more
     known = {file.stem for stray in strays for file in stray.files}  # not missing, but there twice
-    for kind, these, others in (("image without mask", images, masks), ("mask without image", masks, images)):
-        lonely = tuple(these[stem] for stem in these if stem not in others and stem not in known)
-        if lonely:
-            strays.append(Stray(kind, folder / ("masks" if these is images else "images"), lonely))
+    if bare := tuple(images[stem] for stem in images if stem not in masks and stem not in known):
+        strays.append(Stray("image without mask", folder / "masks", bare))
+    if lonely := tuple(masks[stem] for stem in masks if stem not in images and stem not in known):
+        strays.append(Stray("mask without image", folder / "images", lonely))
     return tuple(Sample(images[stem], masks[stem]) for stem in images if stem in masks), strays
 
 
