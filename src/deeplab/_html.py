@@ -33,7 +33,7 @@ th { text-align: left; color: var(--soft); font-weight: 500; }
 th, td { padding: .3rem .75rem .3rem 0; border-bottom: 1px solid var(--line); vertical-align: middle; }
 tr:last-child td { border-bottom: 0; }
 .track { background: var(--track); border-radius: .2rem; height: .55rem; min-width: 5rem; }
-.fill { background: var(--bar); border-radius: .2rem; height: 100%; min-width: 1px; }
+.fill { background: var(--bar); border-radius: .2rem; height: 100%; }
 .number { font-variant-numeric: tabular-nums; white-space: nowrap; }
 .chip { display: inline-block; width: .8rem; height: .8rem; border-radius: .2rem; border: 1px solid var(--line);
   vertical-align: -.05rem; margin-right: .45rem; }
@@ -75,7 +75,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 def bars(share: float, text: str) -> str:
     """A bar of a share, 0 .. 1, with a text under it."""
-    width = 100 * min(1.0, max(0.0, share))
+    width = max(0.5, 100 * min(1.0, share)) if share > 0 else 0.0  # what is there is seen
     return (
         f'<div class="track"><div class="fill" style="width:{width:.2f}%"></div></div>'
         f'<span class="soft number">{escape(text)}</span>'

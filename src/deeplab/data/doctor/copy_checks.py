@@ -38,8 +38,7 @@ def check_copies(evidence: Evidence) -> Iterator[Finding]:
     across = [pair for pair in twins if pair[0].split != pair[1].split]
     if across:
         cases = [Case(_images(pair), "the same file" if pair[2] else "look alike") for pair in across]
-        splits = " and ".join(sorted({item.split for pair in across for item in pair[:2]}))
-        yield found("copies-across-splits", f"{number_of(len(cases), 'image')} in more than one of {splits}", cases)
+        yield found("copies-across-splits", number_of(len(cases), "image in two splits", "images in two splits"), cases)
     groups = list(_groups([pair for pair in twins if pair[0].split == pair[1].split]))
     if groups:
         images = sum(map(len, groups))

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from deeplab.data.dataset import DataSet, Stray
 from deeplab.data.doctor.inspection import Inspection, MaskFacts, is_ignored
 from deeplab.data.doctor.kinds import KINDS, Severity
-from deeplab.data.doctor.objects import OCTAVES
 from deeplab.data.sample import Sample
+from deeplab.kernels.label_map import OCTAVES
 
 __all__ = ["Case", "Count", "Diagnosis", "Evidence", "Examined", "Finding", "Repair", "RepairDone", "shown_path"]
 

@@ -12,13 +12,6 @@ from deeplab.data.doctor.kinds import KINDS
 
 __all__ = ["affixes", "check_files", "found", "number_of"]
 
-SMEARED = 0.2
-"""Share of the pixels along borders that lie in specks, above which a mask was scaled or smoothed. Of hand-drawn masks
-few have more than a twentieth."""
-
-SPECK_OCTAVES = 3
-"""A speck has fewer than 2^3 pixels."""
-
 
 def check_files(evidence: Evidence) -> Iterator[Finding]:
     """What is wrong with files, whatever the classes are."""
@@ -26,7 +19,7 @@ def check_files(evidence: Evidence) -> Iterator[Finding]:
     yield from _unreadable(evidence)
     yield from _sizes(evidence)
     yield from _palettes(evidence)
-    yield from _smeared(evidence)
+    yield from _smoothed(evidence)
     yield from _pictures(evidence)
 
 
@@ -156,14 +149,14 @@ def _palettes(evidence: Evidence) -> Iterator[Finding]:
         yield found("mask-in-colours", f"{number_of(len(in_colors), 'mask')} in colours", in_colors)
 
 
-def _smeared(evidence: Evidence) -> Iterator[Finding]:
-    cases = []
-    for item, mask in evidence.masks:  # between two labels only, nothing can be mixed in
-        specks = sum(sum(part.object_pixels[:SPECK_OCTAVES]) for part in mask.labels)
-        if mask.wrong is None and len(mask.labels) > 2 and specks > SMEARED * mask.border and mask.border > 50:
-            cases.append(_mask_case(item, f"{specks} pixels in specks"))
+def _smoothed(evidence: Evidence) -> Iterator[Finding]:
+    cases = [
+        _mask_case(item, f"{mask.between:,} of {mask.border:,} pixels at borders")
+        for item, mask in evidence.masks
+        if mask.wrong is None and mask.is_smoothed
+    ]
     if cases:
-        yield found("mask-speckled", f"{number_of(len(cases), 'mask')} with specks along the borders", cases)
+        yield found("mask-smoothed", f"{number_of(len(cases), 'mask')} with other classes along the borders", cases)
 
 
 def _pictures(evidence: Evidence) -> Iterator[Finding]:

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from deeplab.data.dataset import DataSet
 from deeplab.data.doctor.duplicates import SIDE, fingerprint
-from deeplab.data.doctor.objects import measure
 from deeplab.data.sample import Sample
 from deeplab.errors import DeepLabError
 from deeplab.images import Header, read_header, read_image, read_labels, read_small
+from deeplab.kernels.label_map import measure
 
 __all__ = ["ImageFacts", "Inspection", "MaskFacts", "Parts", "inspect", "is_ignored", "raw_labels"]
 
@@ -24,6 +24,10 @@ Labels = NDArray[np.uint8 | np.uint16]
 
 GREY = 3
 """Largest difference of the bands of a grey pixel, 0..255: a grey JPEG may be stored in colours."""
+
+SMOOTHED = 0.1
+"""Pixels with a label between those of their neighbours, over pixels at borders. Measured on CamVid, CCP, COCO and the
+Dubai tiles: at most 0.045 as they are, and in the median 0.16 to 0.56 once scaled bilinearly."""
 
 
 @dataclass(frozen=True)
@@ -69,8 +73,15 @@ class MaskFacts:
     labels: tuple[Parts, ...] = ()
     border: int = 0
     """Pixels with another label at their right or below."""
+    between: int = 0
+    """Pixels whose label lies between those at their left and right, or above and below."""
     wrong: tuple[int, int, int] | None = None
     """Row, column and label of the first pixel that is of no class and not ignored."""
+
+    @property
+    def is_smoothed(self) -> bool:
+        """Whether the mask was scaled or smoothed as a photo is: borders run through the labels in between."""
+        return self.between > SMOOTHED * self.border
 
 
 @dataclass(frozen=True)
@@ -152,6 +163,7 @@ def _mask(sample: Sample, dataset: DataSet) -> MaskFacts:
         bits=bits,
         labels=tuple(Parts(label, pixels, _cut(number), _cut(areas)) for label, pixels, number, areas in parts),
         border=map.border,
+        between=map.between,
         wrong=_first(labels, wrong) if wrong else None,
     )
 
@@ -166,7 +178,7 @@ def _why_no_labels(path: Path, header: Header | None, dataset: DataSet) -> tuple
         return "mask-unreadable", ""
     if header.lossy:
         return "mask-lossy", f"{header.format}, which changes labels along borders"
-    if header.mode in ("RGB", "RGBA") and pixels is not None:
+    if header.mode == "RGB" and pixels is not None:
         return "mask-colours", _odd_colors(pixels, dataset)
     return "mask-kind", ""
 
@@ -176,8 +188,6 @@ def _odd_colors(pixels: NDArray[np.uint8], dataset: DataSet) -> str:
     colors, counts = np.unique(pixels.reshape(-1, 3), axis=0, return_counts=True)
     listed = set(map(tuple, dataset.palette.tolist()))
     odd = [index for index, color in enumerate(colors.tolist()) if tuple(color) not in listed]
-    if not odd:
-        return ""  # it has transparent pixels
     odd.sort(key=lambda index: -counts[index])
     some = ", ".join(" ".join(map(str, colors[index].tolist())) for index in odd[:4])
     more = f" and {len(odd) - 4} more" if len(odd) > 4 else ""

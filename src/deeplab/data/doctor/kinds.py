@@ -140,9 +140,9 @@ KINDS = {
     "mostly-ignored": Kind(
         "warning", "Little is left to learn, and to measure.", "Check that 255 is meant to be ignored in these masks."
     ),
-    "mask-speckled": Kind(
+    "mask-smoothed": Kind(
         "warning",
-        "Single pixels of other classes along borders come of masks that were scaled or smoothed like photos.",
+        "Between two classes lie thin lines of those numbered in between, as where a mask was scaled like a photo.",
         "Export the masks without smoothing; scale them by nearest neighbour.",
     ),
     "small-objects": Kind(

@@ -15,9 +15,6 @@ __all__ = ["AS_IS", "Numbering", "find_numbering", "only_0_and_255"]
 
 CITYSCAPES_CLASSES, CITYSCAPES_IDS = 19, 34
 
-SPECKS = 2
-"""An object of at most 3 pixels is of the octaves below this one."""
-
 
 @dataclass(frozen=True)
 class Numbering:
@@ -84,8 +81,6 @@ def _guess(labels: set[int], wrong: set[int], masks: list[MaskFacts], num_classe
         return "These look like the labelIds of Cityscapes: take the files labelTrainIds."
     if max(labels) >= 1000 and all(label // 1000 < num_classes for label in labels if label != 65535):
         return "These look like objects, class * 1000 + number: divide by 1000."
-    odd = [part for mask in masks for part in mask.labels if part.label in wrong]
-    specks = sum(sum(part.objects[:SPECKS]) for part in odd)
-    if len(wrong) > 2 and 2 * specks > sum(sum(part.objects) for part in odd):
-        return "Odd labels in single pixels along borders come of smoothed edges: export the masks without smoothing."
+    if len(wrong) > 2 and any(mask.wrong and mask.is_smoothed for mask in masks):
+        return "Odd labels along borders come of smoothed edges: export the masks without smoothing."
     return ""

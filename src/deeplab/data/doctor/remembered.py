@@ -6,7 +6,7 @@ import json
 import logging
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from hashlib import sha256
 from pathlib import Path
 from types import TracebackType
@@ -24,7 +24,7 @@ __all__ = ["Remembered"]
 logger = logging.getLogger(__name__)
 
 VERSION = 1
-"""Of what is read of a file; a new number forgets what was read before."""
+"""Of the meaning of what is kept; a new number forgets what was read before."""
 
 WORTHWHILE = 100
 """Samples; fewer are read again sooner than remembered."""
@@ -37,7 +37,8 @@ class Remembered:
     """
 
     def __init__(self, dataset: DataSet, samples: Sequence[Sample]) -> None:
-        what = [VERSION, str(dataset.root.resolve()), dataset.classes, dataset.palette.tolist()]
+        kept = [field.name for kind in (ImageFacts, MaskFacts, Parts, Header) for field in fields(kind)]
+        what = [VERSION, kept, str(dataset.root.resolve()), dataset.classes, dataset.palette.tolist()]
         self.path = cache_folder() / "doctor" / f"{sha256(json.dumps(what).encode()).hexdigest()[:32]}.json"
         self._known: dict[str, Any] = {}
         self._worthwhile = len(samples) >= WORTHWHILE

@@ -57,7 +57,7 @@ def _card(finding: Finding, diagnosis: Diagnosis, samples: dict[Path, Sample]) -
     root = diagnosis.dataset.root
     parts = [
         f'<div class="card {finding.severity}"><h3><span class="tag">{finding.severity}</span>'
-        f"{escape(finding.what)}</h3>",
+        f"{escape(finding.what[:1].upper() + finding.what[1:])}</h3>",
         _html.element("p", f"{finding.why} {finding.fix}", kind="soft"),
     ]
     pictures = "".join(_pictures(finding, diagnosis, samples))
@@ -124,7 +124,7 @@ def _classes(diagnosis: Diagnosis) -> str:
         cells = [_html.chip(dataset.palette[index]) + escape(name)]
         for count in counts.values():
             share = count.pixels[index] / max(1, count.pixels.sum())
-            text = f"{share:.2%} in {count.images[index]:,} of {count.masks:,} masks"
+            text = f"{share:.2%} in {count.images[index]:,} of {count.masks:,} masks" if share else "in no mask"
             cells.append(_html.bars(share, text) if count.masks else "")
         rows.append(cells)
     return f'<h2>Classes</h2><div class="card">{_html.table(["", *counts], rows)}</div>'

@@ -19,7 +19,7 @@ from deeplab._progress import progress
 from deeplab.data.dataset import DataSet, open_dataset
 from deeplab.data.doctor.copy_checks import find_twins
 from deeplab.data.doctor.diagnosis import Diagnosis, Evidence, Examined, Repair, RepairDone, shown_path
-from deeplab.data.doctor.examine import examine
+from deeplab.data.doctor.examination import examine
 from deeplab.data.doctor.file_checks import affixes
 from deeplab.data.doctor.inspection import inspect, is_ignored, raw_labels
 from deeplab.data.doctor.numbering import Numbering, find_numbering
@@ -227,8 +227,9 @@ def _is_black_and_white(pixels: NDArray[np.int16]) -> bool:
 def _check(folder: Path, evidence: Evidence) -> None:
     """Raise DataError where the copy is not in order."""
     name = f"what can be repaired of {evidence.origin.root}"
-    if not any(folder.glob("*/images/*")):
-        raise DataError(f"{name} is nothing; 'deeplab doctor' without --fix says what is wrong")
+    for split, samples in evidence.dataset.splits.items():
+        if samples and not (folder / split).is_dir():
+            raise DataError(f"{name} has nothing of {split}; 'deeplab doctor' without --fix says what is wrong")
     copy = examine(open_dataset(folder), output_stride=evidence.output_stride, long_side=evidence.long_side)
     for finding in copy.errors:
         raise DataError(f"{name} still has an error: {finding.sentence(folder)}; {finding.fix}")
