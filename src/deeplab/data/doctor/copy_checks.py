@@ -9,9 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from deeplab.data.doctor.diagnosis import Case, Evidence, Examined, Finding
+from deeplab.data.doctor.diagnosis import Case, Evidence, Examined, Finding, found, number_of
 from deeplab.data.doctor.duplicates import alike
-from deeplab.data.doctor.file_checks import found, number_of
 
 __all__ = ["Twins", "check_copies", "find_twins"]
 

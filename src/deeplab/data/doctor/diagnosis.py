@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,7 +18,20 @@ from deeplab.data.doctor.kinds import KINDS, Severity
 from deeplab.data.sample import Sample
 from deeplab.kernels.label_map import OCTAVES
 
-__all__ = ["Case", "Count", "Diagnosis", "Evidence", "Examined", "Finding", "Repair", "RepairDone", "shown_path"]
+__all__ = [
+    "Case",
+    "Count",
+    "Diagnosis",
+    "Evidence",
+    "Examined",
+    "Finding",
+    "Repair",
+    "RepairDone",
+    "found",
+    "mask_case",
+    "number_of",
+    "shown_path",
+]
 
 SHOWN = 3
 """Cases that a finding names in its sentence."""
@@ -223,6 +236,22 @@ class Diagnosis:
             **{f"{severity}s": self.number(severity) for severity in ("error", "warning", "note")},
         }
         return json.dumps(figures, ensure_ascii=False)
+
+
+def found(kind: str, what: str, cases: Iterable[Case] = (), *, fix: str = "") -> Finding:
+    """A finding, with the way out of its kind unless it has one of its own."""
+    return Finding(kind, what, tuple(cases), fix or KINDS[kind].fix)
+
+
+def number_of(count: int, singular: str, plural: str = "") -> str:
+    """As in "1 mask", "3 masks"."""
+    return f"{count:,} {singular if count == 1 else plural or singular + 's'}"
+
+
+def mask_case(item: Examined, remark: str = "") -> Case:
+    """The mask of a sample that has one."""
+    assert item.sample.mask is not None
+    return Case((item.sample.mask,), remark)
 
 
 def shown_path(file: Path, root: Path) -> str:

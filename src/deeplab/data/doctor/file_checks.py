@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from deeplab.data.doctor.diagnosis import Case, Evidence, Examined, Finding
+from deeplab.data.doctor.diagnosis import Case, Evidence, Examined, Finding, found, mask_case, number_of
 from deeplab.data.doctor.inspection import ImageFacts, MaskFacts
-from deeplab.data.doctor.kinds import KINDS
 
-__all__ = ["affixes", "check_files", "found", "number_of"]
+__all__ = ["affixes", "check_files"]
 
 
 def check_files(evidence: Evidence) -> Iterator[Finding]:
@@ -21,16 +19,6 @@ def check_files(evidence: Evidence) -> Iterator[Finding]:
     yield from _palettes(evidence)
     yield from _smoothed(evidence)
     yield from _pictures(evidence)
-
-
-def found(kind: str, what: str, cases: Iterable[Case] = (), *, fix: str = "") -> Finding:
-    """A finding, with the way out of its kind unless it has one of its own."""
-    return Finding(kind, what, tuple(cases), fix or KINDS[kind].fix)
-
-
-def number_of(count: int, singular: str, plural: str = "") -> str:
-    """As in "1 mask", "3 masks"."""
-    return f"{count:,} {singular if count == 1 else plural or singular + 's'}"
 
 
 def affixes(evidence: Evidence) -> Mapping[tuple[str, str], str]:
@@ -88,7 +76,7 @@ def _unreadable(evidence: Evidence) -> Iterator[Finding]:
         "mask-kind": "without one class a pixel",
     }
     for kind, words in sentences.items():
-        cases = [_mask_case(item, mask.problem) for item, mask in _all_masks(evidence) if mask.kind == kind]
+        cases = [mask_case(item, mask.problem) for item, mask in _all_masks(evidence) if mask.kind == kind]
         if cases:
             yield found(kind, f"{number_of(len(cases), 'mask')} {words}", cases)
 
@@ -107,14 +95,14 @@ def _sizes(evidence: Evidence) -> Iterator[Finding]:
             height, width = mask.size
             remark = f"{height} x {width} (height x width), image {image.size[0]} x {image.size[1]}"
             if image.header.size == mask.header.size and turns[0] != turns[1]:
-                stored.append(_mask_case(item, f"EXIF orientation {turns[0]}, image {turns[1]}"))
+                stored.append(mask_case(item, f"EXIF orientation {turns[0]}, image {turns[1]}"))
             elif mask.size == image.size[::-1]:
                 transposed += 1
-                sizes.append(_mask_case(item, f"{remark}; transposed"))
+                sizes.append(mask_case(item, f"{remark}; transposed"))
             else:
-                sizes.append(_mask_case(item, remark))
+                sizes.append(mask_case(item, remark))
         elif turns[0] != turns[1] and (max(turns) in (2, 3, 4) or image.size[0] == image.size[1]):
-            unclear.append(_mask_case(item, f"EXIF orientation {turns[0]}, image {turns[1]}"))
+            unclear.append(mask_case(item, f"EXIF orientation {turns[0]}, image {turns[1]}"))
     if stored:
         one = number_of(len(stored), "mask fits its", "masks fit their")
         yield found("orientation", f"{one} image as stored, not as EXIF turns it", stored)
@@ -135,13 +123,16 @@ def _palettes(evidence: Evidence) -> Iterator[Finding]:
         if mask.header is None:
             continue
         if mask.header.mode in ("RGB", "RGBA"):
-            in_colors.append(_mask_case(item))
-        for part in mask.labels:
-            color = mask.header.palette[part.label] if part.label < len(mask.header.palette) else None
-            named = of_color.get(color) if color else None
-            if named is not None and part.label < len(classes) and named != part.label:
-                remark = f"label {part.label} has the colour of class {named}, '{classes[named]}'"
-                cases.append(_mask_case(item, remark))
+            in_colors.append(mask_case(item))
+        shown = {part.label: mask.header.palette[part.label] for part in mask.labels if part.label < len(classes)
+                 and part.label < len(mask.header.palette)}  # fmt: skip
+        if len(set(shown.values())) < len(shown):
+            continue  # a palette that tells labels apart has a colour for each
+        for label, color in shown.items():
+            named = of_color.get(color, label)
+            if named != label:
+                remark = f"label {label} has the colour of class {named}, '{classes[named]}'"
+                cases.append(mask_case(item, remark))
                 break
     if cases:
         yield found("palette", f"{number_of(len(cases), 'mask')} in which a class has another one's colour", cases)
@@ -151,7 +142,7 @@ def _palettes(evidence: Evidence) -> Iterator[Finding]:
 
 def _smoothed(evidence: Evidence) -> Iterator[Finding]:
     cases = [
-        _mask_case(item, f"{mask.between:,} of {mask.border:,} pixels at borders")
+        mask_case(item, f"{mask.between:,} of {mask.border:,} pixels at borders")
         for item, mask in evidence.masks
         if mask.wrong is None and mask.is_smoothed
     ]
@@ -192,12 +183,3 @@ def _all_masks(evidence: Evidence) -> Iterator[tuple[Examined, MaskFacts]]:
     for item in evidence.examined:
         if item.facts.mask is not None:
             yield item, item.facts.mask
-
-
-def _mask_case(item: Examined, remark: str = "") -> Case:
-    return Case((_mask_path(item),), remark)
-
-
-def _mask_path(item: Examined) -> Path:
-    assert item.sample.mask is not None
-    return item.sample.mask

@@ -7,8 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from deeplab.data.doctor.diagnosis import Case, Evidence, Finding
-from deeplab.data.doctor.file_checks import found, number_of
+from deeplab.data.doctor.diagnosis import Evidence, Finding, found, mask_case, number_of
 from deeplab.data.doctor.inspection import is_ignored
 from deeplab.data.doctor.numbering import find_numbering, only_0_and_255
 
@@ -39,29 +38,25 @@ def check_labels(evidence: Evidence) -> Iterator[Finding]:
 def _numbers(evidence: Evidence) -> Iterator[Finding]:
     """Labels that are no classes."""
     numbering = find_numbering(evidence)
-    black_and_white = [
-        Case((item.sample.mask,))
-        for item, mask in evidence.masks
-        if item.sample.mask and only_0_and_255({part.label for part in mask.labels})
-    ]
+    labels = [(item, mask, {part.label for part in mask.labels}) for item, mask in evidence.masks]
     if numbering.name == "binary" and not numbering.fix:
-        yield found("labels-0-255", "the masks hold 0 and 255 only", black_and_white)
+        cases = [mask_case(item) for item, _, those in labels if 255 in those]
+        yield found("labels-0-255", "the masks hold 0 and 255 only", cases)
         return
     last = len(evidence.origin.classes) - 1
-    cases = []
-    for item, mask in evidence.masks:
-        if mask.wrong is not None and item.sample.mask:
-            row, column, label = mask.wrong
-            remark = f"label {label} at (row {row}, column {column}) is outside 0..{last}"
-            cases.append(Case((item.sample.mask,), remark))
+    cases = [
+        mask_case(item, "label {2} at (row {0}, column {1}) is outside 0..{last}".format(*mask.wrong, last=last))
+        for item, mask, _ in labels
+        if mask.wrong is not None
+    ]
     if cases:
         what = f"{number_of(len(cases), 'mask')} with labels that are no class"
         yield found("label-range", what, cases, fix=numbering.fix)
-    elif black_and_white and len(evidence.origin.classes) == 2:
-        with_1 = [mask for _, mask in evidence.masks if any(part.label == 1 for part in mask.labels)]
-        if not any(part.label == 255 for mask in with_1 for part in mask.labels):
-            what = f"{number_of(len(black_and_white), 'mask')} of 0 and 255 only, where others have 1"
-            yield found("labels-0-255-mixed", what, black_and_white)
+        return
+    cases = [mask_case(item) for item, _, those in labels if only_0_and_255(those)]
+    if cases and last == 1 and not any({1, 255} <= those for _, _, those in labels):
+        what = f"{number_of(len(cases), 'mask')} of 0 and 255 only, where others have 1"
+        yield found("labels-0-255-mixed", what, cases)
 
 
 def _classes(evidence: Evidence, *, any_wrong: bool) -> Iterator[Finding]:
@@ -111,16 +106,14 @@ def _masks(evidence: Evidence) -> Iterator[Finding]:
     empty, plain = [], []
     counted = ignored = 0
     for item, mask in evidence.masks:
-        if not item.sample.mask:
-            continue
         dropped = {part.label: is_ignored(part.label, num_classes=num_classes, bits=mask.bits) for part in mask.labels}
         counted += mask.size[0] * mask.size[1]
         ignored += sum(part.pixels for part in mask.labels if dropped[part.label])
         classes = [label for label, is_dropped in dropped.items() if not is_dropped]
         if not classes:
-            empty.append(Case((item.sample.mask,)))
+            empty.append(mask_case(item))
         elif len(classes) == 1 and classes[0] < num_classes:
-            plain.append(Case((item.sample.mask,), f"all '{evidence.origin.classes[classes[0]]}'"))
+            plain.append(mask_case(item, f"all '{evidence.origin.classes[classes[0]]}'"))
     nothing_else = len(empty) + len(plain) == len(evidence.masks)  # said of the split
     if empty and not nothing_else:
         yield found("mask-empty", f"{number_of(len(empty), 'mask')} in which every pixel is to be ignored", empty)

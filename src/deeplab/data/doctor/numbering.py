@@ -67,7 +67,7 @@ def find_numbering(evidence: Evidence) -> Numbering:
 
 def only_0_and_255(labels: set[int]) -> bool:
     """Whether a picture in black and white was saved as a mask."""
-    return 255 in labels and labels <= {0, 255}
+    return labels == {0, 255}
 
 
 def _guess(labels: set[int], wrong: set[int], masks: list[MaskFacts], num_classes: int) -> str:
