@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import struct
 import zlib
 from pathlib import Path
@@ -17,10 +19,14 @@ from deeplab.images import (
     IMAGE_SUFFIXES,
     color_map,
     colorize,
+    data_uri,
+    read_header,
     read_image,
     read_labels,
+    read_small,
     resize_image,
     size_at,
+    turn_upright,
     write_image,
     write_labels,
 )
@@ -692,3 +698,59 @@ def test_real_masks_and_photos_are_read(shared: Path):
     mask = folder / "masks" / f"{image.stem}.png"
     assert read_image(image).shape == (360, 480, 3)
     assert set(np.unique(read_labels(mask))) <= {*range(11), 255}
+
+
+def test_a_header_tells_the_pixels_without_decoding_them(tmp_path, make_image):
+    path = saved(tmp_path, Image.fromarray(make_image(300, 400)), "photo.jpg")
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    header = read_header(path)
+    assert (header.format, header.mode, header.size, header.orientation) == ("JPEG", "RGB", (300, 400), 1)
+    assert (header.lossy, header.alpha, header.deep, header.palette) == (True, False, False, ())
+
+
+@pytest.mark.parametrize(
+    ("mode", "alpha", "deep"), [("L", False, False), ("RGBA", True, False), ("I;16", False, True), ("LA", True, False)]
+)
+def test_a_header_knows_alpha_and_depth(tmp_path, mode, alpha, deep):
+    header = read_header(saved(tmp_path, Image.new(mode, (4, 3))))
+    assert (header.mode, header.alpha, header.deep, header.lossy) == (mode, alpha, deep, False)
+
+
+def test_a_header_has_the_palette_of_a_palette_file(tmp_path):
+    image = Image.new("P", (4, 3))
+    image.putpalette(PALETTE.tobytes())
+    assert read_header(saved(tmp_path, image)).palette[:3] == tuple(map(tuple, PALETTE.tolist()))
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png"])
+def test_a_small_picture_looks_like_the_large_one(tmp_path, make_image, suffix):
+    path = saved(tmp_path, Image.fromarray(make_image(300, 400)), f"photo.{suffix}")
+    header, small = read_small(path, (32, 32))
+    wanted = resize_image(read_image(path), (32, 32))
+    assert (header.size, small.shape, small.dtype) == ((300, 400), (32, 32, 3), np.uint8)
+    assert np.abs(small.astype(int) - wanted).max() <= 8  # a JPEG comes shrunk out of its decoder
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png"])
+def test_a_small_picture_of_a_damaged_file_is_refused(tmp_path, make_image, suffix):
+    path = saved(tmp_path, Image.fromarray(make_image(300, 400)), f"photo.{suffix}")
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(ImageError, match=r"cannot be read \(image file is truncated"):
+        read_small(path, (32, 32))
+
+
+@pytest.mark.parametrize("orientation", ORIENTATIONS)
+def test_pixels_are_turned_upright_as_a_file_is(tmp_path, orientation):
+    values = np.arange(12, dtype=np.uint8).reshape(3, 4)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = saved(tmp_path, Image.fromarray(values), exif=exif)
+    assert read_header(path).orientation == read_small(path, (3, 4))[0].orientation == orientation
+    assert np.array_equal(turn_upright(values, orientation), read_labels(path))
+
+
+def test_a_data_uri_is_the_picture(make_image):
+    uri = data_uri(make_image(8, 9))
+    assert uri.startswith("data:image/png;base64,")
+    image = Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2]))).convert("RGB")
+    assert np.abs(np.asarray(image).astype(int) - make_image(8, 9)).max() <= 8

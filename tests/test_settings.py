@@ -12,6 +12,7 @@ import pytest
 
 from deeplab.errors import SettingsError
 from deeplab.settings import (
+    DoctorSettings,
     EvaluateSettings,
     LoadSettings,
     SegmentSettings,
@@ -22,7 +23,7 @@ from deeplab.settings import (
     takes,
 )
 
-KINDS: list[type[Settings]] = [LoadSettings, SegmentSettings, EvaluateSettings, TrainSettings]
+KINDS: list[type[Settings]] = [LoadSettings, SegmentSettings, EvaluateSettings, DoctorSettings, TrainSettings]
 REQUIRED: dict[str, Any] = {"inputs": ("a.jpg",), "model": "objects", "data": "data"}
 
 

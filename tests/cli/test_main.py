@@ -30,10 +30,10 @@ def fails_with(error: BaseException) -> Callable[..., Any]:
 def test_no_command_shows_the_help(run: Callable[..., Any]) -> None:
     status, out, err = run()
     assert (status, err) == (0, "")
-    assert all(name in out for name in ("segment", "train", "evaluate", "convert", "models"))
+    assert all(name in out for name in ("segment", "train", "evaluate", "doctor", "convert", "models"))
 
 
-@pytest.mark.parametrize("command", ["segment", "train", "evaluate", "convert", "models"])
+@pytest.mark.parametrize("command", ["segment", "train", "evaluate", "doctor", "convert", "models"])
 def test_every_command_has_help(run: Callable[..., Any], command: str) -> None:
     status, out, err = run(command, "--help")
     assert (status, err) == (0, "")

@@ -1,5 +1,6 @@
 import csv
 import logging
+import shutil
 import signal
 
 import numpy as np
@@ -151,20 +152,42 @@ def test_wrong_data_stop_the_run_before_it_begins(settings, data, tmp_path):
     Image.new("RGB", (20, 20)).save(root / "train/images/a.png")
     Image.new("L", (20, 20), 9).save(root / "train/masks/a.png")
     (root / "classes.txt").write_text("a\nb\n")
-    with pytest.raises(DataError, match=r"masks/a\.png: label 9 at \(row 0, column 0\)"):
+    with pytest.raises(
+        DataError, match=r"masks/a\.png \(label 9 at \(row 0, column 0\).*--no-doctor trains nevertheless"
+    ):
         train(settings(tmp_path / "run", data=root))
+    with pytest.raises(DataError, match=r"masks/a\.png: label 9 at \(row 0, column 0\)"):
+        train(settings(tmp_path / "run", data=root, doctor=False))
     assert not (tmp_path / "run").exists()
 
 
-def test_masks_without_a_label_stop_the_run_before_it_begins(settings, tmp_path):
+def test_what_the_doctor_warns_of_is_told_and_trained_on(settings, data, tmp_path, caplog):
+    root = tmp_path / "data"
+    shutil.copytree(data, root)
+    for kind in ("images", "masks"):
+        shutil.copyfile(root / "val" / kind / "0.png", root / "train" / kind / "again.png")
+    train(settings(tmp_path / "run", data=root, epochs=1))
+    (told,) = [message for message in caplog.messages if "in two splits" in message]
+    assert "train/images/again.png = " in told
+    assert "Keep all copies in one split" in told
+
+
+@pytest.mark.parametrize(
+    ("doctor", "problem"),
+    [
+        (True, r"train is 255, to be ignored; Pixels to ignore teach nothing\."),
+        (False, r"every pixel of the masks in train of .* is 255, to be ignored"),
+    ],
+)
+def test_masks_without_a_label_stop_the_run_before_it_begins(settings, tmp_path, doctor, problem):
     root = tmp_path / "data"
     for folder in ("images", "masks"):
         (root / "train" / folder).mkdir(parents=True)
     Image.new("RGB", (20, 20)).save(root / "train/images/a.png")
     Image.new("L", (20, 20), 255).save(root / "train/masks/a.png")
     (root / "classes.txt").write_text("a\nb\n")
-    with pytest.raises(SettingsError, match=r"every pixel of the masks in train of .* is 255, to be ignored"):
-        train(settings(tmp_path / "run", data=root))
+    with pytest.raises((DataError, SettingsError), match=problem):
+        train(settings(tmp_path / "run", data=root, doctor=doctor))
     assert not (tmp_path / "run").exists()
 
 

@@ -1,0 +1,82 @@
+"""`deeplab doctor`: what is printed, the exit status, the files; what it finds is tested in tests/data."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import deeplab
+from deeplab.data.doctor import examination
+
+Run = Callable[..., Any]
+
+
+def test_data_in_order_are_status_0(run: Run, data: Path) -> None:
+    status, out, err = run("doctor", data)
+    assert (status, err) == (0, "")
+    assert [line.split("\t")[0] for line in out.splitlines()[:3]] == ["background", "cat", "dog"]
+    assert f"{data}: 0 errors, " in out
+
+
+def test_an_error_is_status_1_and_told_with_its_files_its_reason_and_the_way_out(run: Run, data: Path) -> None:
+    Image.fromarray(np.full((24, 32), 7, np.uint8)).save(data / "train/masks/1.png")
+    status, out, err = run("doctor", data)
+    assert (status, err) == (1, "")
+    lines = out.splitlines()
+    place = next(index for index, line in enumerate(lines) if line.startswith("error: "))
+    assert "1 mask with labels that are no class: train/masks/1.png (label 7 at (row 0, column 0)" in lines[place]
+    assert "A label that is no class cannot be learnt." in lines[place + 1]
+    assert "Add the missing classes to classes.txt" in lines[place + 1]
+
+
+def test_every_broken_file_is_told_and_none_stops_it(run: Run, data: Path) -> None:
+    (data / "train/masks/1.png").unlink()
+    (data / "train/images/0.png").write_bytes(b"")
+    status, out, _ = run("doctor", data, "--json")
+    figures = json.loads(out.splitlines()[-1])
+    files = {each["kind"]: [case["files"] for case in each["cases"]] for each in figures["findings"]}
+    assert status == 1
+    assert files["image-without-mask"] == [["train/images/1.png"]]
+    assert files["image-unreadable"] == [["train/images/0.png"]]
+
+
+def test_json_is_what_python_returns(run: Run, data: Path) -> None:
+    figures = json.loads(run("doctor", data, "--json").out.splitlines()[-1])
+    diagnosis = deeplab.doctor(data)
+    assert {name: figures[name] for name in json.loads(diagnosis.to_json())} == json.loads(diagnosis.to_json())
+    assert figures["images"] == {"train": 2, "val": 1}
+    assert figures["classes"]["cat"]["images"] == {"train": 2, "val": 1}
+    assert (figures["errors"], figures["report"], figures["fixed"]) == (0, None, None)
+
+
+def test_a_repaired_copy_makes_status_0(run: Run, data: Path, tmp_path: Path) -> None:
+    (data / "train/masks/0.png").unlink()
+    status, out, err = run("doctor", data, "--fix", tmp_path / "fixed", "--report", tmp_path / "page.html", "--json")
+    assert (status, err) == (0, "")
+    assert "repaired: train/images/0.png: left out: it has no mask" in out
+    figures = json.loads(out.splitlines()[-1])
+    assert figures["errors"] == 1
+    assert figures["fixed"]["images"] == 2
+    assert (tmp_path / "fixed/repairs.txt").read_text() == "train/images/0.png: left out: it has no mask\n"
+    assert (tmp_path / "page.html").is_file()
+    assert run("doctor", tmp_path / "fixed").status == 0
+
+
+def test_a_folder_that_is_no_data_set_is_a_users_mistake(run: Run, tmp_path: Path) -> None:
+    status, _, err = run("doctor", tmp_path)
+    assert (status, err.count("\n")) == (2, 1)
+
+
+def test_ctrl_c_stops_it_at_once(run: Run, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(examination, "inspect", interrupt)
+    status, _, err = run("doctor", data)
+    assert (status, err) == (130, "deeplab: interrupted\n")
