@@ -118,7 +118,8 @@ def evaluate(
         model: A name or the path of a model file, as in `load`.
         data: Folder of the data set.
         on_image: Called after each image with its sample and the predicted labels, (H, W).
-        options: The fields of `deeplab.settings.EvaluateSettings`: split, limit, classes, output, and those of `load`.
+        options: The fields of `deeplab.settings.EvaluateSettings`: split, limit, classes, boundaries, calibration,
+            output, and those of `load`.
 
     Raises:
         SettingsError: An option that does not exist or cannot work, or `output` lies inside `data`.
@@ -143,10 +144,19 @@ def evaluate(
     if settings.classes is not None:
         dataset = regroup(dataset, settings.classes)
     segmenter = load(**settings.part(LoadSettings))
-    report = evaluation.evaluate(segmenter, dataset, split=settings.split, limit=settings.limit, on_image=write)
+    report = evaluation.evaluate(
+        segmenter,
+        dataset,
+        split=settings.split,
+        limit=settings.limit,
+        boundaries=settings.boundaries,
+        calibration=settings.calibration,
+        on_image=write,
+    )
     if settings.output:
-        with written_aside(settings.output / "report.json") as aside:
-            aside.write_text(report.to_json() + "\n", encoding="utf-8")
+        for name, text in (("report.json", report.to_json() + "\n"), ("images.csv", report.to_csv())):
+            with written_aside(settings.output / name) as aside:
+                aside.write_text(text, encoding="utf-8")
     return report
 
 

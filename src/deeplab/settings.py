@@ -184,6 +184,8 @@ class EvaluateSettings(LoadSettings):
     split: str = option("val", "The part of the data set to measure on.")
     limit: int | None = option(None, "Measure on the first N images only.", at_least=1)
     classes: tuple[str, ...] | None = option(None, CLASSES_HELP, shown="as they are", metavar=CLASSES_METAVAR)
+    boundaries: bool = option(False, "Also boundary F-score, boundary IoU and mIoU near borders.")
+    calibration: bool = option(False, "Also how far the probabilities can be believed.")
     output: Path | None = option(None, "Folder for the report and the predicted label maps.", metavar="DIR")
 
 

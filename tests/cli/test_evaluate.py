@@ -40,8 +40,14 @@ def test_the_report_and_the_label_maps_are_written_when_asked_for(
     run: Run, tiny: Path, data: Path, tmp_path: Path
 ) -> None:
     out = run("evaluate", tiny, data, "--json", "--output", tmp_path / "out").out
-    assert sorted(file.name for file in (tmp_path / "out").iterdir()) == ["0.png", "report.json"]
+    assert sorted(file.name for file in (tmp_path / "out").iterdir()) == ["0.png", "images.csv", "report.json"]
     assert json.loads((tmp_path / "out" / "report.json").read_text()) == json.loads(out.splitlines()[-1])
+
+
+def test_borders_and_calibration_are_told_when_asked_for(run: Run, tiny: Path, data: Path) -> None:
+    out = run("evaluate", tiny, data, "--json", "--boundaries", "--calibration").out.splitlines()
+    assert {"boundary F-score", "boundary IoU", "calibration error"} <= {line.split("\t")[0] for line in out}
+    assert {"boundary_f_score", "boundary_iou", "trimap_miou", "calibration_error"} <= json.loads(out[-1]).keys()
 
 
 def test_the_classes_of_the_data_can_be_made_those_of_the_model(run: Run, tiny: Path, data: Path) -> None:
