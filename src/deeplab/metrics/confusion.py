@@ -83,7 +83,8 @@ def miou(counts: Counts) -> float:
 def frequency_weighted_iou(counts: Counts) -> float:
     """Mean IoU, each class weighed by its share of the true pixels; nan where no pixel was counted."""
     true = Areas.of(counts).true
-    return float(ratio(np.nansum(iou(counts) * true, keepdims=True), true.sum(keepdims=True))[0])
+    weighted = np.nan_to_num(iou(counts)) * true
+    return float(ratio(weighted.sum(keepdims=True), true.sum(keepdims=True))[0])
 
 
 def dice(counts: Counts) -> NDArray[np.float64]:
