@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
 
 from deeplab.errors import ImageError, InputNotFoundError, OutputError
-from deeplab.files import distinct_stems, expand_inputs, written_aside
+from deeplab.files import cache_folder, distinct_stems, expand_inputs, written_aside
 
 SUFFIXES = (".jpg", ".png")
 
@@ -136,3 +137,22 @@ def test_a_folder_in_the_place_of_the_file_is_an_output_error(tmp_path):
 def test_a_full_disk_is_an_output_error(tmp_path):
     with pytest.raises(OutputError, match="No space left"), written_aside(tmp_path / "mask.png"):
         Path("/dev/full").write_text("x")
+
+
+@pytest.mark.parametrize(
+    "system, variables, folder",
+    [
+        ("linux", {}, "~/.cache/deeplab"),
+        ("linux", {"XDG_CACHE_HOME": "/big"}, "/big/deeplab"),
+        ("darwin", {}, "~/Library/Caches/deeplab"),
+        ("win32", {"LOCALAPPDATA": "/local"}, "/local/deeplab"),
+        ("win32", {"DEEPLAB_CACHE": "~/mine"}, "~/mine"),
+    ],
+)
+def test_the_cache_is_where_the_system_keeps_them_or_where_it_is_told(monkeypatch, system, variables, folder):
+    for name in ("DEEPLAB_CACHE", "XDG_CACHE_HOME", "LOCALAPPDATA"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(sys, "platform", system)
+    assert cache_folder() == Path(folder).expanduser()

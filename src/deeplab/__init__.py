@@ -7,6 +7,7 @@ The public names, each loaded on first use, so that `import deeplab` imports no 
 - `train`: train a model on a folder of images and masks
 - `evaluate`: measure a model on a data set
 - `convert`: another system's checkpoint into ours
+- `doctor`: examine a data set before training on it
 - `create_model`: a network with random weights, by name
 - `list_models`: the names of the model variants
 - `list_backbones`: the names of the backbones
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from deeplab.api import (
         convert,
         create_model,
+        doctor,
         evaluate,
         list_backbones,
         list_models,
@@ -45,6 +47,7 @@ __all__ = [
     "Segmenter",
     "convert",
     "create_model",
+    "doctor",
     "evaluate",
     "list_backbones",
     "list_models",

@@ -12,7 +12,8 @@ def main(arguments: list[str] | None = None) -> int:
     """Run `deeplab` with `arguments` (those of the process unless given).
 
     Returns:
-        0 after success, 2 after a user's mistake, 130 after Ctrl-C, 1 after a mistake of ours.
+        0 after success, 2 after a user's mistake, 130 after Ctrl-C, 1 after a mistake of ours and where `doctor`
+        finds errors in data.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     try:

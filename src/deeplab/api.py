@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any
 from deeplab import catalog
 from deeplab._optional import require
 from deeplab.errors import InputNotFoundError, OutputError, SettingsError
-from deeplab.settings import ConvertSettings, EvaluateSettings, LoadSettings, TrainSettings, build, takes
+from deeplab.settings import (
+    ConvertSettings,
+    DoctorSettings,
+    EvaluateSettings,
+    LoadSettings,
+    TrainSettings,
+    build,
+    takes,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,6 +25,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from deeplab.data import Sample
+    from deeplab.data.doctor import Diagnosis
     from deeplab.evaluation import Report
     from deeplab.inference import Segmenter
     from deeplab.models import SegmentationModel
@@ -26,6 +35,7 @@ if TYPE_CHECKING:
 __all__ = [
     "convert",
     "create_model",
+    "doctor",
     "evaluate",
     "list_backbones",
     "list_models",
@@ -158,6 +168,35 @@ def evaluate(
             with written_aside(settings.output / name) as aside:
                 aside.write_text(text, encoding="utf-8")
     return report
+
+
+@takes(DoctorSettings)
+def doctor(data: str | Path, **options: Any) -> Diagnosis:
+    """Examine a data set before anybody trains on it.
+
+    Args:
+        data: Folder of the data set.
+        options: The fields of `deeplab.settings.DoctorSettings`: classes, output_stride, long_side, report, fix.
+
+    Returns:
+        The findings, errors first. With `fix`, `repair` is what was done about them.
+
+    Raises:
+        SettingsError: An option that does not exist or cannot work.
+        DataError: The data set cannot be listed, or what is left of it after a repair is no data set.
+        OutputError: The report or the copy cannot be written.
+    """
+    settings = build(DoctorSettings, {"data": data, **options})
+    from deeplab.data import regroup, survey
+    from deeplab.data.doctor import examine, repair, write_page
+
+    dataset, strays = survey(settings.data)
+    if settings.classes is not None:
+        dataset = regroup(dataset, settings.classes)
+    diagnosis = examine(dataset, strays=strays, output_stride=settings.output_stride, long_side=settings.long_side)
+    if settings.report:
+        write_page(settings.report, diagnosis)
+    return repair(diagnosis, settings.fix) if settings.fix else diagnosis
 
 
 @takes(ConvertSettings)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import glob
 import itertools
+import os
 import re
+import sys
 import uuid
 import zipfile
 from collections.abc import Collection, Iterable, Iterator
@@ -13,7 +15,7 @@ from pathlib import Path
 
 from deeplab.errors import DeepLabError, InputNotFoundError, OutputError
 
-__all__ = ["checkpoint_file", "distinct_stems", "expand_inputs", "not_weights", "written_aside"]
+__all__ = ["cache_folder", "checkpoint_file", "distinct_stems", "expand_inputs", "not_weights", "written_aside"]
 
 IMAGE = "an image, not weights; name the file of the model"
 
@@ -65,6 +67,20 @@ def distinct_stems(paths: Iterable[Path]) -> list[str]:
         taken.add(stem.casefold())
         stems.append(stem)
     return stems
+
+
+def cache_folder() -> Path:
+    """The folder that DEEPLAB_CACHE names, else `deeplab` in the user's cache folder of this system."""
+    given = os.environ.get("DEEPLAB_CACHE")
+    if given:
+        return Path(given).expanduser().absolute()
+    if sys.platform == "win32":
+        base = os.environ.get("LOCALAPPDATA") or "~/AppData/Local"
+    elif sys.platform == "darwin":
+        base = "~/Library/Caches"
+    else:
+        base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(base).expanduser() / "deeplab"
 
 
 @contextmanager

@@ -7,8 +7,11 @@ Everything else sees numpy arrays: an image is uint8 (height, width, 3) RGB, a l
 from __future__ import annotations
 
 import sys
+from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from io import BytesIO
 from pathlib import Path
 from threading import Lock
 from typing import Any, BinaryIO
@@ -23,13 +26,18 @@ from deeplab.files import written_aside
 __all__ = [
     "IGNORE_COLOR",
     "IMAGE_SUFFIXES",
+    "Header",
     "as_pillow",
     "color_map",
     "colorize",
+    "data_uri",
+    "read_header",
     "read_image",
     "read_labels",
+    "read_small",
     "resize_image",
     "size_at",
+    "turn_upright",
     "write_image",
     "write_labels",
 ]
@@ -80,6 +88,29 @@ OTHER_BYTE = {
 """Pillow reads 16-bit colours as their high bytes; read in the other byte order, it gives the low ones."""
 
 _open_lock = Lock()
+
+
+@dataclass(frozen=True)
+class Header:
+    """What an image file says of its pixels, which are not decoded."""
+
+    format: str
+    mode: str
+    """Pillow's name of the kind of pixels: L, P, RGB, RGBA, I;16 ..."""
+    size: tuple[int, int]
+    """(height, width) as stored, not turned upright."""
+    orientation: int
+    """EXIF orientation, 1 .. 8; 1 is upright as stored."""
+    alpha: bool
+    deep: bool
+    """More than 8 bits a value."""
+    palette: tuple[tuple[int, int, int], ...]
+    """The colours of a palette file by index; empty without one."""
+
+    @property
+    def lossy(self) -> bool:
+        """Whether the format changes values."""
+        return self.format in LOSSY_FORMATS
 
 
 def read_image(source: str | Path | Image.Image | NDArray[Any]) -> NDArray[np.uint8]:
@@ -140,6 +171,25 @@ def read_labels(path: str | Path, *, palette: NDArray[np.uint8] | None = None) -
     raise ImageError(f"{path}: a mask holds integer class indices, one a pixel; came mode {mode}; save it as PNG")
 
 
+def read_header(path: str | Path) -> Header:
+    """What the file says of itself. Raises as `read_image`, but does not notice damaged pixels."""
+    with _opened(path) as image:
+        return _header(image)
+
+
+def read_small(path: str | Path, size: tuple[int, int]) -> tuple[Header, NDArray[np.uint8]]:
+    """A picture of `size` = (height, width), whatever its shape was, as uint8 (height, width, 3) RGB, upright.
+
+    All of the file is read, so that damage is noticed, but a JPEG is not decoded at more than about that size.
+    Colours of more than 8 bits are only roughly scaled. Raises as `read_image`.
+    """
+    with _opened(path) as image:
+        header = _header(image)
+        image.draft("RGB", (size[1], size[0]))
+        small = resize_image(_as_rgb(image, name=str(path)), size)
+        return replace(header, orientation=_orientation(image)), small  # it may stand behind the pixels
+
+
 def write_labels(path: str | Path, labels: NDArray[np.uint8 | np.uint16], *, palette: NDArray[np.uint8]) -> None:
     """Write class indices as an 8-bit palette PNG, or as 16-bit grey where 8 bits cannot hold all classes.
 
@@ -180,6 +230,22 @@ def write_image(path: str | Path, image: Image.Image | NDArray[np.uint8]) -> Non
     options = {"quality": 95} if format == "JPEG" else {}
     with written_aside(path) as aside:
         picture.save(aside, format=format, **options)
+
+
+def turn_upright(values: NDArray[Any], orientation: int) -> NDArray[Any]:
+    """Pixels (H, W) or (H, W, bands) as stored -> upright, by their EXIF orientation."""
+    if orientation in (5, 6, 7, 8):
+        values = values.swapaxes(0, 1)
+    rows = -1 if orientation in (3, 4, 7, 8) else 1
+    columns = -1 if orientation in (2, 3, 6, 7) else 1
+    return values[::rows, ::columns]
+
+
+def data_uri(image: NDArray[np.uint8]) -> str:
+    """uint8 (H, W, 3) as the address of a PNG picture that lies inside the address, for a page of one file."""
+    file = BytesIO()
+    Image.fromarray(image).quantize(255).save(file, format="PNG", optimize=True)
+    return f"data:image/png;base64,{b64encode(file.getvalue()).decode()}"
 
 
 def as_pillow(image: NDArray[np.uint8]) -> Image.Image:
@@ -278,12 +344,31 @@ def _decoding(name: str) -> Iterator[None]:
         raise ImageError(f"{name}: cannot be read ({reason}); fetch it again or save it as 8-bit PNG") from error
 
 
+def _header(image: ImageFile.ImageFile) -> Header:
+    colors = image.palette.getdata() if image.palette else ("", b"")
+    values = list(colors[1]) if colors[0] == "RGB" else []
+    return Header(
+        format=image.format or "",
+        mode=image.mode,
+        size=(image.height, image.width),
+        orientation=_orientation(image),
+        alpha=image.mode in ("LA", "PA", "RGBA") or "transparency" in image.info,
+        deep=image.mode[0] in "IF" or _rawmode(image) in OTHER_BYTE,
+        palette=tuple(zip(values[::3], values[1::3], values[2::3], strict=False)),
+    )
+
+
 def _upright(image: Image.Image) -> Image.Image:
-    try:
-        turn = UPRIGHT.get(image.getexif().get(ORIENTATION_TAG, 1))
-    except Exception:  # damaged EXIF, on which anything may be raised; the pixels are sound
-        return image
+    turn = UPRIGHT.get(_orientation(image))
     return image if turn is None else image.transpose(turn)
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        orientation = Image.Image.getexif(image).get(ORIENTATION_TAG, 1)  # that of PNG would decode all
+    except Exception:  # damaged EXIF, on which anything may be raised; the pixels are sound
+        return 1
+    return orientation if orientation in UPRIGHT else 1
 
 
 def _array_as_rgb(array: NDArray[Any]) -> NDArray[np.uint8]:

@@ -33,6 +33,9 @@ LEARNING_RATES = {"adamw": 5e-4, "sgd": 0.007}
 WEIGHT_DECAYS = {"adamw": 0.01, "sgd": 4e-5}
 """The weight decay by optimizer where none is given; 4e-5 is that of the official MobileNetV2 models."""
 
+LARGEST_SIDE = 1024
+"""Pixels; a training shrinks larger images to it first."""
+
 CRFPreset = Literal[
     "v1",
     "v1-msc",
@@ -190,6 +193,27 @@ class EvaluateSettings(LoadSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
+class DoctorSettings(Settings):
+    """The options of `deeplab doctor`."""
+
+    data: Path = argument("Folder of the data set.", metavar="DATA")
+    classes: tuple[str, ...] | None = option(None, CLASSES_HELP, shown="as they are", metavar=CLASSES_METAVAR)
+    output_stride: Literal[4, 8, 16, 32] = option(
+        16, "Image side over the side of the deepest features of the network that is to learn it."
+    )
+    long_side: int | None = option(
+        None,
+        "Longer side that the training resizes images to, in pixels.",
+        shown=f"larger ones to {LARGEST_SIDE}",
+        at_least=1,
+    )
+    report: Path | None = option(None, "Also write all of it, with pictures, as one HTML page.", metavar="FILE.html")
+    fix: Path | None = option(
+        None, "Write a repaired copy, in the plain layout, to this folder, which must not be there yet.", metavar="DIR"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class ConvertSettings(Settings):
     """The options of `deeplab convert`."""
 
@@ -236,6 +260,7 @@ class TrainSettings(Settings):
         metavar="FILE",
     )
     resume: bool = option(False, "Go on where the run in --output stopped, with its options.")
+    doctor: bool = option(True, "Examine the data first, as 'deeplab doctor' does, and refuse what has errors.")
 
     model: str = option("deeplabv3plus", "Model variant, from 'deeplab models'.", metavar="NAME")
     backbone: str = option("mobilenetv2", "Backbone, from 'deeplab models'.", metavar="NAME")

@@ -11,7 +11,7 @@ import pytest
 from deeplab import checkpoints
 from deeplab.errors import CheckpointError, DownloadError, InputNotFoundError, OutputError, UnknownNameError
 from deeplab.weights import _cache, cached, find, published, shipped, sources
-from deeplab.weights._cache import cache_folder, unpack
+from deeplab.weights._cache import unpack
 
 NAME = "tf/mobilenetv2_coco_voc_trainaug"
 ENTRIES = pytest.mark.parametrize("entry", published().values(), ids=published())
@@ -238,22 +238,3 @@ def test_an_archive_has_to_hold_one_checkpoint(tmp_path, names, count):
     (tmp_path / "inner").mkdir()
     with pytest.raises(CheckpointError, match=f"wanted one TensorFlow checkpoint in it, found {count}"):
         unpack(tmp_path / "a.tar.gz", tmp_path / "inner")
-
-
-@pytest.mark.parametrize(
-    "system, variables, folder",
-    [
-        ("linux", {}, "~/.cache/deeplab"),
-        ("linux", {"XDG_CACHE_HOME": "/big"}, "/big/deeplab"),
-        ("darwin", {}, "~/Library/Caches/deeplab"),
-        ("win32", {"LOCALAPPDATA": "/local"}, "/local/deeplab"),
-        ("win32", {"DEEPLAB_CACHE": "~/mine"}, "~/mine"),
-    ],
-)
-def test_the_cache_is_where_the_system_keeps_them_or_where_it_is_told(monkeypatch, system, variables, folder):
-    for name in ("DEEPLAB_CACHE", "XDG_CACHE_HOME", "LOCALAPPDATA"):
-        monkeypatch.delenv(name, raising=False)
-    for name, value in variables.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setattr(_cache.sys, "platform", system)
-    assert cache_folder() == Path(folder).expanduser()

@@ -10,12 +10,13 @@ import typer
 
 from deeplab.cli._options import Debug, command
 from deeplab.cli.convert import convert
+from deeplab.cli.doctor import doctor
 from deeplab.cli.evaluate import evaluate
 from deeplab.cli.models import models
 from deeplab.cli.segment import segment
 from deeplab.cli.train import train
 from deeplab.errors import SettingsError
-from deeplab.settings import ConvertSettings, EvaluateSettings, SegmentSettings, TrainSettings
+from deeplab.settings import ConvertSettings, DoctorSettings, EvaluateSettings, SegmentSettings, TrainSettings
 
 __all__ = ["run"]
 
@@ -33,6 +34,7 @@ app = typer.Typer(
 app.command("segment")(command(SegmentSettings, segment))
 app.command("train")(command(TrainSettings, train))
 app.command("evaluate")(command(EvaluateSettings, evaluate))
+app.command("doctor")(command(DoctorSettings, doctor))
 app.command("convert")(command(ConvertSettings, convert))
 app.command("models")(models)
 

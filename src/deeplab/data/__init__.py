@@ -1,7 +1,17 @@
 """Data sets: what they hold, how a sample is read and checked, how it is varied for training."""
 
-from deeplab.data.dataset import DataSet, load_sample, open_dataset
+from deeplab.data.dataset import DataSet, Stray, load_sample, open_dataset, survey
 from deeplab.data.regroup import group_classes, in_words, regroup
 from deeplab.data.sample import Sample
 
-__all__ = ["DataSet", "Sample", "group_classes", "in_words", "load_sample", "open_dataset", "regroup"]
+__all__ = [
+    "DataSet",
+    "Sample",
+    "Stray",
+    "group_classes",
+    "in_words",
+    "load_sample",
+    "open_dataset",
+    "regroup",
+    "survey",
+]

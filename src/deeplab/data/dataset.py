@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,7 @@ from deeplab.data.sample import Sample
 from deeplab.errors import DataError, InputNotFoundError, unknown_name
 from deeplab.images import read_image, read_labels
 
-__all__ = ["DataSet", "Regrouped", "load_sample", "open_dataset"]
+__all__ = ["DataSet", "Regrouped", "Stray", "load_sample", "open_dataset", "survey"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,6 +62,26 @@ class Regrouped:
     """The label here, or the one to be ignored, by each label of the origin, (origin.ignore_index + 1,)."""
 
 
+@dataclass(frozen=True)
+class Stray:
+    """Files of a data set that are part of no sample."""
+
+    kind: Literal["image without mask", "mask without image", "same stem"]
+    folder: Path
+    """Where the missing files belong, or where those of the same stem are."""
+    files: tuple[Path, ...]
+
+    def error(self) -> DataError:
+        """Why the data set cannot be opened."""
+        if self.kind == "same stem":
+            names = " and ".join(file.name for file in self.files[:2])
+            return DataError(f"{self.folder}: {names} have the same stem; keep or rename one")
+        what, missing = self.kind.split(" without ")
+        some = ", ".join(file.stem for file in self.files[:5]) + (", ..." if len(self.files) > 5 else "")
+        way_out = f"put them {'as <stem>.png ' if missing == 'mask' else ''}into {self.folder}"
+        return DataError(f"{self.folder.parent}: {len(self.files)} {what}s have no {missing} ({some}); {way_out}")
+
+
 def open_dataset(root: str | Path, *, format: str | None = None) -> DataSet:
     """List the data set in the folder `root`; its format is detected unless given by name.
 
@@ -69,22 +90,17 @@ def open_dataset(root: str | Path, *, format: str | None = None) -> DataSet:
         UnknownNameError: there is no format of that name.
         DataError: no format fits, or the folder is not in order.
     """
-    root = Path(root)
-    if not root.is_dir():
-        raise InputNotFoundError(
-            f"{root}: no such folder; wanted a data set with train/images, train/masks and classes.txt"
-        )
-    formats = _formats()
-    if format is not None and format not in formats:
-        raise unknown_name("data format", format, formats)
-    for name, module in formats.items():
-        if format == name or (format is None and module.detect(root)):
-            dataset: DataSet = module.read(root)
-            return dataset
-    raise DataError(
-        f"{root}: not a data set in a known format ({', '.join(formats)}); "
-        f"wanted {root}/train/images/*, {root}/train/masks/*.png and {root}/classes.txt"
-    )
+    module = _format_of(Path(root), format)
+    dataset: DataSet = module.read(Path(root))
+    return dataset
+
+
+def survey(root: str | Path, *, format: str | None = None) -> tuple[DataSet, list[Stray]]:
+    """As `open_dataset`, but where files are missing, list the samples that are whole, and the files that are not."""
+    module = _format_of(Path(root), format)
+    listing: tuple[DataSet, list[Stray]]
+    listing = module.survey(Path(root)) if hasattr(module, "survey") else (module.read(Path(root)), [])
+    return listing
 
 
 def load_sample(sample: Sample, dataset: DataSet) -> tuple[NDArray[np.uint8], NDArray[np.uint8 | np.uint16]]:
@@ -135,6 +151,23 @@ def _check_size(mask: Path, size: tuple[int, ...], wanted: tuple[int, ...]) -> N
 
 def _some(values: NDArray[np.integer]) -> str:
     return ", ".join(map(str, values[:8])) + (", ..." if len(values) > 8 else "")
+
+
+def _format_of(root: Path, format: str | None) -> ModuleType:
+    if not root.is_dir():
+        raise InputNotFoundError(
+            f"{root}: no such folder; wanted a data set with train/images, train/masks and classes.txt"
+        )
+    formats = _formats()
+    if format is not None and format not in formats:
+        raise unknown_name("data format", format, formats)
+    for name, module in formats.items():
+        if format == name or (format is None and module.detect(root)):
+            return module
+    raise DataError(
+        f"{root}: not a data set in a known format ({', '.join(formats)}); "
+        f"wanted {root}/train/images/*, {root}/train/masks/*.png and {root}/classes.txt"
+    )
 
 
 def _formats() -> dict[str, ModuleType]:

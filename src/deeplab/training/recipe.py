@@ -16,21 +16,18 @@ from deeplab.errors import SettingsError
 from deeplab.files import written_aside
 from deeplab.images import read_image, size_at
 from deeplab.inference import pick_device
-from deeplab.settings import LEARNING_RATES, WEIGHT_DECAYS, TrainSettings
+from deeplab.settings import LARGEST_SIDE, LEARNING_RATES, WEIGHT_DECAYS, TrainSettings
 from deeplab.training.batches import workers_that_fit
 from deeplab.weights import shipped
 
 __all__ = ["check_same_run", "choose", "training_samples", "validation_samples", "write"]
-
-LARGEST_SIDE = 1024
-"""Pixels; larger images are shrunk to it first."""
 
 LARGEST_CROP = 512
 """Pixels."""
 
 Reasons = dict[str, str]
 
-PLACES = ("data", "output", "config", "resume", "device", "workers")
+PLACES = ("data", "output", "config", "resume", "doctor", "device", "workers")
 """Settings that say where, not what: free to change when a run is resumed, not told by its model."""
 
 

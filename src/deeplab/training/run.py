@@ -12,6 +12,7 @@ import threading
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,8 +30,9 @@ from torch.utils.data import DataLoader, Dataset
 from deeplab import catalog, checkpoints
 from deeplab.checkpoints import Checkpoint, Preprocessing
 from deeplab.data import DataSet, in_words, open_dataset, regroup
+from deeplab.data.doctor import examine
 from deeplab.data.transforms import Augmentation
-from deeplab.errors import DeepLabError, OutputError, SettingsError
+from deeplab.errors import DataError, DeepLabError, OutputError, SettingsError
 from deeplab.inference import Segmenter
 from deeplab.models import SegmentationModel, create_model
 from deeplab.settings import TrainSettings
@@ -61,6 +63,8 @@ def run(settings: TrainSettings) -> Path:
     settings, reasons = recipe.choose(settings, dataset)
     if settings.resume:
         recipe.check_same_run(folder / CONFIG, settings)
+    if settings.doctor and rank == 0:
+        _examine(settings, dataset)
     model = _start_model(settings, dataset)
     instructor = teacher.load(settings.teacher, dataset) if settings.teacher is not None else None
 
@@ -139,6 +143,24 @@ def _open(settings: TrainSettings) -> DataSet:
     dropped = [name for name in dataset.classes if name not in taken]
     logger.info("classes: %s; ignored: %s", in_words(regrouped.groups), ", ".join(dropped) or "none")
     return regrouped
+
+
+def _examine(settings: TrainSettings, dataset: DataSet) -> None:
+    """Tell the warnings that the doctor has for what is trained and validated on, or raise DataError for an error."""
+    parts = {"train": recipe.training_samples(settings, dataset), "val": recipe.validation_samples(settings, dataset)}
+    part = replace(dataset, splits={name: tuple(samples) for name, samples in parts.items()})
+    diagnosis = examine(part, output_stride=settings.output_stride, long_side=settings.long_side)
+    known = ("nothing-labelled", "one-class-only") if settings.teacher is not None else ()
+    errors = [finding for finding in diagnosis.errors if finding.kind not in known]
+    if errors:
+        more = f"; the first of {len(errors)} errors" if len(errors) > 1 else ""
+        raise DataError(
+            f"{dataset.root}: {errors[0].sentence(dataset.root)}; {errors[0].why} {errors[0].fix} "
+            f"'deeplab doctor {dataset.root}' tells more{more}; --no-doctor trains nevertheless"
+        )
+    for finding in diagnosis.findings:
+        if finding.severity == "warning":
+            logger.warning("doctor: %s; %s", finding.sentence(dataset.root), finding.fix)
 
 
 def _start_model(settings: TrainSettings, dataset: DataSet) -> SegmentationModel:

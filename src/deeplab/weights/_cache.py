@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import gzip
 import logging
-import os
 import re
 import shutil
-import sys
 import tarfile
 import zlib
 from collections.abc import Iterator
@@ -18,26 +16,13 @@ from tempfile import TemporaryDirectory
 
 from deeplab._progress import download_progress
 from deeplab.errors import CheckpointError, DeepLabError, InputNotFoundError, OutputError
+from deeplab.files import cache_folder
 from deeplab.weights._download import download, sha256_of
 from deeplab.weights._published import Published
 
-__all__ = ["cache_folder", "cached", "fetch", "unpack"]
+__all__ = ["cached", "fetch", "unpack"]
 
 logger = logging.getLogger(__name__)
-
-
-def cache_folder() -> Path:
-    """The folder that DEEPLAB_CACHE names, else `deeplab` in the user's cache folder of this system."""
-    given = os.environ.get("DEEPLAB_CACHE")
-    if given:
-        return Path(given).expanduser().absolute()
-    if sys.platform == "win32":
-        base = os.environ.get("LOCALAPPDATA") or "~/AppData/Local"
-    elif sys.platform == "darwin":
-        base = "~/Library/Caches"
-    else:
-        base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(base).expanduser() / "deeplab"
 
 
 def cached(entry: Published) -> Path:

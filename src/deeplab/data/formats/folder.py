@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from deeplab.data.dataset import DataSet
+from deeplab.data.dataset import DataSet, Stray
 from deeplab.data.sample import Sample
 from deeplab.errors import DataError
 from deeplab.images import IMAGE_SUFFIXES, color_map
 
-__all__ = ["detect", "read"]
+__all__ = ["detect", "read", "survey"]
 
 
 def detect(root: Path) -> bool:
@@ -28,44 +28,48 @@ def detect(root: Path) -> bool:
 
 def read(root: Path) -> DataSet:
     """List `root`. Raises DataError for a missing class list, image or mask, or stems that occur twice."""
+    dataset, strays = survey(root)
+    for stray in strays:
+        raise stray.error()
+    return dataset
+
+
+def survey(root: Path) -> tuple[DataSet, list[Stray]]:
+    """What of `root` makes whole samples, and the files that do not. Raises DataError for a missing class list."""
     classes, palette = _read_classes(root / "classes.txt")
     folders = sorted(folder.parent for folder in root.glob("*/images") if folder.is_dir())
     if not folders:
         raise DataError(f"{root}: no images; wanted {root}/train/images/* and {root}/train/masks/*.png")
-    return DataSet(root, classes, palette, {folder.name: _read_split(folder) for folder in folders})
+    splits: dict[str, tuple[Sample, ...]] = {}
+    strays: list[Stray] = []
+    for folder in folders:
+        splits[folder.name], left = _survey_split(folder)
+        strays += left
+    return DataSet(root, classes, palette, splits), strays
 
 
-def _read_split(folder: Path) -> tuple[Sample, ...]:
-    images = _by_stem(folder / "images")
+def _survey_split(folder: Path) -> tuple[tuple[Sample, ...], list[Stray]]:
+    images, strays = _by_stem(folder / "images")
     if not (folder / "masks").is_dir():
-        return tuple(map(Sample, images.values()))
-    masks = _by_stem(folder / "masks")
-    _refuse(
-        images.keys() - masks.keys(),
-        "images have no mask",
-        f"put them as <stem>.png into {folder / 'masks'}",
-        folder,
-    )
-    _refuse(masks.keys() - images.keys(), "masks have no image", f"put them into {folder / 'images'}", folder)
-    return tuple(Sample(image, masks[stem]) for stem, image in images.items())
+        return tuple(map(Sample, images.values())), strays
+    masks, more = _by_stem(folder / "masks")
+    strays += more
+    known = {file.stem for stray in strays for file in stray.files}  # not missing, but there twice
+    if bare := tuple(images[stem] for stem in images if stem not in masks and stem not in known):
+        strays.append(Stray("image without mask", folder / "masks", bare))
+    if lonely := tuple(masks[stem] for stem in masks if stem not in images and stem not in known):
+        strays.append(Stray("mask without image", folder / "images", lonely))
+    return tuple(Sample(images[stem], masks[stem]) for stem in images if stem in masks), strays
 
 
-def _by_stem(folder: Path) -> dict[str, Path]:
-    files = sorted(
-        file for file in folder.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES and not file.name.startswith(".")
-    )
-    found: dict[str, Path] = {}
-    for file in files:
-        if file.stem in found:
-            raise DataError(f"{folder}: {found[file.stem].name} and {file.name} have the same stem; keep or rename one")
-        found[file.stem] = file
-    return found
-
-
-def _refuse(stems: set[str], problem: str, way_out: str, folder: Path) -> None:
-    if stems:
-        some = ", ".join(sorted(stems)[:5]) + (", ..." if len(stems) > 5 else "")
-        raise DataError(f"{folder}: {len(stems)} {problem} ({some}); {way_out}")
+def _by_stem(folder: Path) -> tuple[dict[str, Path], list[Stray]]:
+    """The files of one stem each, sorted, and those that share theirs."""
+    files: dict[str, list[Path]] = {}
+    for file in sorted(folder.iterdir()):
+        if file.suffix.lower() in IMAGE_SUFFIXES and not file.name.startswith("."):
+            files.setdefault(file.stem, []).append(file)
+    strays = [Stray("same stem", folder, tuple(same)) for same in files.values() if len(same) > 1]
+    return {stem: same[0] for stem, same in files.items() if len(same) == 1}, strays
 
 
 def _read_classes(file: Path) -> tuple[tuple[str, ...], NDArray[np.uint8]]:

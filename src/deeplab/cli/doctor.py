@@ -1,0 +1,77 @@
+"""`deeplab doctor DATA`"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from json import loads
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from deeplab import api
+from deeplab.cli._options import Json
+from deeplab.cli._terminal import print_json, print_table
+from deeplab.settings import DoctorSettings
+
+if TYPE_CHECKING:
+    from deeplab.data.doctor import Diagnosis
+
+REPAIRS_SHOWN = 10
+
+
+def doctor(settings: DoctorSettings, *, json: Json = False) -> None:
+    """Check a data set before anybody trains on it; exit status 1 where a training would refuse it."""
+    diagnosis = api.doctor(**settings.as_dict())
+    splits = list(diagnosis.dataset.splits)
+    print_table(("Class", *splits), _shares(diagnosis), figures=splits)
+    for finding in diagnosis.findings:
+        print(f"{finding.severity}: {finding.sentence(diagnosis.dataset.root)}")
+        print(f"    {finding.why} {finding.fix}")
+    images = ", ".join(f"{len(samples):,} {split}" for split, samples in diagnosis.dataset.splits.items())
+    numbers = ", ".join(_number(diagnosis, kind) for kind in ("error", "warning", "note"))
+    print(f"{settings.data}: {numbers} in {images} images")
+    if settings.report:
+        print(f"the report is {settings.report}")
+    if diagnosis.repair:
+        print_repairs(diagnosis)
+    if json:
+        print_json(figures(diagnosis, settings))
+    if diagnosis.errors and not diagnosis.repair:
+        raise typer.Exit(1)
+
+
+def _shares(diagnosis: Diagnosis) -> Iterator[tuple[str, ...]]:
+    """A row for each class with its share of the labelled pixels of each split."""
+    counts = diagnosis.evidence.counts.values()
+    for index, name in enumerate(diagnosis.dataset.classes):
+        shares = (count.pixels[index] / max(1, count.pixels.sum()) if count.masks else None for count in counts)
+        yield name, *("-" if share is None else f"{share:.2%}" if share else "0" for share in shares)
+
+
+def _number(diagnosis: Diagnosis, severity: Any) -> str:
+    count = diagnosis.number(severity)
+    return f"{count} {severity}{'' if count == 1 else 's'}"
+
+
+def print_repairs(diagnosis: Diagnosis) -> None:
+    """What was done, and where the copy is."""
+    repair = diagnosis.repair
+    assert repair is not None
+    for done in repair.done[:REPAIRS_SHOWN]:
+        print(f"repaired: {done.file}: {done.what}")
+    if len(repair.done) > REPAIRS_SHOWN:
+        print(f"repaired: {len(repair.done) - REPAIRS_SHOWN} more; all are in {repair.folder / 'repairs.txt'}")
+    print(f"{repair.folder}: {repair.samples} images, {len(repair.done)} repairs, no errors left")
+
+
+def figures(diagnosis: Diagnosis, settings: DoctorSettings) -> dict[str, Any]:
+    """What `--json` prints."""
+    found: dict[str, Any] = loads(diagnosis.to_json())
+    repair = diagnosis.repair
+    found["report"] = str(settings.report) if settings.report else None
+    found["fixed"] = repair and {
+        "folder": str(repair.folder),
+        "images": repair.samples,
+        "repairs": [{"file": done.file, "what": done.what} for done in repair.done],
+    }
+    return found

@@ -1,0 +1,9 @@
+"""Examining a data set before anybody trains on it: what is wrong, with which files, why it matters, the way out."""
+
+from deeplab.data.doctor.diagnosis import Case, Diagnosis, Finding, Repair
+from deeplab.data.doctor.examine import examine
+from deeplab.data.doctor.kinds import KINDS
+from deeplab.data.doctor.repair import repair
+from deeplab.data.doctor.report import write_page
+
+__all__ = ["KINDS", "Case", "Diagnosis", "Finding", "Repair", "examine", "repair", "write_page"]

@@ -1,0 +1,92 @@
+"""Checks for images that occur more than once."""
+
+from __future__ import annotations
+
+import filecmp
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+
+from deeplab.data.doctor.diagnosis import Case, Evidence, Examined, Finding
+from deeplab.data.doctor.duplicates import alike
+from deeplab.data.doctor.file_checks import found, number_of
+
+__all__ = ["Twins", "check_copies", "find_twins"]
+
+Twins = tuple[Examined, Examined, bool]
+"""Two images that look alike, and whether they are the same byte for byte."""
+
+OTHER_LABELS = 0.05
+"""Share of the pixels that two masks of the same image label differently, at least, from where on it is told."""
+
+
+def find_twins(evidence: Evidence) -> list[Twins]:
+    """All pairs of images that look alike."""
+    items = evidence.examined
+    prints = [item.facts.image.fingerprint for item in items]
+    return [
+        (items[i], items[j], prints[i] == prints[j] and _same_bytes(items[i].sample.image, items[j].sample.image))
+        for i, j in alike(prints)
+    ]
+
+
+def check_copies(evidence: Evidence) -> Iterator[Finding]:
+    """Copies across splits, within them, and with other labels."""
+    twins = find_twins(evidence)
+    across = [pair for pair in twins if pair[0].split != pair[1].split]
+    if across:
+        cases = [Case(_images(pair), "the same file" if pair[2] else "look alike") for pair in across]
+        splits = " and ".join(sorted({item.split for pair in across for item in pair[:2]}))
+        yield found("copies-across-splits", f"{number_of(len(cases), 'image')} in more than one of {splits}", cases)
+    groups = list(_groups([pair for pair in twins if pair[0].split == pair[1].split]))
+    if groups:
+        images = sum(map(len, groups))
+        what = f"{images:,} images that look alike, in {number_of(len(groups), 'group')}"
+        yield found("copies", what, [Case(group) for group in groups])
+    differing = [(pair, _difference(*pair[:2])) for pair in twins if pair[2]]
+    cases = [
+        Case(_images(pair), f"about {share:.0%} of the pixels") for pair, share in differing if share > OTHER_LABELS
+    ]
+    if cases:
+        words = number_of(len(cases), "image that occurs twice", "images that occur twice")
+        yield found("copies-labelled-differently", f"{words}, with other labels", cases)
+
+
+def _images(pair: Twins) -> tuple[Path, ...]:
+    return pair[0].sample.image, pair[1].sample.image
+
+
+def _same_bytes(one: Path, other: Path) -> bool:
+    with suppress(OSError):
+        return filecmp.cmp(one, other, shallow=False)
+    return False
+
+
+def _groups(twins: Sequence[Twins]) -> Iterator[tuple[Path, ...]]:
+    """The images that are connected by likeness, sorted."""
+    group: dict[Path, set[Path]] = {}
+    for pair in twins:
+        one, other = (group.setdefault(path, {path}) for path in _images(pair))
+        if one is not other:
+            small, large = sorted((one, other), key=len)
+            large |= small
+            group.update(dict.fromkeys(small, large))
+    seen: set[int] = set()
+    for members in group.values():
+        if id(members) not in seen:
+            seen.add(id(members))
+            yield tuple(sorted(members))
+
+
+def _difference(one: Examined, other: Examined) -> float:
+    """The least share of the pixels that the masks of two equal images label differently, from their counts."""
+    masks = one.facts.mask, other.facts.mask
+    if masks[0] is None or masks[1] is None or masks[0].size != masks[1].size or masks[0].problem or masks[1].problem:
+        return 0.0
+    counts = np.zeros((2, 65536), np.int64)
+    for row, mask in zip(counts, masks, strict=True):
+        for part in mask.labels if mask else ():
+            row[part.label] = part.pixels
+    return float(np.abs(counts[0] - counts[1]).sum() / 2 / counts[0].sum())

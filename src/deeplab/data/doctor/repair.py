@@ -1,0 +1,251 @@
+"""A repaired copy of a data set in the plain layout: what can be repaired without a guess is, the rest is left out.
+
+The data set itself is never touched. The copy is written aside, examined in its turn, and only then gets its name.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from uuid import uuid4
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deeplab._progress import progress
+from deeplab.data.dataset import DataSet, open_dataset
+from deeplab.data.doctor.copy_checks import find_twins
+from deeplab.data.doctor.diagnosis import Diagnosis, Evidence, Examined, Repair, RepairDone, shown_path
+from deeplab.data.doctor.examine import examine
+from deeplab.data.doctor.file_checks import affixes
+from deeplab.data.doctor.inspection import inspect, is_ignored, raw_labels
+from deeplab.data.doctor.numbering import Numbering, find_numbering
+from deeplab.data.sample import Sample
+from deeplab.errors import DataError, DeepLabError, OutputError
+from deeplab.images import read_image, turn_upright, write_image, write_labels
+
+__all__ = ["repair"]
+
+Labels = NDArray[np.uint8 | np.uint16]
+
+FEW = 0.05
+"""Share of a mask's pixels that may mean nothing and are ignored; with more of them the mask is left out."""
+
+NEAR = 48
+"""How far, in 0..255 of each band, a colour may be from that of a class to be taken for it in a lossy mask."""
+
+SHAPE = 0.02
+"""By how much the ratio of the sides of a mask may differ from that of its image, for both to show the same."""
+
+
+REASONS = {
+    "image without mask": "left out: it has no mask",
+    "mask without image": "left out: it has no image",
+    "same stem": "left out: another file has the same stem",
+}
+
+
+class _Unrepairable(Exception):
+    """A sample that is left out; the text says why."""
+
+
+def repair(diagnosis: Diagnosis, folder: Path) -> Diagnosis:
+    """Write a repaired copy to `folder`, and return the diagnosis with what was done.
+
+    Raises:
+        OutputError: The folder is there already, or cannot be written.
+        DataError: The copy has errors, too: nothing is written then.
+    """
+    evidence = diagnosis.evidence
+    inside = folder.resolve().is_relative_to(evidence.origin.root.resolve())
+    if inside or folder.exists():
+        why = "lies inside the data set" if inside else "is there already"
+        raise OutputError(f"{folder} {why}; name another folder by --fix")
+    with _written_aside(folder) as aside:
+        done, samples = _write(evidence, aside)
+        lines = [f"{each.file}: {each.what}\n" for each in done]
+        (aside / "repairs.txt").write_text("".join(lines), encoding="utf-8")
+        _check(aside, evidence)
+    return replace(diagnosis, repair=Repair(folder, samples, tuple(done)))
+
+
+def _write(evidence: Evidence, folder: Path) -> tuple[list[RepairDone], int]:
+    """Write what can be saved, and return what was done and the number of samples."""
+    origin = evidence.origin
+    root, done, samples = origin.root, [], 0
+    numbering, twins = find_numbering(evidence), _second_copies(evidence)
+    colors = zip(origin.classes, origin.palette.tolist(), strict=True)
+    named = [f"{name} {' '.join(map(str, color))}\n" for name, color in colors]
+    (folder / "classes.txt").write_text("".join(named), encoding="utf-8")
+    paired = _paired_anew(evidence)
+    examined = (*evidence.examined, *paired)
+    found = {file for item in paired for file in (item.sample.image, item.sample.mask)}
+    for stray in evidence.strays:
+        reason = REASONS[stray.kind]
+        done += [RepairDone(shown_path(file, root), reason) for file in stray.files if file not in found]
+    for item in paired:
+        assert item.sample.mask is not None
+        done.append(RepairDone(shown_path(item.sample.mask, root), f"renamed as {item.sample.image.name}"))
+    with progress("Repairing", total=len(examined)) as advance:
+        for item in examined:
+            try:
+                if item.sample.image in twins:
+                    raise _Unrepairable(f"the same file as {shown_path(twins[item.sample.image], root)}")
+                changes = _write_sample(item, origin, numbering, folder / item.split)
+                done += [RepairDone(shown_path(file, root), what) for file, what in changes]
+                samples += 1
+            except _Unrepairable as reason:
+                done.append(RepairDone(shown_path(item.sample.image, root), f"left out: {reason}"))
+            advance()
+    return done, samples
+
+
+def _paired_anew(evidence: Evidence) -> list[Examined]:
+    """The samples that are whole once their masks are named as the images are."""
+    files = {
+        (stray.kind, str(file.parent.parent), file.stem): file for stray in evidence.strays for file in stray.files
+    }
+    found = []
+    for (folder, stem), image_stem in affixes(evidence).items():
+        image = files["image without mask", folder, image_stem]
+        sample = Sample(image, files["mask without image", folder, stem])
+        found.append(Examined(Path(folder).name, sample, inspect(sample, evidence.origin)))
+    return found
+
+
+def _second_copies(evidence: Evidence) -> dict[Path, Path]:
+    """Images of train that are also, byte for byte, in a split to measure on -> that one."""
+    found = {}
+    for one, other, same in find_twins(evidence):
+        if same and "train" in (one.split, other.split) and one.split != other.split:
+            train, elsewhere = (one, other) if one.split == "train" else (other, one)
+            found[train.sample.image] = elsewhere.sample.image
+    return found
+
+
+def _write_sample(item: Examined, dataset: DataSet, numbering: Numbering, folder: Path) -> list[tuple[Path, str]]:
+    """Write image and mask, and return the changes. Raises _Unrepairable."""
+    sample, image = item.sample, item.facts.image
+    if image.header is None:
+        raise _Unrepairable(f"cannot be read ({image.problem})")
+    changes: list[tuple[Path, str]] = []
+    labels = None
+    if sample.mask is not None:
+        labels, done = _labels(item, dataset, numbering)
+        changes = [(sample.mask, what) for what in done]
+    (folder / "images").mkdir(parents=True, exist_ok=True)
+    if image.header.orientation == 1:
+        shutil.copyfile(sample.image, folder / "images" / sample.image.name)
+    else:
+        write_image(folder / "images" / f"{sample.image.stem}.png", read_image(sample.image))
+        changes.append((sample.image, f"turned upright, EXIF orientation {image.header.orientation}"))
+    if labels is not None:
+        write_labels(folder / "masks" / f"{sample.image.stem}.png", labels, palette=dataset.palette)
+    return changes
+
+
+def _labels(item: Examined, dataset: DataSet, numbering: Numbering) -> tuple[Labels, list[str]]:
+    """The labels of the mask as they should be, and what was changed. Raises _Unrepairable."""
+    mask, image = item.facts.mask, item.facts.image
+    assert mask is not None
+    assert image.header is not None
+    changes: list[str] = []
+    if mask.problem:
+        labels, change = _labels_by_nearness(item, dataset)
+        changes.append(change)
+    else:
+        labels = raw_labels(item.sample, dataset)
+        if numbering.name != "as is":
+            labels = numbering.repaired(labels)
+            changes.append(f"renumbered, {numbering.name}")
+        elif mask.header is not None and mask.header.mode in ("RGB", "RGBA"):
+            changes.append("colours written as class numbers")
+    if labels.shape != image.size:
+        labels, change = _fitted(labels, item)
+        changes.append(change)
+    num_classes = len(dataset.classes)
+    values = np.unique(labels).tolist()
+    bits = 8 * labels.dtype.itemsize
+    ignored = [value for value in values if is_ignored(value, num_classes=num_classes, bits=bits)]
+    odd = np.isin(labels, [value for value in values if value >= num_classes and value not in ignored])
+    if odd.mean() > FEW:
+        raise _Unrepairable(f"{odd.mean():.0%} of the mask's pixels have labels that are no class")
+    if odd.any():
+        changes.append(f"{odd.sum():,} pixels with labels that are no class are ignored")
+    return np.where(odd | np.isin(labels, ignored), labels.dtype.type(dataset.ignore_index), labels), changes
+
+
+def _fitted(labels: Labels, item: Examined) -> tuple[Labels, str]:
+    """Labels turned or scaled to the size of their image. Raises _Unrepairable."""
+    mask, image = item.facts.mask, item.facts.image
+    assert mask is not None
+    assert image.header is not None
+    size = f"{labels.shape[0]} x {labels.shape[1]}, image {image.size[0]} x {image.size[1]}"
+    turns = image.header.orientation, mask.header.orientation if mask.header else 1
+    if turns[1] == 1 and turns[0] != 1 and labels.shape == image.header.size:
+        return turn_upright(labels, turns[0]), "turned as its image is"
+    ratio = labels.shape[0] * image.size[1] / (labels.shape[1] * image.size[0])
+    if abs(ratio - 1) > SHAPE:
+        raise _Unrepairable(f"the mask is {size}")
+    rows, columns = (
+        ((np.arange(new) + 0.5) * old / new).astype(int) for new, old in zip(image.size, labels.shape, strict=True)
+    )
+    return labels[np.ix_(rows, columns)], f"scaled to the size of its image: {size}"
+
+
+def _labels_by_nearness(item: Examined, dataset: DataSet) -> tuple[Labels, str]:
+    """Labels of a mask in colours that are not quite those of the classes. Raises _Unrepairable."""
+    mask = item.facts.mask
+    assert mask is not None
+    assert item.sample.mask is not None
+    if mask.kind not in ("mask-lossy", "mask-colours"):
+        raise _Unrepairable(f"the mask {mask.problem}")
+    pixels = read_image(item.sample.mask).astype(np.int16)
+    colors = dataset.palette.astype(np.int16)
+    if len(colors) == 2 and _is_black_and_white(pixels):
+        colors = np.array([[0] * 3, [255] * 3], np.int16)
+    tolerance = NEAR if mask.kind == "mask-lossy" else 0
+    labels = np.full(pixels.shape[:2], dataset.ignore_index, np.uint8 if dataset.ignore_index == 255 else np.uint16)
+    nearest = np.full(pixels.shape[:2], tolerance + 1)
+    for label, color in enumerate(colors):
+        distance = np.abs(pixels - color).max(axis=-1)
+        labels[distance < nearest] = label
+        nearest = np.minimum(nearest, distance)
+    far = (nearest > tolerance).mean()
+    if far > FEW:
+        raise _Unrepairable(f"{far:.0%} of the mask's pixels are of no class's colour")
+    return labels, f"each pixel became the class of its colour; {far:.2%} of them, near to none, are ignored"
+
+
+def _is_black_and_white(pixels: NDArray[np.int16]) -> bool:
+    return float(((pixels < NEAR).all(axis=-1) | (pixels > 255 - NEAR).all(axis=-1)).mean()) > 1 - FEW
+
+
+def _check(folder: Path, evidence: Evidence) -> None:
+    """Raise DataError where the copy is not in order."""
+    name = f"what can be repaired of {evidence.origin.root}"
+    if not any(folder.glob("*/images/*")):
+        raise DataError(f"{name} is nothing; 'deeplab doctor' without --fix says what is wrong")
+    copy = examine(open_dataset(folder), output_stride=evidence.output_stride, long_side=evidence.long_side)
+    for finding in copy.errors:
+        raise DataError(f"{name} still has an error: {finding.sentence(folder)}; {finding.fix}")
+
+
+@contextmanager
+def _written_aside(folder: Path) -> Iterator[Path]:
+    """A hidden folder beside `folder`, which becomes it at the end; after a failure nothing is there."""
+    aside = folder.resolve().with_name(f".{uuid4().hex}")
+    try:
+        aside.mkdir(parents=True)
+        yield aside
+        aside.rename(folder)
+    except DeepLabError:
+        raise  # not about writing: what stood inside the `with` failed
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise OutputError(f"{folder}: cannot be written ({reason}); choose another folder") from error
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
