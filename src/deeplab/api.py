@@ -10,6 +10,7 @@ from deeplab import catalog
 from deeplab._optional import require
 from deeplab.errors import InputNotFoundError, OutputError, SettingsError
 from deeplab.settings import (
+    CompareSettings,
     ConvertSettings,
     DoctorSettings,
     EvaluateSettings,
@@ -26,13 +27,15 @@ if TYPE_CHECKING:
 
     from deeplab.data import Sample
     from deeplab.data.doctor import Diagnosis
-    from deeplab.evaluation import Report
+    from deeplab.evaluation import Comparison, Report
     from deeplab.inference import Segmenter
     from deeplab.models import SegmentationModel
     from deeplab.results import Segmentation
-    from deeplab.weights import Comparison, Conversion
+    from deeplab.weights import Comparison as Parity
+    from deeplab.weights import Conversion
 
 __all__ = [
+    "compare",
     "convert",
     "create_model",
     "doctor",
@@ -129,7 +132,7 @@ def evaluate(
         data: Folder of the data set.
         on_image: Called after each image with its sample and the predicted labels, (H, W).
         options: The fields of `deeplab.settings.EvaluateSettings`: split, limit, classes, boundaries, calibration,
-            output, and those of `load`.
+            output, report, and those of `load`.
 
     Raises:
         SettingsError: An option that does not exist or cannot work, or `output` lies inside `data`.
@@ -159,15 +162,74 @@ def evaluate(
         dataset,
         split=settings.split,
         limit=settings.limit,
-        boundaries=settings.boundaries,
-        calibration=settings.calibration,
+        boundaries=settings.boundaries or settings.report is not None,
+        calibration=settings.calibration or settings.report is not None,
         on_image=write,
     )
     if settings.output:
         for name, text in (("report.json", report.to_json() + "\n"), ("images.csv", report.to_csv())):
             with written_aside(settings.output / name) as aside:
                 aside.write_text(text, encoding="utf-8")
+    if settings.report:
+        evaluation.write_page(
+            settings.report,
+            report,
+            title=f"{settings.model} on {settings.data.resolve().name}, {settings.split}",
+            segmenter=segmenter,
+            dataset=dataset,
+            samples=dataset.split(settings.split)[: settings.limit],
+        )
     return report
+
+
+@takes(CompareSettings)
+def compare(
+    model: str | Path,
+    other: str | Path,
+    data: str | Path,
+    *,
+    on_image: Callable[[], None] | None = None,
+    **options: Any,
+) -> Comparison:
+    """Measure two models on the same images, and how far the difference can be believed.
+
+    Args:
+        model: A name or the path of a model file, as in `load`.
+        other: The one that is compared with it: a difference is its figure less that of `model`.
+        data: Folder of the data set.
+        on_image: Called after each image, of each model.
+        options: The fields of `deeplab.settings.CompareSettings`: split, limit, classes, report, and those of `load`.
+
+    Raises:
+        SettingsError: An option that does not exist or cannot work.
+        DataError: The data set is not in order, or its classes are not those of the models.
+        DeepLabError: As `load`.
+    """
+    settings = build(CompareSettings, {"model": model, "other": other, "data": data, **options})
+    from deeplab import evaluation
+    from deeplab.data import open_dataset, regroup
+
+    dataset = open_dataset(settings.data)
+    if settings.classes is not None:
+        dataset = regroup(dataset, settings.classes)
+    how = settings.part(LoadSettings)
+    segmenters = load(**how), load(**{**how, "model": settings.other})
+    advance = None if on_image is None else lambda *_: on_image()
+    first, second = (
+        evaluation.evaluate(each, dataset, split=settings.split, limit=settings.limit, on_image=advance)
+        for each in segmenters
+    )
+    comparison = evaluation.Comparison(first, second)
+    if settings.report:
+        evaluation.write_comparison(
+            settings.report,
+            comparison,
+            names=(settings.model, settings.other),
+            segmenters=segmenters,
+            dataset=dataset,
+            samples=dataset.split(settings.split)[: settings.limit],
+        )
+    return comparison
 
 
 @takes(DoctorSettings)
@@ -203,7 +265,7 @@ def doctor(data: str | Path, **options: Any) -> Diagnosis:
 def convert(
     checkpoint: str | Path,
     *,
-    on_converted: Callable[[Conversion, Comparison | None], None] | None = None,
+    on_converted: Callable[[Conversion, Parity | None], None] | None = None,
     **options: Any,
 ) -> Path:
     """Turn another system's checkpoint into ours, and return the path of the file.

@@ -50,6 +50,18 @@ def test_borders_and_calibration_are_told_when_asked_for(run: Run, tiny: Path, d
     assert {"boundary_f_score", "boundary_iou", "trimap_miou", "calibration_error"} <= json.loads(out[-1]).keys()
 
 
+def test_the_page_holds_all_of_it_and_needs_no_network(run: Run, tiny: Path, data: Path, tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    status, out, _ = run("evaluate", tiny, data, "--split", "train", "--report", page)
+    assert status == 0
+    assert str(page) in out
+    text = page.read_text()
+    for title in ("Figures", "Classes", "What is mistaken for what", "Near borders", "Can the probabilities"):
+        assert f"<h2>{title}" in text
+    assert text.count("data:image/png;base64,") == 2
+    assert "http" not in text
+
+
 def test_the_classes_of_the_data_can_be_made_those_of_the_model(run: Run, tiny: Path, data: Path) -> None:
     figures = json.loads(run("evaluate", tiny, data, "--json").out.splitlines()[-1])
     swapped = run("evaluate", tiny, data, "--json", "--classes", "background, cat=dog, dog=cat").out.splitlines()[-1]

@@ -14,46 +14,35 @@ from deeplab.settings import EvaluateSettings
 if TYPE_CHECKING:
     from deeplab.metrics import Interval
 
-NAMES = {
-    "miou": "mIoU",
-    "pixel_accuracy": "pixel accuracy",
-    "mean_accuracy": "mean accuracy",
-    "frequency_weighted_iou": "frequency-weighted IoU",
-    "mean_dice": "mean Dice",
-    "boundary_f_score": "boundary F-score",
-    "boundary_iou": "boundary IoU",
-}
-
 
 def evaluate(settings: EvaluateSettings, *, json: Json = False) -> None:
     """Measure a model on a data set, each image at its own size."""
     from deeplab.data import open_dataset
+    from deeplab.evaluation import NAMES, shown
 
     total = len(open_dataset(settings.data).split(settings.split)[: settings.limit])
     with progress("Evaluating", total=total) as advance:
         report = api.evaluate(**settings.as_dict(), on_image=lambda *_: advance())
     pixels = max(1, sum(report.pixels.values()))
     rows = [
-        (name, _figure(iou.value), _ends(iou), f"{report.pixels[name] / pixels:.1%}")
+        (name, shown(iou.value), _ends(iou), f"{report.pixels[name] / pixels:.1%}")
         for name, iou in report.iou_intervals.items()
     ]
     print_table(("Class", "IoU", "95 %", "Share"), rows, figures=("IoU", "95 %", "Share"))
     for name, interval in report.intervals.items():
-        print(f"{NAMES[name]}\t{_figure(interval.value)}\t{_ends(interval)}")
+        print(f"{NAMES[name]}\t{shown(interval.value)}\t{_ends(interval)}")
     if report.boundaries:
         for width, miou in report.boundaries.trimap_miou.items():
-            print(f"mIoU within {width} px of a border\t{_figure(miou)}")
+            print(f"mIoU within {width} px of a border\t{shown(miou)}")
     if report.calibration is not None:
-        print(f"calibration error\t{_figure(report.calibration_error)}")
+        print(f"calibration error\t{shown(report.calibration_error)}")
     print(f"{report.images} images of {settings.data}, {settings.split}; 95 %: interval over images")
     if settings.output:
         print(f"the report and the label maps are in {settings.output}")
+    if settings.report:
+        print(f"the page is {settings.report}")
     if json:
         print_json(loads(report.to_json()))
-
-
-def _figure(value: float) -> str:
-    return "-" if math.isnan(value) else f"{value:.4f}"
 
 
 def _ends(interval: Interval) -> str:

@@ -13,6 +13,7 @@ from deeplab.metrics.confusion import (
     mean_dice,
     miou,
     pixel_accuracy,
+    row_shares,
 )
 
 __all__ = [
@@ -37,5 +38,6 @@ __all__ = [
     "paired_differences",
     "pixel_accuracy",
     "reliability",
+    "row_shares",
     "trimap_confusion",
 ]

@@ -24,6 +24,7 @@ __all__ = [
     "mean_dice",
     "miou",
     "pixel_accuracy",
+    "row_shares",
 ]
 
 
@@ -108,6 +109,12 @@ def mean_accuracy(counts: Counts) -> float:
     """Mean over the classes in the truth of the share of their pixels that are right."""
     areas = Areas.of(counts)
     return mean(ratio(areas.right, areas.true))
+
+
+def row_shares(matrix: NDArray[np.int64]) -> NDArray[np.float64]:
+    """What the pixels of each true class were predicted as, (num_classes, num_classes); nan in the row of an absent
+    class."""
+    return ratio(matrix, np.broadcast_to(matrix.sum(axis=1, keepdims=True), matrix.shape))
 
 
 def check_labels(
