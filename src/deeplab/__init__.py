@@ -7,6 +7,7 @@ The public names, each loaded on first use, so that `import deeplab` imports no 
 - `train`: train a model on a folder of images and masks
 - `evaluate`: measure a model on a data set
 - `compare`: two models on the same images
+- `explain`: what in an image speaks for each class, and how sure a model is
 - `convert`: another system's checkpoint into ours
 - `doctor`: examine a data set before training on it
 - `create_model`: a network with random weights, by name
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
         create_model,
         doctor,
         evaluate,
+        explain,
         list_backbones,
         list_models,
         list_weights,
@@ -52,6 +54,7 @@ __all__ = [
     "create_model",
     "doctor",
     "evaluate",
+    "explain",
     "list_backbones",
     "list_models",
     "list_weights",

@@ -14,6 +14,7 @@ from deeplab.settings import (
     ConvertSettings,
     DoctorSettings,
     EvaluateSettings,
+    ExplainSettings,
     LoadSettings,
     TrainSettings,
     build,
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from deeplab.data import Sample
     from deeplab.data.doctor import Diagnosis
     from deeplab.evaluation import Comparison, Report
-    from deeplab.inference import Segmenter
+    from deeplab.inference import Explanation, Segmenter
     from deeplab.models import SegmentationModel
     from deeplab.results import Segmentation
     from deeplab.weights import Comparison as Parity
@@ -40,6 +41,7 @@ __all__ = [
     "create_model",
     "doctor",
     "evaluate",
+    "explain",
     "list_backbones",
     "list_models",
     "list_weights",
@@ -230,6 +232,38 @@ def compare(
             samples=dataset.split(settings.split)[: settings.limit],
         )
     return comparison
+
+
+@takes(ExplainSettings)
+def explain(model: str | Path, image: str | Path, **options: Any) -> Explanation:
+    """Show what in an image speaks for each class, and how sure the model is; writes a page and its pictures.
+
+    Args:
+        model: A name or the path of a model file, as in `load`.
+        image: An image file.
+        options: The fields of `deeplab.settings.ExplainSettings`: show, pixel, samples, output, and those of `load`.
+
+    Raises:
+        SettingsError: An option that does not exist or cannot work.
+        ImageError: The image cannot be read.
+        UnknownNameError: A class that the model does not know.
+        OutputError: Something cannot be written.
+        DeepLabError: As `load`.
+    """
+    settings = build(ExplainSettings, {"model": model, "image": image, **options})
+    from deeplab import inference
+    from deeplab.images import read_image
+
+    photo = read_image(settings.image)
+    explanation = inference.explain(
+        load(**settings.part(LoadSettings)),
+        photo,
+        classes=settings.show,
+        pixel=settings.pixel,
+        samples=settings.samples,
+    )
+    inference.write_explanation(settings.output, settings.image.stem, explanation, pixel=settings.pixel)
+    return explanation
 
 
 @takes(DoctorSettings)

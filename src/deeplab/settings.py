@@ -196,6 +196,22 @@ class EvaluateSettings(LoadSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ExplainSettings(LoadSettings):
+    """The options of `deeplab explain`."""
+
+    model: str = argument("The model: a name from 'deeplab models' or a file.", metavar="MODEL")
+    image: Path = argument("Image file.", metavar="IMAGE")
+    show: tuple[str, ...] | None = option(
+        None, "Classes to show what speaks for, as in person,dog.", shown="those that are found", metavar="NAME,..."
+    )
+    pixel: tuple[int, int] | None = option(
+        None, "Pixel to show the receptive field of, as ROW,COLUMN.", metavar="ROW,COLUMN", at_least=0
+    )
+    samples: int = option(0, "Networks with random dropout to ask as well.", at_least=0)
+    output: Path = option(Path("explanations"), "Folder for the page and the pictures.", metavar="DIR")
+
+
+@dataclass(frozen=True, kw_only=True)
 class CompareSettings(LoadSettings):
     """The options of `deeplab compare`."""
 

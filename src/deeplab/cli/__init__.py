@@ -13,6 +13,7 @@ from deeplab.cli.compare import compare
 from deeplab.cli.convert import convert
 from deeplab.cli.doctor import doctor
 from deeplab.cli.evaluate import evaluate
+from deeplab.cli.explain import explain
 from deeplab.cli.models import models
 from deeplab.cli.segment import segment
 from deeplab.cli.train import train
@@ -22,6 +23,7 @@ from deeplab.settings import (
     ConvertSettings,
     DoctorSettings,
     EvaluateSettings,
+    ExplainSettings,
     SegmentSettings,
     TrainSettings,
 )
@@ -43,6 +45,7 @@ app.command("segment")(command(SegmentSettings, segment))
 app.command("train")(command(TrainSettings, train))
 app.command("evaluate")(command(EvaluateSettings, evaluate))
 app.command("compare")(command(CompareSettings, compare))
+app.command("explain")(command(ExplainSettings, explain))
 app.command("doctor")(command(DoctorSettings, doctor))
 app.command("convert")(command(ConvertSettings, convert))
 app.command("models")(models)
