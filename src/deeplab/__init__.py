@@ -6,6 +6,8 @@ The public names, each loaded on first use, so that `import deeplab` imports no 
 - `segment`: one image in, its segmentation out
 - `train`: train a model on a folder of images and masks
 - `evaluate`: measure a model on a data set
+- `compare`: two models on the same images
+- `explain`: what in an image speaks for each class, and how sure a model is
 - `convert`: another system's checkpoint into ours
 - `doctor`: examine a data set before training on it
 - `create_model`: a network with random weights, by name
@@ -24,10 +26,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from deeplab.api import (
+        compare,
         convert,
         create_model,
         doctor,
         evaluate,
+        explain,
         list_backbones,
         list_models,
         list_weights,
@@ -45,10 +49,12 @@ __all__ = [
     "DeepLabError",
     "Segmentation",
     "Segmenter",
+    "compare",
     "convert",
     "create_model",
     "doctor",
     "evaluate",
+    "explain",
     "list_backbones",
     "list_models",
     "list_weights",

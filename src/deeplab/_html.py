@@ -5,7 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from html import escape
 
-__all__ = ["bars", "columns", "details", "element", "figure", "page", "table"]
+__all__ = [
+    "bars",
+    "chart",
+    "chip",
+    "columns",
+    "details",
+    "details_of",
+    "element",
+    "figure",
+    "page",
+    "shaded",
+    "table",
+]
 
 STYLE = """
 :root { color-scheme: light dark;
@@ -43,6 +55,10 @@ figure { margin: 0; max-width: 100%; } figure img { display: block; max-width: 1
 figcaption { max-width: 22rem; overflow-wrap: anywhere; margin-top: .25rem; line-height: 1.35; }
 details { margin-top: .6rem; } summary { cursor: pointer; color: var(--soft); font-size: .875rem; }
 details ul { margin: .4rem 0 0; padding-left: 1.2rem; font-size: .875rem; overflow-wrap: anywhere; }
+.shaded { display: block; text-align: right; padding: 0 .3rem; border-radius: .2rem; }
+svg { display: block; max-width: 32rem; width: 100%; } svg text { fill: var(--soft); font-size: 12px; }
+svg .axis { stroke: var(--line); } svg .curve { fill: none; stroke: var(--bar); stroke-width: 2.5; }
+svg .curve ~ .curve { stroke: var(--soft); stroke-width: 1; }
 .columns { display: flex; align-items: flex-end; gap: .25rem; height: 11rem; min-width: 30rem; }
 .columns div { flex: 1; display: flex; flex-direction: column; justify-content: flex-end; height: 100%;
   text-align: center; font-size: .75rem; color: var(--soft); }
@@ -106,3 +122,39 @@ def details(summary: str, lines: Iterable[str]) -> str:
     """A list that opens on demand."""
     items = "".join(element("li", line) for line in lines)
     return f"<details>{element('summary', summary)}<ul>{items}</ul></details>"
+
+
+def details_of(summary: str, body: str) -> str:
+    """HTML that opens on demand."""
+    return f"<details>{element('summary', summary)}{body}</details>"
+
+
+def shaded(share: float, text: str) -> str:
+    """A number on a ground that is the stronger the larger the share, 0 .. 1."""
+    strength = 0.0 if share != share else 100 * min(1.0, share) ** 0.5
+    style = f"background:color-mix(in srgb, var(--bar) {strength:.0f}%, transparent)"
+    return f'<span class="shaded number" style="{style}">{escape(text)}</span>'
+
+
+def chart(curves: Sequence[Sequence[tuple[float, float]]], *, x: str, y: str, top: float) -> str:
+    """Curves from (0, 0) to (the largest x, top), the first one bold; their points are (x, y)."""
+    width, height, left, bottom = 480, 260, 60, 36
+    right = max(point[0] for curve in curves for point in curve)
+
+    def place(point: tuple[float, float]) -> tuple[float, float]:
+        return left + (width - left - 10) * point[0] / right, 10 + (height - bottom - 10) * (1 - point[1] / top)
+
+    parts = []
+    for step in range(5):
+        (first, level), (last, _) = place((0, top * step / 4)), place((right, 0))
+        across, down = place((right * step / 4, 0))
+        parts.append(f'<line class="axis" x1="{first}" y1="{level:.1f}" x2="{last}" y2="{level:.1f}"/>')
+        parts.append(f'<text x="{left - 6}" y="{level + 4:.1f}" text-anchor="end">{top * step / 4:g}</text>')
+        parts.append(f'<text x="{across:.1f}" y="{down + 16:.1f}" text-anchor="middle">{right * step / 4:g}</text>')
+    for curve in curves:
+        points = " ".join(f"{across:.1f},{down:.1f}" for across, down in map(place, curve))
+        parts.append(f'<polyline class="curve" points="{points}"/>')
+    parts.append(f'<text x="{(left + width) / 2}" y="{height - 4}" text-anchor="middle">{escape(x)}</text>')
+    turned = f'x="12" y="{height / 2}" transform="rotate(-90 12 {height / 2})" text-anchor="middle"'
+    parts.append(f"<text {turned}>{escape(y)}</text>")
+    return f'<svg viewBox="0 0 {width} {height}" role="img">{"".join(parts)}</svg>'

@@ -10,9 +10,11 @@ from deeplab import catalog
 from deeplab._optional import require
 from deeplab.errors import InputNotFoundError, OutputError, SettingsError
 from deeplab.settings import (
+    CompareSettings,
     ConvertSettings,
     DoctorSettings,
     EvaluateSettings,
+    ExplainSettings,
     LoadSettings,
     TrainSettings,
     build,
@@ -26,17 +28,20 @@ if TYPE_CHECKING:
 
     from deeplab.data import Sample
     from deeplab.data.doctor import Diagnosis
-    from deeplab.evaluation import Report
-    from deeplab.inference import Segmenter
+    from deeplab.evaluation import Comparison, Report
+    from deeplab.inference import Explanation, Segmenter
     from deeplab.models import SegmentationModel
     from deeplab.results import Segmentation
-    from deeplab.weights import Comparison, Conversion
+    from deeplab.weights import Comparison as Parity
+    from deeplab.weights import Conversion
 
 __all__ = [
+    "compare",
     "convert",
     "create_model",
     "doctor",
     "evaluate",
+    "explain",
     "list_backbones",
     "list_models",
     "list_weights",
@@ -128,7 +133,8 @@ def evaluate(
         model: A name or the path of a model file, as in `load`.
         data: Folder of the data set.
         on_image: Called after each image with its sample and the predicted labels, (H, W).
-        options: The fields of `deeplab.settings.EvaluateSettings`: split, limit, classes, output, and those of `load`.
+        options: The fields of `deeplab.settings.EvaluateSettings`: split, limit, classes, boundaries, calibration,
+            output, report, and those of `load`.
 
     Raises:
         SettingsError: An option that does not exist or cannot work, or `output` lies inside `data`.
@@ -153,11 +159,111 @@ def evaluate(
     if settings.classes is not None:
         dataset = regroup(dataset, settings.classes)
     segmenter = load(**settings.part(LoadSettings))
-    report = evaluation.evaluate(segmenter, dataset, split=settings.split, limit=settings.limit, on_image=write)
+    report = evaluation.evaluate(
+        segmenter,
+        dataset,
+        split=settings.split,
+        limit=settings.limit,
+        boundaries=settings.boundaries or settings.report is not None,
+        calibration=settings.calibration or settings.report is not None,
+        on_image=write,
+    )
     if settings.output:
-        with written_aside(settings.output / "report.json") as aside:
-            aside.write_text(report.to_json() + "\n", encoding="utf-8")
+        for name, text in (("report.json", report.to_json() + "\n"), ("images.csv", report.to_csv())):
+            with written_aside(settings.output / name) as aside:
+                aside.write_text(text, encoding="utf-8")
+    if settings.report:
+        evaluation.write_page(
+            settings.report,
+            report,
+            title=f"{settings.model} on {settings.data.resolve().name}, {settings.split}",
+            segmenter=segmenter,
+            dataset=dataset,
+            samples=dataset.split(settings.split)[: settings.limit],
+        )
     return report
+
+
+@takes(CompareSettings)
+def compare(
+    model: str | Path,
+    other: str | Path,
+    data: str | Path,
+    *,
+    on_image: Callable[[], None] | None = None,
+    **options: Any,
+) -> Comparison:
+    """Measure two models on the same images, and how far the difference can be believed.
+
+    Args:
+        model: A name or the path of a model file, as in `load`.
+        other: The one that is compared with it: a difference is its figure less that of `model`.
+        data: Folder of the data set.
+        on_image: Called after each image, of each model.
+        options: The fields of `deeplab.settings.CompareSettings`: split, limit, classes, report, and those of `load`.
+
+    Raises:
+        SettingsError: An option that does not exist or cannot work.
+        DataError: The data set is not in order, or its classes are not those of the models.
+        DeepLabError: As `load`.
+    """
+    settings = build(CompareSettings, {"model": model, "other": other, "data": data, **options})
+    from deeplab import evaluation
+    from deeplab.data import open_dataset, regroup
+
+    dataset = open_dataset(settings.data)
+    if settings.classes is not None:
+        dataset = regroup(dataset, settings.classes)
+    how = settings.part(LoadSettings)
+    segmenters = load(**how), load(**{**how, "model": settings.other})
+    advance = None if on_image is None else lambda *_: on_image()
+    first, second = (
+        evaluation.evaluate(each, dataset, split=settings.split, limit=settings.limit, on_image=advance)
+        for each in segmenters
+    )
+    comparison = evaluation.Comparison(first, second)
+    if settings.report:
+        evaluation.write_comparison(
+            settings.report,
+            comparison,
+            names=(settings.model, settings.other),
+            segmenters=segmenters,
+            dataset=dataset,
+            samples=dataset.split(settings.split)[: settings.limit],
+        )
+    return comparison
+
+
+@takes(ExplainSettings)
+def explain(model: str | Path, image: str | Path, **options: Any) -> Explanation:
+    """Show what in an image speaks for each class, and how sure the model is; writes a page and its pictures.
+
+    Args:
+        model: A name or the path of a model file, as in `load`.
+        image: An image file.
+        options: The fields of `deeplab.settings.ExplainSettings`: show, pixel, samples, output, and those of `load`.
+
+    Raises:
+        SettingsError: An option that does not exist or cannot work.
+        ImageError: The image cannot be read.
+        UnknownNameError: A class that the model does not know.
+        OutputError: Something cannot be written.
+        DeepLabError: As `load`.
+    """
+    settings = build(ExplainSettings, {"model": model, "image": image, **options})
+    from deeplab import inference
+    from deeplab.images import read_image
+
+    photo = read_image(settings.image)
+    explanation = inference.explain(
+        load(**settings.part(LoadSettings)),
+        photo,
+        classes=settings.show,
+        pixel=settings.pixel,
+        samples=settings.samples,
+    )
+    inference.write_explanation(settings.output, settings.image.stem, explanation, pixel=settings.pixel)
+    return explanation
 
 
 @takes(DoctorSettings)
@@ -193,7 +299,7 @@ def doctor(data: str | Path, **options: Any) -> Diagnosis:
 def convert(
     checkpoint: str | Path,
     *,
-    on_converted: Callable[[Conversion, Comparison | None], None] | None = None,
+    on_converted: Callable[[Conversion, Parity | None], None] | None = None,
     **options: Any,
 ) -> Path:
     """Turn another system's checkpoint into ours, and return the path of the file.

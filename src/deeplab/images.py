@@ -31,6 +31,7 @@ __all__ = [
     "color_map",
     "colorize",
     "data_uri",
+    "heat",
     "read_header",
     "read_image",
     "read_labels",
@@ -86,6 +87,9 @@ OTHER_BYTE = {
     "RGB;16N": "RGB;16B" if sys.byteorder == "little" else "RGB;16L",
 }
 """Pillow reads 16-bit colours as their high bytes; read in the other byte order, it gives the low ones."""
+
+HEAT = ((10, 8, 30), (110, 20, 90), (205, 55, 60), (250, 150, 45), (252, 245, 190))
+"""The colours of `heat`; each is lighter than the one before, also to eyes that tell few colours apart."""
 
 _open_lock = Lock()
 
@@ -293,6 +297,14 @@ def colorize(labels: NDArray[np.uint8 | np.uint16], palette: NDArray[np.uint8]) 
         palette: uint8 (num_classes, 3).
     """
     colors: NDArray[np.uint8] = _all_colors(palette, count=np.iinfo(labels.dtype).max + 1)[labels]
+    return colors
+
+
+def heat(values: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """The colours of values 0 .. 1, (H, W): from near black over red and orange to pale yellow, uint8 (H, W, 3)."""
+    steps = np.linspace(0, 1, len(HEAT))
+    bands = [np.interp(values, steps, band) for band in np.array(HEAT).T]
+    colors: NDArray[np.uint8] = np.rint(np.stack(bands, axis=-1)).astype(np.uint8)
     return colors
 
 

@@ -187,7 +187,43 @@ class EvaluateSettings(LoadSettings):
     split: str = option("val", "The part of the data set to measure on.")
     limit: int | None = option(None, "Measure on the first N images only.", at_least=1)
     classes: tuple[str, ...] | None = option(None, CLASSES_HELP, shown="as they are", metavar=CLASSES_METAVAR)
+    boundaries: bool = option(False, "Also boundary F-score, boundary IoU and mIoU near borders.")
+    calibration: bool = option(False, "Also how far the probabilities can be believed.")
     output: Path | None = option(None, "Folder for the report and the predicted label maps.", metavar="DIR")
+    report: Path | None = option(
+        None, "Also write all of it, borders, calibration and pictures too, as one HTML page.", metavar="FILE.html"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExplainSettings(LoadSettings):
+    """The options of `deeplab explain`."""
+
+    model: str = argument("The model: a name from 'deeplab models' or a file.", metavar="MODEL")
+    image: Path = argument("Image file.", metavar="IMAGE")
+    show: tuple[str, ...] | None = option(
+        None, "Classes to show what speaks for, as in person,dog.", shown="those that are found", metavar="NAME,..."
+    )
+    pixel: tuple[int, int] | None = option(
+        None, "Pixel to show the receptive field of, as ROW,COLUMN.", metavar="ROW,COLUMN", at_least=0
+    )
+    samples: int = option(0, "Networks with random dropout to ask as well.", at_least=0)
+    output: Path = option(Path("explanations"), "Folder for the page and the pictures.", metavar="DIR")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompareSettings(LoadSettings):
+    """The options of `deeplab compare`."""
+
+    model: str = argument("The first model: a name from 'deeplab models' or a file.", metavar="MODEL_A")
+    other: str = argument("The second one.", metavar="MODEL_B")
+    data: Path = argument("Folder of the data set.", metavar="DATA")
+    split: str = option("val", "The part of the data set to measure on.")
+    limit: int | None = option(None, "Measure on the first N images only.", at_least=1)
+    classes: tuple[str, ...] | None = option(None, CLASSES_HELP, shown="as they are", metavar=CLASSES_METAVAR)
+    report: Path | None = option(
+        None, "Also write where they differ, with pictures, as one HTML page.", metavar="FILE.html"
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

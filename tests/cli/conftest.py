@@ -39,9 +39,18 @@ def run(capfd: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model file with three classes and random weights."""
-    torch.manual_seed(0)
+    return _saved(tmp_path_factory.mktemp("models") / "tiny.safetensors", seed=0)
+
+
+@pytest.fixture(scope="session")
+def tiny_too(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Another one, with other weights."""
+    return _saved(tmp_path_factory.mktemp("models") / "tiny_too.safetensors", seed=1)
+
+
+def _saved(path: Path, *, seed: int) -> Path:
+    torch.manual_seed(seed)
     model = create_model("deeplabv3", num_classes=3, depth_multiplier=0.25, aspp_channels=8, atrous_rates=())
-    path = tmp_path_factory.mktemp("models") / "tiny.safetensors"
     checkpoints.save(path, Checkpoint(model.eval(), CLASSES, color_map(3)))
     return path
 

@@ -40,8 +40,26 @@ def test_the_report_and_the_label_maps_are_written_when_asked_for(
     run: Run, tiny: Path, data: Path, tmp_path: Path
 ) -> None:
     out = run("evaluate", tiny, data, "--json", "--output", tmp_path / "out").out
-    assert sorted(file.name for file in (tmp_path / "out").iterdir()) == ["0.png", "report.json"]
+    assert sorted(file.name for file in (tmp_path / "out").iterdir()) == ["0.png", "images.csv", "report.json"]
     assert json.loads((tmp_path / "out" / "report.json").read_text()) == json.loads(out.splitlines()[-1])
+
+
+def test_borders_and_calibration_are_told_when_asked_for(run: Run, tiny: Path, data: Path) -> None:
+    out = run("evaluate", tiny, data, "--json", "--boundaries", "--calibration").out.splitlines()
+    assert {"boundary F-score", "boundary IoU", "calibration error"} <= {line.split("\t")[0] for line in out}
+    assert {"boundary_f_score", "boundary_iou", "trimap_miou", "calibration_error"} <= json.loads(out[-1]).keys()
+
+
+def test_the_page_holds_all_of_it_and_needs_no_network(run: Run, tiny: Path, data: Path, tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    status, out, _ = run("evaluate", tiny, data, "--split", "train", "--report", page)
+    assert status == 0
+    assert str(page) in out
+    text = page.read_text()
+    for title in ("Figures", "Classes", "What is mistaken for what", "Near borders", "Can the probabilities"):
+        assert f"<h2>{title}" in text
+    assert text.count("data:image/png;base64,") == 2
+    assert "http" not in text
 
 
 def test_the_classes_of_the_data_can_be_made_those_of_the_model(run: Run, tiny: Path, data: Path) -> None:

@@ -30,8 +30,15 @@ def make_dataset(tmp_path):
 
 @pytest.fixture
 def segmenter():
-    """Tells black, grey and white from the brightness."""
-    return SimpleNamespace(classes=CLASSES, labels=lambda image: (image[..., 0] // 86).astype(np.uint8))
+    """Tells black, grey and white from the brightness, and is 0.8 sure of it."""
+
+    def segment(image):
+        labels = (image[..., 0] // 86).astype(np.uint8)
+        probabilities = np.where(labels == np.arange(3)[:, None, None], 0.8, 0.1)
+        return SimpleNamespace(labels=labels, probabilities=probabilities.astype(np.float32))
+
+    segment.classes = CLASSES
+    return segment
 
 
 @pytest.fixture
@@ -52,6 +59,23 @@ def test_pixels_of_all_images_are_counted_together(segmenter, make_dataset, pair
     assert report.pixel_accuracy == 7 / 9
     assert report.miou == pytest.approx((2 / 3 + 2 / 4 + 3 / 4) / 3)
     assert json.loads(report.to_json())["pixels"] == {"black": 2, "grey": 4, "white": 3}
+
+
+def test_what_each_image_adds_is_kept(segmenter, make_dataset, pairs):
+    report = evaluate(segmenter, make_dataset(pairs))
+    assert report.names == ("0.png", "1.png")
+    assert report.areas[1].tolist() == [[1, 0, 1], [1, 2, 1], [2, 0, 2]]  # right, true, predicted
+    np.testing.assert_array_equal(report.areas.sum(axis=0)[0], report.confusion.diagonal())
+
+
+def test_borders_and_calibration_are_measured_where_asked_for(segmenter, make_dataset, pairs):
+    dataset = make_dataset(pairs)
+    report = evaluate(segmenter, dataset, boundaries=True, calibration=True)
+    assert report.calibration_error == pytest.approx(0.8 - 7 / 9, abs=1e-6)
+    assert report.boundaries.f_score.shape == report.boundaries.iou.shape == (2, 3, 2)
+    assert report.boundaries.trimap_miou[32] == pytest.approx(report.miou)  # wider than the images
+    bare = evaluate(segmenter, dataset)
+    assert bare.boundaries is bare.calibration is None
 
 
 def test_each_image_is_handed_over_with_its_labels(segmenter, make_dataset, pairs):

@@ -4,11 +4,19 @@ import numpy as np
 import pytest
 
 from deeplab.evaluation import Report
+from deeplab.metrics import Areas
+
+
+def make(classes, *matrices):
+    """A report of images with these confusion matrices."""
+    matrices = np.array(matrices)
+    names = tuple(f"{number}.png" for number in range(len(matrices)))
+    return Report(classes, matrices.sum(axis=0), names, np.array([Areas.of(matrix) for matrix in matrices]))
 
 
 @pytest.fixture
 def report():
-    return Report(("road", "sky", "Bär"), np.array([[3, 1, 0], [0, 4, 0], [0, 0, 0]]), images=2)
+    return make(("road", "sky", "Bär"), [[3, 1, 0], [0, 0, 0], [0, 0, 0]], [[0, 0, 0], [0, 4, 0], [0, 0, 0]])
 
 
 def test_figures_are_those_of_the_matrix(report):
@@ -22,21 +30,42 @@ def test_figures_are_those_of_the_matrix(report):
 def test_json_is_one_line_with_null_for_what_cannot_be_measured(report):
     text = report.to_json()
     assert "\n" not in text
-    assert json.loads(text) == {
-        "miou": report.miou,
-        "pixel_accuracy": 7 / 8,
-        "mean_accuracy": report.mean_accuracy,
-        "iou": {"road": 3 / 4, "sky": 4 / 5, "Bär": None},
-        "pixels": {"road": 4, "sky": 4, "Bär": 0},
-        "images": 2,
-    }
+    figures = json.loads(text)
+    assert figures["miou"] == report.miou
+    assert figures["mean_dice"] == pytest.approx((6 / 7 + 8 / 9) / 2)
+    assert figures["frequency_weighted_iou"] == pytest.approx((3 / 4 + 4 / 5) / 2)
+    assert figures["iou"] == {"road": 3 / 4, "sky": 4 / 5, "Bär": None}
+    assert figures["pixels"] == {"road": 4, "sky": 4, "Bär": 0}
+    assert figures["images"] == 2
+    assert figures["iou_intervals"]["Bär"] == [None, None]
+    assert "boundary_iou" not in figures
+    assert "calibration_error" not in figures
 
 
 def test_json_of_nothing_measured_is_valid():
-    figures = json.loads(Report(("road",), np.zeros((1, 1), np.int64), images=1).to_json())
+    figures = json.loads(make(("road",), [[0]]).to_json())
     assert figures["miou"] is figures["pixel_accuracy"] is figures["mean_accuracy"] is None
 
 
 def test_a_report_shows_its_figures_in_a_line():
-    report = Report(("road", "sky"), np.array([[3, 1], [0, 4]]), images=2)
+    report = make(("road", "sky"), [[3, 1], [0, 4]], [[0, 0], [0, 0]])
     assert repr(report) == "Report(2 images, mIoU 0.775, pixel accuracy 0.875)"
+
+
+def test_intervals_hold_what_other_images_would_give(report):
+    """Of the two images a sample has the first only (IoU 3/4 and 0), the second only, or both."""
+    road = report.iou_intervals["road"]
+    assert (road.value, road.low, road.high) == (3 / 4, 3 / 4, 3 / 4)  # left out where it does not occur
+    accuracy = report.intervals["pixel_accuracy"]
+    assert (accuracy.low, accuracy.value, accuracy.high) == (3 / 4, 7 / 8, 1)
+
+
+def test_one_image_has_no_interval():
+    assert np.isnan(make(("road", "sky"), [[3, 1], [0, 4]]).intervals["miou"].low)
+
+
+def test_the_table_has_a_line_for_each_image(report):
+    head, first, second = report.to_csv().splitlines()
+    assert head == "image,miou,pixel_accuracy,road,sky,Bär"
+    assert first == "0.png,0.3750,0.7500,0.7500,0.0000,"
+    assert second == "1.png,1.0000,1.0000,,1.0000,"

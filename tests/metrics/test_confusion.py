@@ -4,7 +4,17 @@ import numpy as np
 import pytest
 
 from deeplab.errors import DataError
-from deeplab.metrics import confusion_matrix, iou, mean_accuracy, miou, pixel_accuracy
+from deeplab.metrics import (
+    Areas,
+    confusion_matrix,
+    dice,
+    frequency_weighted_iou,
+    iou,
+    mean_accuracy,
+    mean_dice,
+    miou,
+    pixel_accuracy,
+)
 
 MATRIX = np.array([[3, 1, 0, 0], [0, 4, 0, 2], [0, 0, 0, 0], [0, 0, 0, 0]])
 """Class 2 is nowhere, class 3 only predicted."""
@@ -46,6 +56,7 @@ def test_figures_are_those_of_vainf_and_tensorflow(golden):
     assert miou(matrix) == pytest.approx(case["tf_mean_iou"], rel=1e-6)  # float32
     assert pixel_accuracy(matrix) == pytest.approx(theirs["Overall Acc"], rel=1e-12)
     assert mean_accuracy(matrix) == pytest.approx(theirs["Mean Acc"], rel=1e-12)
+    assert frequency_weighted_iou(matrix) == pytest.approx(theirs["FreqW Acc"], rel=1e-12)
 
 
 def test_rows_are_true_and_columns_predicted_classes():
@@ -64,11 +75,22 @@ def test_mean_accuracy_is_over_the_true_classes():
     assert pixel_accuracy(MATRIX) == pytest.approx(7 / 10)
 
 
+def test_dice_is_the_f_score_of_the_pixels():
+    np.testing.assert_allclose(dice(MATRIX), [6 / 7, 8 / 11, np.nan, 0])
+    assert mean_dice(MATRIX) == pytest.approx((6 / 7 + 8 / 11) / 3)
+
+
+@pytest.mark.parametrize("figure", [iou, dice, miou, mean_dice, frequency_weighted_iou, pixel_accuracy, mean_accuracy])
+def test_every_figure_is_made_of_the_areas_alone(figure):
+    np.testing.assert_array_equal(figure(Areas.of(MATRIX)), figure(MATRIX))
+
+
 def test_without_counted_pixels_the_figures_are_nan():
     target = np.full((3, 3), 255, np.uint8)
     matrix = confusion_matrix(np.zeros((3, 3), np.uint8), target, num_classes=2)
     assert not matrix.any()
-    assert np.isnan([miou(matrix), pixel_accuracy(matrix), mean_accuracy(matrix)]).all()
+    figures = (miou, mean_dice, frequency_weighted_iou, pixel_accuracy, mean_accuracy)
+    assert np.isnan([figure(matrix) for figure in figures]).all()
 
 
 def test_counts_beyond_32_bits_do_not_overflow():

@@ -9,14 +9,24 @@ from typing import Annotated
 import typer
 
 from deeplab.cli._options import Debug, command
+from deeplab.cli.compare import compare
 from deeplab.cli.convert import convert
 from deeplab.cli.doctor import doctor
 from deeplab.cli.evaluate import evaluate
+from deeplab.cli.explain import explain
 from deeplab.cli.models import models
 from deeplab.cli.segment import segment
 from deeplab.cli.train import train
 from deeplab.errors import SettingsError
-from deeplab.settings import ConvertSettings, DoctorSettings, EvaluateSettings, SegmentSettings, TrainSettings
+from deeplab.settings import (
+    CompareSettings,
+    ConvertSettings,
+    DoctorSettings,
+    EvaluateSettings,
+    ExplainSettings,
+    SegmentSettings,
+    TrainSettings,
+)
 
 __all__ = ["run"]
 
@@ -34,6 +44,8 @@ app = typer.Typer(
 app.command("segment")(command(SegmentSettings, segment))
 app.command("train")(command(TrainSettings, train))
 app.command("evaluate")(command(EvaluateSettings, evaluate))
+app.command("compare")(command(CompareSettings, compare))
+app.command("explain")(command(ExplainSettings, explain))
 app.command("doctor")(command(DoctorSettings, doctor))
 app.command("convert")(command(ConvertSettings, convert))
 app.command("models")(models)

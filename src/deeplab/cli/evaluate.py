@@ -2,36 +2,48 @@
 
 from __future__ import annotations
 
+import math
 from json import loads
-from typing import Any
+from typing import TYPE_CHECKING
 
 from deeplab import api
 from deeplab.cli._options import Json
 from deeplab.cli._terminal import print_json, print_table, progress
 from deeplab.settings import EvaluateSettings
 
-NAMES = {"miou": "mIoU", "pixel_accuracy": "pixel accuracy", "mean_accuracy": "mean accuracy"}
+if TYPE_CHECKING:
+    from deeplab.metrics import Interval
 
 
 def evaluate(settings: EvaluateSettings, *, json: Json = False) -> None:
     """Measure a model on a data set, each image at its own size."""
     from deeplab.data import open_dataset
+    from deeplab.evaluation import NAMES, shown
 
     total = len(open_dataset(settings.data).split(settings.split)[: settings.limit])
     with progress("Evaluating", total=total) as advance:
         report = api.evaluate(**settings.as_dict(), on_image=lambda *_: advance())
-    figures: dict[str, Any] = loads(report.to_json())
     pixels = max(1, sum(report.pixels.values()))
-    rows = [(name, _figure(iou), f"{report.pixels[name] / pixels:.1%}") for name, iou in report.iou.items()]
-    print_table(("Class", "IoU", "Share"), rows, figures=("IoU", "Share"))
-    for name, words in NAMES.items():
-        print(f"{words}\t{_figure(figures[name])}")
-    print(f"{report.images} images of {settings.data}, {settings.split}")
+    rows = [
+        (name, shown(iou.value), _ends(iou), f"{report.pixels[name] / pixels:.1%}")
+        for name, iou in report.iou_intervals.items()
+    ]
+    print_table(("Class", "IoU", "95 %", "Share"), rows, figures=("IoU", "95 %", "Share"))
+    for name, interval in report.intervals.items():
+        print(f"{NAMES[name]}\t{shown(interval.value)}\t{_ends(interval)}")
+    if report.boundaries:
+        for width, miou in report.boundaries.trimap_miou.items():
+            print(f"mIoU within {width} px of a border\t{shown(miou)}")
+    if report.calibration is not None:
+        print(f"calibration error\t{shown(report.calibration_error)}")
+    print(f"{report.images} images of {settings.data}, {settings.split}; 95 %: interval over images")
     if settings.output:
         print(f"the report and the label maps are in {settings.output}")
+    if settings.report:
+        print(f"the page is {settings.report}")
     if json:
-        print_json(figures)
+        print_json(loads(report.to_json()))
 
 
-def _figure(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4f}"
+def _ends(interval: Interval) -> str:
+    return "-" if math.isnan(interval.low) else f"{interval.low:.4f}..{interval.high:.4f}"

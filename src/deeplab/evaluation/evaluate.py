@@ -1,4 +1,4 @@
-"""A segmenter over a split of a data set, image by image at full size; only counts are kept."""
+"""A segmenter over a split of a data set, image by image at full size; only counts are kept, a few for each image."""
 
 from __future__ import annotations
 
@@ -11,9 +11,18 @@ from numpy.typing import NDArray
 
 from deeplab.data import DataSet, Sample, load_sample
 from deeplab.errors import DataError
-from deeplab.evaluation.report import Report
+from deeplab.evaluation.report import TRIMAP_WIDTHS, Boundaries, Report
 from deeplab.inference import Segmenter, read_ahead
-from deeplab.metrics import confusion_matrix
+from deeplab.metrics import (
+    Areas,
+    boundary_f_score,
+    boundary_iou,
+    calibration_counts,
+    confusion_matrix,
+    trimap_confusion,
+)
+from deeplab.metrics.calibration import BINS
+from deeplab.results import Segmentation
 
 __all__ = ["evaluate"]
 
@@ -24,12 +33,16 @@ def evaluate(
     *,
     split: str = "val",
     limit: int | None = None,
+    boundaries: bool = False,
+    calibration: bool = False,
     on_image: Callable[[Sample, NDArray[Any]], None] | None = None,
 ) -> Report:
     """Predict every image of the split at its own size and count its pixels.
 
     Args:
         limit: Only the first so many images; None: all.
+        boundaries: Measure how well borders are met, too.
+        calibration: Measure how far the probabilities can be believed, too.
         on_image: Called after each image with its sample and the predicted labels, (H, W).
 
     Raises:
@@ -40,15 +53,48 @@ def evaluate(
     samples = dataset.split(split)[:limit]
     _check_classes(segmenter.classes, dataset)
     _check_masks(samples, split)
-    num_classes = len(dataset.classes)
-    confusion = np.zeros((num_classes, num_classes), np.int64)
+    tally = _Tally(dataset, boundaries=boundaries, calibration=calibration)
     for sample, reading in read_ahead(partial(load_sample, dataset=dataset), samples):
         image, target = reading.result()
-        labels = segmenter.labels(image)
-        confusion += confusion_matrix(labels, target, num_classes=num_classes, ignore_index=dataset.ignore_index)
+        result = segmenter(image)
+        tally.add(result, target)
         if on_image is not None:
-            on_image(sample, labels)
-    return Report(dataset.classes, confusion, images=len(samples))
+            on_image(sample, result.labels)
+    return tally.report(tuple(sample.image.name for sample in samples))
+
+
+class _Tally:
+    """The counts of a data set, as one image after the other is added."""
+
+    def __init__(self, dataset: DataSet, *, boundaries: bool, calibration: bool) -> None:
+        self.classes = dataset.classes
+        self.counted = {"num_classes": len(dataset.classes), "ignore_index": dataset.ignore_index}
+        self.confusion = np.zeros((len(dataset.classes),) * 2, np.int64)
+        self.areas: list[Areas] = []
+        self.borders: list[tuple[NDArray[np.float64], NDArray[np.float64]]] | None = [] if boundaries else None
+        self.trimaps = np.zeros((len(TRIMAP_WIDTHS), *self.confusion.shape), np.int64)
+        self.calibration: NDArray[np.float64] | None = np.zeros((BINS, 3)) if calibration else None
+
+    def add(self, result: Segmentation, target: NDArray[Any]) -> None:
+        labels = result.labels
+        confusion = confusion_matrix(labels, target, **self.counted)
+        self.confusion += confusion
+        self.areas.append(Areas.of(confusion))
+        if self.borders is not None:
+            self.borders.append(
+                (boundary_f_score(labels, target, **self.counted), boundary_iou(labels, target, **self.counted))
+            )
+            self.trimaps += trimap_confusion(labels, target, **self.counted, widths=TRIMAP_WIDTHS)
+        if self.calibration is not None:
+            ignore_index = self.counted["ignore_index"]
+            self.calibration += calibration_counts(result.probabilities, target, ignore_index=ignore_index)
+
+    def report(self, names: tuple[str, ...]) -> Report:
+        boundaries = None
+        if self.borders is not None:
+            f_score, iou = map(np.stack, zip(*self.borders, strict=True))
+            boundaries = Boundaries(f_score, iou, self.trimaps)
+        return Report(self.classes, self.confusion, names, np.array(self.areas), boundaries, self.calibration)
 
 
 def _check_classes(classes: tuple[str, ...], dataset: DataSet) -> None:

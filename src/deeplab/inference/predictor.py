@@ -135,7 +135,7 @@ class Segmenter:
                     raise
                 on_error(source, error)
                 continue
-            if batch and (len(batch) == batch_size or self._seen_size(image) != self._seen_size(batch[0])):
+            if batch and (len(batch) == batch_size or self.seen_size(image) != self.seen_size(batch[0])):
                 yield from self._segment(batch, self.crf)
                 batch = []
             batch.append(image)
@@ -165,7 +165,7 @@ class Segmenter:
         found: list[list[_Part]] = [[] for _ in images]
         if not images:
             return found
-        size = self._seen_size(images[0])
+        size = self.seen_size(images[0])
         grid = tiles(size, tile=self.tile_size)
         if len(grid) > 1:
             images = [resize_image(image, size) for image in images]
@@ -183,7 +183,7 @@ class Segmenter:
                 parts.append(_Part(rows, columns, of_image))
         return found
 
-    def _seen_size(self, image: NDArray[np.uint8]) -> tuple[int, int]:
+    def seen_size(self, image: NDArray[np.uint8]) -> tuple[int, int]:
         """The (height, width) at which the network sees an image, before tiles and scales."""
         return size_at(self.long_side, image.shape[:2])
 

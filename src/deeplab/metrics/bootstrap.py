@@ -11,7 +11,7 @@ counts of each video first, and the interval is over videos.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -19,10 +19,11 @@ from numpy.typing import NDArray
 
 from deeplab.errors import DataError, SettingsError
 
-__all__ = ["Interval", "interval", "paired_difference"]
+__all__ = ["Interval", "interval", "intervals", "paired_difference", "paired_differences"]
 
 Counts: TypeAlias = NDArray[Any]
 Statistic: TypeAlias = Callable[[NDArray[Any]], float]
+Statistics: TypeAlias = Callable[[NDArray[Any]], Sequence[float] | NDArray[np.float64]]
 
 SAMPLES = 2000
 """Chance moves the ends of a 95 % interval by a twentieth of a standard deviation then."""
@@ -60,8 +61,19 @@ def interval(
         DataError: No image.
         SettingsError: A confidence that is not between 0 and 1.
     """
-    figures = np.array([statistic(total) for total in _resampled(counts, samples, seed)])
-    return _percentiles(statistic(counts.sum(axis=0)), figures, len(counts), confidence)
+    return intervals(counts, lambda total: [statistic(total)], confidence=confidence, samples=samples, seed=seed)[0]
+
+
+def intervals(
+    counts: Counts, statistics: Statistics, *, confidence: float = 0.95, samples: int = SAMPLES, seed: int = 0
+) -> list[Interval]:
+    """As `interval`, for several figures of the same samples.
+
+    Args:
+        statistics: The figures, always as many, from the sum over images.
+    """
+    figures = np.array([statistics(total) for total in _resampled(counts, samples, seed)])
+    return _percentiles(np.asarray(statistics(counts.sum(axis=0))), figures, len(counts), confidence)
 
 
 def paired_difference(
@@ -86,12 +98,30 @@ def paired_difference(
         DataError: No image, or not the same number for both.
         SettingsError: As `interval`.
     """
+    return paired_differences(
+        first, second, lambda total: [statistic(total)], confidence=confidence, samples=samples, seed=seed
+    )[0]
+
+
+def paired_differences(
+    first: Counts,
+    second: Counts,
+    statistics: Statistics,
+    *,
+    confidence: float = 0.95,
+    samples: int = SAMPLES,
+    seed: int = 0,
+) -> list[Interval]:
+    """As `paired_difference`, for several figures of the same samples."""
     if first.shape != second.shape:
         raise DataError(f"counts of shapes {first.shape} and {second.shape}; both systems want the same images")
+
+    def difference(ours: Counts, theirs: Counts) -> NDArray[np.float64]:
+        return np.asarray(statistics(theirs), np.float64) - np.asarray(statistics(ours), np.float64)
+
     pairs = zip(_resampled(first, samples, seed), _resampled(second, samples, seed), strict=True)
-    figures = np.array([statistic(theirs) - statistic(ours) for ours, theirs in pairs])
-    value = statistic(second.sum(axis=0)) - statistic(first.sum(axis=0))
-    return _percentiles(value, figures, len(first), confidence)
+    figures = np.array([difference(*pair) for pair in pairs])
+    return _percentiles(difference(first.sum(axis=0), second.sum(axis=0)), figures, len(first), confidence)
 
 
 def _resampled(counts: Counts, samples: int, seed: int) -> Iterator[Counts]:
@@ -111,11 +141,17 @@ def _resampled(counts: Counts, samples: int, seed: int) -> Iterator[Counts]:
         yield from totals.reshape(-1, *counts.shape[1:])
 
 
-def _percentiles(value: float, figures: NDArray[np.float64], images: int, confidence: float) -> Interval:
+def _percentiles(
+    values: NDArray[np.float64], figures: NDArray[np.float64], images: int, confidence: float
+) -> list[Interval]:
+    """The interval of each value from its figures of the samples, (samples, values)."""
     if not 0 < confidence < 1:
         raise SettingsError(f"confidence wants a number between 0 and 1, got {confidence!r}")
-    known = figures[~np.isnan(figures)]
-    if images < 2 or not known.size:
-        return Interval(value, math.nan, math.nan)
-    low, high = np.quantile(known, [(1 - confidence) / 2, (1 + confidence) / 2])
-    return Interval(value, float(low), float(high))
+    found = []
+    for value, column in zip(values.tolist(), figures.T, strict=True):
+        known = column[~np.isnan(column)]
+        low, high = math.nan, math.nan
+        if images >= 2 and known.size:
+            low, high = np.quantile(known, [(1 - confidence) / 2, (1 + confidence) / 2]).tolist()
+        found.append(Interval(value, low, high))
+    return found

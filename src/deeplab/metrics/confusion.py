@@ -1,4 +1,4 @@
-"""Confusion matrix, and what is read off it: IoU (PASCAL VOC's measure), pixel and mean accuracy.
+"""Confusion matrix, and what is read off it: IoU (PASCAL VOC's measure), Dice, pixel and mean accuracy.
 
 Matrices of images add up to that of the data set; IoU is taken of the sum, not averaged over images. A class
 that is in neither truth nor prediction is left out of the means; one that is only predicted has IoU 0, as in
@@ -7,14 +7,45 @@ the official TensorFlow code, torchmetrics, VainF and jfzhang95.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from deeplab.errors import DataError
 
-__all__ = ["confusion_matrix", "iou", "mean_accuracy", "miou", "pixel_accuracy"]
+__all__ = [
+    "Areas",
+    "confusion_matrix",
+    "dice",
+    "frequency_weighted_iou",
+    "iou",
+    "mean_accuracy",
+    "mean_dice",
+    "miou",
+    "pixel_accuracy",
+    "row_shares",
+]
+
+
+class Areas(NamedTuple):
+    """What all figures are made of, int64 (num_classes,) each: small enough to be kept for each image of a data set."""
+
+    right: NDArray[np.int64]
+    """Pixels of the class that are predicted as it."""
+    true: NDArray[np.int64]
+    predicted: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, counts: Counts) -> Areas:
+        """From a confusion matrix; areas stay what they are."""
+        if isinstance(counts, Areas):
+            return counts
+        return cls(counts.diagonal(), counts.sum(axis=1), counts.sum(axis=0))
+
+
+Counts: TypeAlias = NDArray[np.int64] | Areas
+"""A confusion matrix (num_classes, num_classes), or the areas alone."""
 
 
 def confusion_matrix(
@@ -39,24 +70,51 @@ def confusion_matrix(
     return counts.reshape(num_classes, num_classes).astype(np.int64, copy=False)
 
 
-def iou(matrix: NDArray[np.int64]) -> NDArray[np.float64]:
+def iou(counts: Counts) -> NDArray[np.float64]:
     """Intersection over union by class, float64 (num_classes,) in 0 .. 1; nan where a class never occurs."""
-    return ratio(matrix.diagonal(), matrix.sum(axis=0) + matrix.sum(axis=1) - matrix.diagonal())
+    right, true, predicted = Areas.of(counts)
+    return ratio(right, true + predicted - right)
 
 
-def miou(matrix: NDArray[np.int64]) -> float:
+def miou(counts: Counts) -> float:
     """Mean IoU over the classes that occur in truth or prediction; nan where no pixel was counted."""
-    return mean(iou(matrix))
+    return mean(iou(counts))
 
 
-def pixel_accuracy(matrix: NDArray[np.int64]) -> float:
+def frequency_weighted_iou(counts: Counts) -> float:
+    """Mean IoU, each class weighed by its share of the true pixels; nan where no pixel was counted."""
+    true = Areas.of(counts).true
+    weighted = np.nan_to_num(iou(counts)) * true
+    return float(ratio(weighted.sum(keepdims=True), true.sum(keepdims=True))[0])
+
+
+def dice(counts: Counts) -> NDArray[np.float64]:
+    """Dice's coefficient (F1 of the pixels) by class, float64 (num_classes,); nan where a class never occurs."""
+    right, true, predicted = Areas.of(counts)
+    return ratio(2 * right, true + predicted)
+
+
+def mean_dice(counts: Counts) -> float:
+    """Mean of `dice` over the classes that occur in truth or prediction; nan where no pixel was counted."""
+    return mean(dice(counts))
+
+
+def pixel_accuracy(counts: Counts) -> float:
     """Share of pixels that are right; nan where no pixel was counted."""
-    return float(ratio(matrix.trace()[None], matrix.sum()[None])[0])
+    areas = Areas.of(counts)
+    return float(ratio(areas.right.sum(keepdims=True), areas.true.sum(keepdims=True))[0])
 
 
-def mean_accuracy(matrix: NDArray[np.int64]) -> float:
+def mean_accuracy(counts: Counts) -> float:
     """Mean over the classes in the truth of the share of their pixels that are right."""
-    return mean(ratio(matrix.diagonal(), matrix.sum(axis=1)))
+    areas = Areas.of(counts)
+    return mean(ratio(areas.right, areas.true))
+
+
+def row_shares(matrix: NDArray[np.int64]) -> NDArray[np.float64]:
+    """What the pixels of each true class were predicted as, (num_classes, num_classes); nan in the row of an absent
+    class."""
+    return ratio(matrix, np.broadcast_to(matrix.sum(axis=1, keepdims=True), matrix.shape))
 
 
 def check_labels(

@@ -1,0 +1,46 @@
+"""`deeplab compare MODEL_A MODEL_B DATA`"""
+
+from __future__ import annotations
+
+import math
+from json import loads
+from typing import TYPE_CHECKING
+
+from deeplab import api
+from deeplab.cli._options import Json
+from deeplab.cli._terminal import print_json, print_table, progress
+from deeplab.settings import CompareSettings
+
+if TYPE_CHECKING:
+    from deeplab.metrics import Interval
+
+
+def compare(settings: CompareSettings, *, json: Json = False) -> None:
+    """Measure two models on the same images; differences are MODEL_B less MODEL_A."""
+    from deeplab.data import open_dataset
+    from deeplab.evaluation import NAMES, shown
+
+    total = len(open_dataset(settings.data).split(settings.split)[: settings.limit])
+    with progress("Comparing", total=2 * total) as advance:
+        comparison = api.compare(**settings.as_dict(), on_image=advance)
+    first, second = comparison.first, comparison.second
+    rows = [
+        (name, shown(first.iou_intervals[name].value), shown(second.iou_intervals[name].value), *_difference(interval))
+        for name, interval in comparison.iou_differences.items()
+    ] + [
+        (NAMES[name], shown(first.intervals[name].value), shown(second.intervals[name].value), *_difference(interval))
+        for name, interval in comparison.differences.items()
+    ]
+    columns = (settings.model, settings.other, "Difference", "95 %")
+    print_table(("IoU", *columns), rows, figures=columns)
+    print(f"{first.images} images of {settings.data}, {settings.split}; 95 %: interval over images")
+    print(comparison.verdict((settings.model, settings.other)))
+    if settings.report:
+        print(f"the page is {settings.report}")
+    if json:
+        print_json(loads(comparison.to_json()))
+
+
+def _difference(interval: Interval) -> tuple[str, str]:
+    ends = "-" if math.isnan(interval.low) else f"{interval.low:+.4f}..{interval.high:+.4f}"
+    return "-" if math.isnan(interval.value) else f"{interval.value:+.4f}", ends
