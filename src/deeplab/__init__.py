@@ -6,6 +6,7 @@ The public names, each loaded on first use, so that `import deeplab` imports no 
 - `segment`: one image in, its segmentation out
 - `train`: train a model on a folder of images and masks
 - `evaluate`: measure a model on a data set
+- `tune_crf`: search the CRF that suits a model and a data set
 - `convert`: another system's checkpoint into ours
 - `create_model`: a network with random weights, by name
 - `list_models`: the names of the model variants
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
         load,
         segment,
         train,
+        tune_crf,
     )
     from deeplab.errors import DeepLabError
     from deeplab.inference import Segmenter
@@ -52,6 +54,7 @@ __all__ = [
     "load",
     "segment",
     "train",
+    "tune_crf",
 ]
 
 _ROOMS = {"DeepLabError": "errors", "Segmentation": "results", "Segmenter": "inference"}  # the rest: api

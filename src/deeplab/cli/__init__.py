@@ -8,14 +8,15 @@ from typing import Annotated
 
 import typer
 
-from deeplab.cli._options import Debug, command
+from deeplab.cli._options import Debug, command, completed
 from deeplab.cli.convert import convert
 from deeplab.cli.evaluate import evaluate
 from deeplab.cli.models import models
 from deeplab.cli.segment import segment
 from deeplab.cli.train import train
+from deeplab.cli.tune_crf import tune_crf
 from deeplab.errors import SettingsError
-from deeplab.settings import ConvertSettings, EvaluateSettings, SegmentSettings, TrainSettings
+from deeplab.settings import ConvertSettings, EvaluateSettings, SegmentSettings, TrainSettings, TuneCRFSettings
 
 __all__ = ["run"]
 
@@ -33,6 +34,7 @@ app = typer.Typer(
 app.command("segment")(command(SegmentSettings, segment))
 app.command("train")(command(TrainSettings, train))
 app.command("evaluate")(command(EvaluateSettings, evaluate))
+app.command("tune-crf")(command(TuneCRFSettings, tune_crf))
 app.command("convert")(command(ConvertSettings, convert))
 app.command("models")(models)
 
@@ -48,7 +50,7 @@ def run(arguments: Sequence[str]) -> int:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # a file name must not end a run
     try:
-        status = app(list(arguments) or ["--help"], prog_name="deeplab", standalone_mode=False)
+        status = app(completed(arguments) or ["--help"], prog_name="deeplab", standalone_mode=False)
     except ClickException as error:
         context = getattr(error, "ctx", None)
         way_out = f"; see {context.command_path} --help" if context else ""

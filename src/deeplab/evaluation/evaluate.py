@@ -38,8 +38,8 @@ def evaluate(
         ImageError: A file cannot be read.
     """
     samples = dataset.split(split)[:limit]
-    _check_classes(segmenter.classes, dataset)
-    _check_masks(samples, split)
+    check_classes(segmenter.classes, dataset)
+    check_masks(samples, split)
     num_classes = len(dataset.classes)
     confusion = np.zeros((num_classes, num_classes), np.int64)
     for sample, reading in read_ahead(partial(load_sample, dataset=dataset), samples):
@@ -51,7 +51,7 @@ def evaluate(
     return Report(dataset.classes, confusion, images=len(samples))
 
 
-def _check_classes(classes: tuple[str, ...], dataset: DataSet) -> None:
+def check_classes(classes: tuple[str, ...], dataset: DataSet) -> None:
     """A label means the same to the model and to the masks, or DataError."""
     if classes == dataset.classes:
         return
@@ -71,10 +71,11 @@ def _check_classes(classes: tuple[str, ...], dataset: DataSet) -> None:
     raise DataError(f"{dataset.root}: label {index} is '{theirs}' here and '{ours}' in the model; {way_out}")
 
 
-def _check_masks(samples: Sequence[Sample], split: str) -> None:
+def check_masks(samples: Sequence[Sample], split: str) -> None:
+    """Every sample has a mask, or DataError."""
     bare = [sample.image for sample in samples if sample.mask is None]
     if bare:
         raise DataError(
             f"{bare[0]}: no mask, as for {len(bare)} of the {len(samples)} images in split '{split}'; "
-            "evaluate on a split with masks"
+            "take a split with masks"
         )
