@@ -154,6 +154,7 @@ def main() -> None:
     parser.add_argument("--tasks", nargs="+", choices=TASKS, default=list(TASKS))
     parser.add_argument("--crf", nargs="+", default=list(PRESETS), help="presets, or files of deeplab tune-crf")
     parser.add_argument("--choice", type=int, default=16, help="images to choose on")
+    parser.add_argument("--measure", type=int, help="images to measure on; all unless given")
     parser.add_argument("--why", action="store_true", help="what the gain depends on, on the images of the choice")
     arguments = parser.parse_args()
     for name in arguments.tasks:
@@ -168,9 +169,11 @@ def main() -> None:
         if arguments.why:
             continue
         best = max(crfs, key=lambda name: gains["mIoU"][name][0])
-        measured = count(task, task.measured, {"without": network, best: systems[best]}, at_most=None)
+        measured = count(task, task.measured, {"without": network, best: systems[best]}, at_most=arguments.measure)
+        by_class = {system: metrics.iou(of["mIoU"].sum(axis=0)).round(4).tolist() for system, of in measured.items()}
         images = len(measured[best]["mIoU"])
-        print(json.dumps({"task": name, "images": images, **compared(measured.pop("without"), measured)}), flush=True)
+        figures = compared(measured.pop("without"), measured) | {"IoU by class": by_class}
+        print(json.dumps({"task": name, "images": images, **figures}), flush=True)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,15 @@ from deeplab.metrics import Interval
 
 MODULE = importlib.import_module("deeplab.evaluation.tune_crf")  # the package has the function under that name
 CLASSES = ("dark", "light")
-SMALL = {"weight": (2, 4), "sigma_xy": (5,), "sigma_rgb": (20,), "smoothness": (1, 1)}
+SMALL = {
+    "split": "val",
+    "limit": 100,
+    "weight": (2, 4),
+    "sigma_xy": (5,),
+    "sigma_rgb": (20,),
+    "smoothness": (1, 1),
+    "rounds": 2,
+}
 
 
 class Segmenter:
@@ -242,7 +250,7 @@ def test_data_that_cannot_be_searched_on_is_refused(tune, options, message):
 
 def test_other_classes_are_refused(make_dataset, tmp_path):
     with pytest.raises(DataError, match="label 1 is 'bright' here and 'light' in the model"):
-        tune_crf(Segmenter(surely), make_dataset(classes=("dark", "bright")), folder=tmp_path)
+        tune_crf(Segmenter(surely), make_dataset(classes=("dark", "bright")), folder=tmp_path, **SMALL)
 
 
 def test_figures_that_are_not_there_are_null():

@@ -35,9 +35,7 @@ Counts: TypeAlias = NDArray[np.int64]
 Kernels: TypeAlias = tuple[PairwiseKernel, ...]
 
 FEWEST = 4
-"""Images: two to choose on, and two to measure on, of which one more or less would show."""
-
-SEARCHED = ("weight", "sigma_xy", "sigma_rgb")
+"""Images: two to choose on, and two to measure on, for one has no interval."""
 
 
 class Progress(Protocol):
@@ -119,13 +117,13 @@ def tune_crf(
     dataset: DataSet,
     *,
     folder: Path,
-    split: str = "val",
-    limit: int = 100,
-    weight: Sequence[float] = (3, 6, 10),
-    sigma_xy: Sequence[float] = (30, 65, 100),
-    sigma_rgb: Sequence[float] = (3, 6, 10),
-    smoothness: tuple[float, float] = (3, 3),
-    rounds: int = 2,
+    split: str,
+    limit: int,
+    weight: Sequence[float],
+    sigma_xy: Sequence[float],
+    sigma_rgb: Sequence[float],
+    smoothness: tuple[float, float],
+    rounds: int,
     progress: Progress = no_progress,
 ) -> CRFReport:
     """Try every preset and a grid of appearance kernels, then go on around the best.
@@ -159,18 +157,17 @@ def tune_crf(
     half = len(samples) // 2
     count = partial(_count, segmenter.remembering(folder), dataset, folder=folder)
 
-    grid = [_appearance(numbers, smoothness) for numbers in itertools.product(weight, sigma_xy, sigma_rgb)]
-    candidates = dict.fromkeys([None, *PRESETS.values(), *grid])
-    steps = {name: _step(values) for name, values in zip(SEARCHED, (weight, sigma_xy, sigma_rgb), strict=True)}
+    steps = {"weight": _step(weight), "sigma_xy": _step(sigma_xy), "sigma_rgb": _step(sigma_rgb)}
+    grid = (_kernels(*numbers, smoothness=smoothness) for numbers in itertools.product(weight, sigma_xy, sigma_rgb))
+    candidates = list(dict.fromkeys([None, *PRESETS.values(), *grid]))
     tried: dict[Kernels | None, float] = {}
-    best: Kernels = grid[0]
     for number in range(rounds):
         with progress(f"Round {number + 1} of {rounds}", total=half * len(candidates)) as advance:
-            found = count(samples[:half], list(candidates), advance=advance)
+            found = count(samples[:half], candidates, advance=advance)
         tried |= {kernels: miou(counts.sum(axis=0)) for kernels, counts in found.items()}
-        best = max((kernels for kernels in tried if kernels is not None), key=lambda kernels: _order(tried[kernels]))
         steps = {name: step / 2 for name, step in steps.items()}
-        candidates = dict.fromkeys(kernels for kernels in _around(best, steps) if kernels not in tried)
+        candidates = [kernels for kernels in _around(_best(tried), steps) if kernels not in tried]
+    best = _best(tried)
     with progress("Measuring the best", total=2 * (len(samples) - half)) as advance:
         plain, sharpened = count(samples[half:], [None, best], advance=advance).values()
     without = tried.pop(None)
@@ -234,8 +231,7 @@ def _finished(folder: Path, *computed_from: NDArray[Any]) -> Iterator[dict[str, 
                 np.savez_compressed(aside, **finished)  # type: ignore[arg-type]
 
 
-def _appearance(numbers: Sequence[float], smoothness: tuple[float, float]) -> Kernels:
-    weight, sigma_xy, sigma_rgb = numbers
+def _kernels(weight: float, sigma_xy: float, sigma_rgb: float, *, smoothness: tuple[float, float]) -> Kernels:
     return (
         PairwiseKernel(weight=weight, sigma_xy=sigma_xy, sigma_rgb=sigma_rgb),
         PairwiseKernel(weight=smoothness[0], sigma_xy=smoothness[1]),
@@ -245,6 +241,10 @@ def _appearance(numbers: Sequence[float], smoothness: tuple[float, float]) -> Ke
 def _step(values: Sequence[float]) -> float:
     """The mean step of a grid; 0 for a single number, which stays."""
     return (max(values) - min(values)) / max(len(values) - 1, 1)
+
+
+def _best(tried: dict[Kernels | None, float]) -> Kernels:
+    return max((kernels for kernels in tried if kernels is not None), key=lambda kernels: _order(tried[kernels]))
 
 
 def _around(best: Kernels, steps: dict[str, float]) -> Iterator[Kernels]:
