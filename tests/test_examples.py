@@ -49,6 +49,14 @@ def test_blurring_the_background_keeps_the_face_sharp_and_blurs_the_flag(tmp_pat
     assert contrast(after.crop(flag)) < contrast(before.crop(flag)) / 2
 
 
+def test_a_photo_stands_beside_itself_with_sharper_edges(tmp_path, photo):
+    Image.open(photo).resize((128, 150)).save(tmp_path / "small.png")
+    sharpen_edges = runpy.run_path(str(EXAMPLES / "sharpen_edges.py"))["sharpen_edges"]
+    joined = sharpen_edges(tmp_path / "small.png", crf="v1", long_side=161)
+    assert joined.size == (2 * 128 + 4, 150)
+    assert joined.crop((0, 0, 128, 150)).tobytes() != joined.crop((132, 0, 260, 150)).tobytes()
+
+
 def test_a_photo_without_a_person_cannot_be_blurred_behind_one(tmp_path):
     Image.new("RGB", (64, 64)).save(tmp_path / "black.png")
     done = run("blur_background.py", "black.png", folder=tmp_path)

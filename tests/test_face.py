@@ -25,7 +25,9 @@ def test_importing_the_package_imports_nothing_heavy() -> None:
     assert heavy_modules_after("import deeplab; dir(deeplab)") == []
 
 
-@pytest.mark.parametrize("command", ["", "segment", "train", "evaluate", "doctor", "convert", "models"])
+@pytest.mark.parametrize(
+    "command", ["", "segment", "train", "evaluate", "compare", "explain", "tune-crf", "doctor", "convert", "models"]
+)
 def test_help_imports_nothing_heavy(command: str) -> None:
     code = f"from deeplab.__main__ import main; assert main({[*command.split(), '--help']}) == 0"
     assert heavy_modules_after(code) == []

@@ -10,21 +10,39 @@ from typing import Any
 import numpy as np
 import pytest
 
-from deeplab.errors import SettingsError
+from deeplab.errors import SettingsError, UnknownNameError
 from deeplab.settings import (
+    CompareSettings,
     DoctorSettings,
     EvaluateSettings,
+    ExplainSettings,
     LoadSettings,
     SegmentSettings,
     Settings,
     TrainSettings,
+    TuneCRFSettings,
     build,
     is_required,
     takes,
 )
 
-KINDS: list[type[Settings]] = [LoadSettings, SegmentSettings, EvaluateSettings, DoctorSettings, TrainSettings]
-REQUIRED: dict[str, Any] = {"inputs": ("a.jpg",), "model": "objects", "data": "data"}
+KINDS: list[type[Settings]] = [
+    LoadSettings,
+    SegmentSettings,
+    EvaluateSettings,
+    CompareSettings,
+    ExplainSettings,
+    TuneCRFSettings,
+    DoctorSettings,
+    TrainSettings,
+]
+REQUIRED: dict[str, Any] = {
+    "inputs": ("a.jpg",),
+    "model": "objects",
+    "other": "street",
+    "data": "data",
+    "image": "a.jpg",
+}
 
 
 def made(kind: type[Settings], **values: Any) -> Any:
@@ -189,3 +207,11 @@ def test_takes_shows_the_options_as_keywords() -> None:
     names = [option.name for option in fields(LoadSettings)]
     assert list(signature(load).parameters) == names
     assert signature(load).parameters["scales"].default == (1.0,)
+
+
+def test_a_crf_is_on_by_true_by_a_name_or_by_a_file():
+    values = {given: LoadSettings(crf=given).crf for given in (None, False, True, "v1", "own.json")}
+    assert values == {None: None, False: None, True: "v2-resnet101", "v1": "v1", "own.json": "own.json"}
+    assert build(LoadSettings, LoadSettings(crf=True).as_dict()).crf == "v2-resnet101"
+    with pytest.raises(UnknownNameError, match="no CRF preset 'v3'"):
+        LoadSettings(crf="v3")

@@ -8,6 +8,7 @@ The public names, each loaded on first use, so that `import deeplab` imports no 
 - `evaluate`: measure a model on a data set
 - `compare`: two models on the same images
 - `explain`: what in an image speaks for each class, and how sure a model is
+- `tune_crf`: search the CRF that suits a model and a data set
 - `convert`: another system's checkpoint into ours
 - `doctor`: examine a data set before training on it
 - `create_model`: a network with random weights, by name
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
         load,
         segment,
         train,
+        tune_crf,
     )
     from deeplab.errors import DeepLabError
     from deeplab.inference import Segmenter
@@ -61,6 +63,7 @@ __all__ = [
     "load",
     "segment",
     "train",
+    "tune_crf",
 ]
 
 _ROOMS = {"DeepLabError": "errors", "Segmentation": "results", "Segmenter": "inference"}  # the rest: api

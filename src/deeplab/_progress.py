@@ -11,7 +11,8 @@ from contextlib import contextmanager
 def progress(title: str, *, total: int) -> Iterator[Callable[[], None]]:
     """A bar of `total` steps; yields what to call after each step."""
     if not sys.stderr.isatty():
-        yield lambda: None
+        with no_progress(title, total=total) as advance:
+            yield advance
         return
     from rich.console import Console
     from rich.progress import Progress
@@ -19,6 +20,12 @@ def progress(title: str, *, total: int) -> Iterator[Callable[[], None]]:
     with Progress(console=Console(stderr=True), transient=True, redirect_stdout=False) as bar:
         task = bar.add_task(title, total=total)
         yield lambda: bar.advance(task)
+
+
+@contextmanager
+def no_progress(title: str, *, total: int) -> Iterator[Callable[[], None]]:
+    """What `progress` is in a pipe."""
+    yield lambda: None
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from deeplab import catalog
 from deeplab._optional import require
+from deeplab._progress import no_progress
 from deeplab.errors import InputNotFoundError, OutputError, SettingsError
 from deeplab.settings import (
     CompareSettings,
@@ -16,7 +17,9 @@ from deeplab.settings import (
     EvaluateSettings,
     ExplainSettings,
     LoadSettings,
+    ModelSettings,
     TrainSettings,
+    TuneCRFSettings,
     build,
     takes,
 )
@@ -28,7 +31,7 @@ if TYPE_CHECKING:
 
     from deeplab.data import Sample
     from deeplab.data.doctor import Diagnosis
-    from deeplab.evaluation import Comparison, Report
+    from deeplab.evaluation import Comparison, CRFReport, Progress, Report
     from deeplab.inference import Explanation, Segmenter
     from deeplab.models import SegmentationModel
     from deeplab.results import Segmentation
@@ -48,6 +51,7 @@ __all__ = [
     "load",
     "segment",
     "train",
+    "tune_crf",
     "with_config",
 ]
 
@@ -59,8 +63,8 @@ def load(model: str | Path = "objects", **options: Any) -> Segmenter:
     Args:
         model: A name (see `list_weights`) or the path of a model file. What others published is downloaded and
             converted when it is first asked for, and needs no network from then on.
-        options: The fields of `deeplab.settings.LoadSettings`: scales, flip, tile_size, long_side, crf, crf_preset,
-            device.
+        options: The fields of `deeplab.settings.LoadSettings`: scales, flip, tile_size, long_side, device, crf (the
+            name of a preset, a .json file of `tune_crf`, or True).
 
     Raises:
         SettingsError: An option that does not exist or cannot work.
@@ -74,8 +78,6 @@ def load(model: str | Path = "objects", **options: Any) -> Segmenter:
     from deeplab.inference import Segmenter
 
     how = settings.part(LoadSettings)
-    preset = how.pop("crf_preset")
-    how["crf"] = preset if how["crf"] else None
     return Segmenter(checkpoints.load(weights.find(how.pop("model"))), **how)
 
 
@@ -142,8 +144,7 @@ def evaluate(
         DeepLabError: As `load`.
     """
     settings = build(EvaluateSettings, {"model": model, "data": data, **options})
-    if settings.output and settings.output.resolve().is_relative_to(settings.data.resolve()):
-        raise SettingsError(f"output {settings.output} lies inside the data set; choose another folder")
+    _check_outside(settings.output, settings.data)
     from deeplab import evaluation
     from deeplab.data import open_dataset, regroup
     from deeplab.files import written_aside
@@ -264,6 +265,52 @@ def explain(model: str | Path, image: str | Path, **options: Any) -> Explanation
     )
     inference.write_explanation(settings.output, settings.image.stem, explanation, pixel=settings.pixel)
     return explanation
+
+
+@takes(TuneCRFSettings)
+def tune_crf(model: str | Path, data: str | Path, *, progress: Progress | None = None, **options: Any) -> CRFReport:
+    """Search the CRF that suits a model and a data set, write it to a file that `load(crf=...)` takes, and measure it.
+
+    Half of the images are chosen on, the others tell whether the CRF helps. A call that was interrupted goes on where
+    it stopped, from what is kept in the folder beside the file.
+
+    Args:
+        model: A name or the path of a model file, as in `load`.
+        data: Folder of the data set.
+        progress: Shows each round: `with progress(title, total=steps) as advance`; None: nothing does.
+        options: The fields of `deeplab.settings.TuneCRFSettings`: split, limit, classes, weight, sigma_xy, sigma_rgb,
+            smoothness, rounds, output, and those of `load` but crf.
+
+    Raises:
+        SettingsError: An option that does not exist or cannot work, or `output` lies inside `data`.
+        DataError: The data set is not in order, its classes are not those of the model, or it has too few images.
+        OutputError: The file cannot be written.
+        DeepLabError: As `load`.
+    """
+    settings = build(TuneCRFSettings, {"model": model, "data": data, **options})
+    _check_outside(settings.output, settings.data)
+    from deeplab import evaluation
+    from deeplab.crf import save_crf
+    from deeplab.data import open_dataset, regroup
+
+    dataset = open_dataset(settings.data)
+    if settings.classes is not None:
+        dataset = regroup(dataset, settings.classes)
+    report = evaluation.tune_crf(
+        load(**settings.part(ModelSettings)),
+        dataset,
+        folder=settings.trials,
+        split=settings.split,
+        limit=settings.limit,
+        weight=settings.weight,
+        sigma_xy=settings.sigma_xy,
+        sigma_rgb=settings.sigma_rgb,
+        smoothness=settings.smoothness,
+        rounds=settings.rounds,
+        progress=progress or no_progress,
+    )
+    save_crf(settings.output, report.crf, about=report.as_dict())
+    return report
 
 
 @takes(DoctorSettings)
@@ -397,6 +444,12 @@ def with_config(options: Mapping[str, Any]) -> dict[str, Any]:
         path = build(TrainSettings, {"data": ".", **options}).output / "config.yaml"
         path = path if path.is_file() else None
     return dict(options) if path is None else {**_read_config(path), **options}
+
+
+def _check_outside(output: Path | None, data: Path) -> None:
+    """Nothing is written into a data set, or SettingsError."""
+    if output and output.resolve().is_relative_to(data.resolve()):
+        raise SettingsError(f"output {output} lies inside the data set; choose another place")
 
 
 def _read_config(path: Path) -> dict[str, Any]:

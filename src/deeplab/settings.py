@@ -19,7 +19,7 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from deeplab.errors import SettingsError
+from deeplab.errors import SettingsError, unknown_name
 
 _S = TypeVar("_S", bound="Settings")
 _Call = TypeVar("_Call", bound=Callable[..., Any])
@@ -49,6 +49,9 @@ CRFPreset = Literal[
     "crf-rnn",
 ]
 """The names of the dense CRF's parameters; `crf/dense_crf.py` has their values."""
+
+CRF_ALONE: CRFPreset = "v2-resnet101"
+"""What `--crf` without a name takes."""
 
 CLASSES_HELP = (
     "Classes made of those of the data: person keeps, vehicle=car|bus merges, *: each of the rest, background=*: the "
@@ -101,16 +104,19 @@ def option(
     *,
     metavar: str | None = None,
     shown: str | None = None,
+    alone: str | None = None,
     at_least: float | None = None,
     above: float | None = None,
     at_most: float | None = None,
 ) -> Any:
     """A field with its help text and, where the help says something else than the value, its `shown` default.
 
-    The bounds hold for each number of the field.
+    Args:
+        alone: What the bare flag stands for, and True in Python, where False is None.
+        at_least, above, at_most: Hold for each number of the field.
     """
     bounds = {"at_least": at_least, "above": above, "at_most": at_most}
-    return field(default=default, metadata={"help": help, "metavar": metavar, "shown": shown, **bounds})
+    return field(default=default, metadata={"help": help, "metavar": metavar, "shown": shown, "alone": alone, **bounds})
 
 
 def argument(help: str, *, metavar: str) -> Any:
@@ -143,8 +149,8 @@ class Settings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class LoadSettings(Settings):
-    """How a model predicts; the options that `segment` and `evaluate` share."""
+class ModelSettings(Settings):
+    """A model, and how it predicts."""
 
     model: str = option("objects", "The model: a name from 'deeplab models' or a file.", metavar="NAME|PATH")
     scales: tuple[float, ...] = option(
@@ -159,13 +165,29 @@ class LoadSettings(Settings):
     long_side: int | None = option(
         None, "Longer side that the network sees, in pixels.", shown="the model's own", at_least=1
     )
-    crf: bool = option(False, "Sharpen the classes along the edges of the image by a dense CRF, as v1 and v2 do.")
-    crf_preset: CRFPreset = option("v2-resnet101", "The model whose CRF parameters --crf takes.", metavar="NAME")
     device: str = option("auto", "Where to compute.", metavar="cpu|cuda|mps|auto")
 
     def __post_init__(self) -> None:
         super().__post_init__()
         _check_device(self.device)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadSettings(ModelSettings):
+    """The options that `segment` and `evaluate` share."""
+
+    crf: str | None = option(
+        None,
+        "Sharpen the classes along the edges of the image by a dense CRF, as v1 and v2 do, with the parameters of one "
+        f"of their models or of a file of 'deeplab tune-crf'; alone: {CRF_ALONE}.",
+        metavar="[NAME|FILE.json]",
+        alone=CRF_ALONE,
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.crf is not None and not names_crf(self.crf):
+            raise unknown_name("CRF preset", self.crf, get_args(CRFPreset))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -245,6 +267,44 @@ class DoctorSettings(Settings):
     fix: Path | None = option(
         None, "Write a repaired copy, in the plain layout, to this folder, which must not be there yet.", metavar="DIR"
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TuneCRFSettings(ModelSettings):
+    """The options of `deeplab tune-crf`; the ranges are those of the searches of DeepLab v1 and v2."""
+
+    model: str = argument("The model: a name from 'deeplab models' or a file.", metavar="MODEL")
+    data: Path = argument("Folder of the data set.", metavar="DATA")
+    split: str = option("val", "The part of the data set to search on.")
+    limit: int = option(100, "Take N images at most, evenly spread over the split.", at_least=4)
+    classes: tuple[str, ...] | None = option(None, CLASSES_HELP, shown="as they are", metavar=CLASSES_METAVAR)
+    weight: tuple[float, ...] = option((3, 6, 10), "Weights of the appearance kernel to try first.", above=0)
+    sigma_xy: tuple[float, ...] = option((30, 65, 100), "Its standard deviations of distance, in pixels.", above=0)
+    sigma_rgb: tuple[float, ...] = option(
+        (3, 6, 10), "Its standard deviations of colour, in grey levels of 0 to 255.", above=0
+    )
+    smoothness: tuple[float, float] = option(
+        (3, 3), "The smoothness kernel, the same for all.", metavar="WEIGHT,SIGMA", above=0
+    )
+    rounds: int = option(2, "Rounds of the search; each goes on around the best with half the steps.", at_least=1)
+    output: Path = option(
+        Path("{model}_crf.json"),
+        "File for the best CRF, which --crf takes; {model} stands for the model's name. What is computed is kept in a "
+        "folder beside it, so that a second call goes on.",
+        metavar="FILE.json",
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        output = str(self.output).replace("{model}", Path(self.model).stem)
+        if not output.endswith(".json"):
+            raise SettingsError(f"output wants a name that ends in .json, got {output}")
+        object.__setattr__(self, "output", Path(output))
+
+    @property
+    def trials(self) -> Path:
+        """The folder of what is computed, beside the output."""
+        return self.output.with_suffix(".trials")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -381,8 +441,15 @@ class TrainSettings(Settings):
         object.__setattr__(self, "output", Path(str(self.output).replace("{data}", name)))
 
 
+def names_crf(text: str) -> bool:
+    """Whether `text` is the name of a CRF preset or of a .json file."""
+    return text in get_args(CRFPreset) or text.lower().endswith(".json")
+
+
 def _converted(option: Field[Any], annotation: Any, value: Any) -> Any:
     """`value` as the annotated type and within the bounds. Raises SettingsError."""
+    if option.metadata.get("alone") and isinstance(value, bool):
+        value = option.metadata["alone"] if value else None
     try:
         converted = _as_type(annotation, value)
         fits = all(_is_within(number, option.metadata) for number in _numbers(converted))

@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from deeplab.crf import DenseCRF, save_crf
+
 Run = Callable[..., Any]
 Photo = Callable[[str], Path]
 
@@ -165,13 +167,32 @@ def test_a_crf_sharpens_what_is_written(run: Run, photo: Photo, tiny: Path, tmp_
         with np.load(out / "x.npz") as file:
             return file["probabilities"]
 
-    plain, sharp, other = probabilities(), probabilities("--crf"), probabilities("--crf", "--crf-preset", "v1")
+    plain, sharp, other = probabilities(), probabilities("--crf"), probabilities("--crf", "v1")
     assert np.abs(plain - sharp).max() > 0.01
     assert np.abs(sharp - other).max() > 1e-4
     np.testing.assert_allclose(sharp.sum(axis=0), 1, atol=1e-5)
 
 
-def test_unknown_crf_parameters_are_refused(run: Run, photo: Photo, tiny: Path, tmp_path: Path) -> None:
-    status, _, err = run("segment", photo("x.jpg"), "--model", tiny, "--crf", "--crf-preset", "v9")
+def test_a_crf_may_come_from_a_file(run: Run, photo: Photo, tiny: Path, tmp_path: Path) -> None:
+    save_crf(tmp_path / "own.json", DenseCRF("v1"))
+    for name, value in (("file", tmp_path / "own.json"), ("name", "v1")):
+        status = run("segment", photo("x.jpg"), "--model", tiny, "--output", tmp_path / name, "--crf", value).status
+        assert status == 0
+    assert (tmp_path / "file" / "x.png").read_bytes() == (tmp_path / "name" / "x.png").read_bytes()
+
+
+def test_a_crf_without_a_name_may_stand_before_the_photo(run: Run, photo: Photo, tiny: Path, tmp_path: Path) -> None:
+    status, _, err = run("segment", "--model", tiny, "--output", tmp_path / "out", "--crf", photo("x.jpg"))
+    assert (status, err) == (0, "")
+    assert (tmp_path / "out" / "x.png").is_file()
+
+
+@pytest.mark.parametrize(
+    ("crf", "message"),
+    [("v9", "no CRF preset 'v9'; there are crf-rnn, v1,"), ("no.json", "no.json: no such file; 'deeplab tune-crf'")],
+)
+def test_unknown_crf_parameters_are_refused(run: Run, photo: Photo, tiny: Path, crf: str, message: str) -> None:
+    status, _, err = run("segment", photo("x.jpg"), "--model", tiny, f"--crf={crf}")
     assert status == 2
-    assert err.startswith("deeplab: crf_preset wants v1 or v1-msc or")
+    assert err.startswith(f"deeplab: {message}")
+    assert err.count("\n") == 1

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from deeplab.cli._options import Debug, command
+from deeplab.cli._options import Debug, command, completed
 from deeplab.cli.compare import compare
 from deeplab.cli.convert import convert
 from deeplab.cli.doctor import doctor
@@ -17,6 +17,7 @@ from deeplab.cli.explain import explain
 from deeplab.cli.models import models
 from deeplab.cli.segment import segment
 from deeplab.cli.train import train
+from deeplab.cli.tune_crf import tune_crf
 from deeplab.errors import SettingsError
 from deeplab.settings import (
     CompareSettings,
@@ -26,6 +27,7 @@ from deeplab.settings import (
     ExplainSettings,
     SegmentSettings,
     TrainSettings,
+    TuneCRFSettings,
 )
 
 __all__ = ["run"]
@@ -47,6 +49,7 @@ app.command("evaluate")(command(EvaluateSettings, evaluate))
 app.command("compare")(command(CompareSettings, compare))
 app.command("explain")(command(ExplainSettings, explain))
 app.command("doctor")(command(DoctorSettings, doctor))
+app.command("tune-crf")(command(TuneCRFSettings, tune_crf))
 app.command("convert")(command(ConvertSettings, convert))
 app.command("models")(models)
 
@@ -62,7 +65,7 @@ def run(arguments: Sequence[str]) -> int:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # a file name must not end a run
     try:
-        status = app(list(arguments) or ["--help"], prog_name="deeplab", standalone_mode=False)
+        status = app(completed(arguments) or ["--help"], prog_name="deeplab", standalone_mode=False)
     except ClickException as error:
         context = getattr(error, "ctx", None)
         way_out = f"; see {context.command_path} --help" if context else ""

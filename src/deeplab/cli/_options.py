@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import MISSING, Field, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
@@ -12,7 +12,7 @@ import typer
 
 from deeplab import catalog
 from deeplab.api import with_config
-from deeplab.settings import UNIONS, Settings, build, is_required
+from deeplab.settings import CRF_ALONE, UNIONS, Settings, build, is_required, names_crf
 
 _S = TypeVar("_S", bound=Settings)
 
@@ -44,6 +44,21 @@ def command(kind: type[_S], function: Callable[..., None]) -> Callable[..., None
     callback.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     callback.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     return callback
+
+
+def completed(arguments: Sequence[str]) -> list[str]:
+    """The command line with `--crf` as `--crf=VALUE`: alone it has one too, and an input may come right after it.
+
+    What follows is its value if it is the name of a preset or of a .json file.
+    """
+    found: list[str] = []
+    rest = list(arguments)
+    while rest and rest[0] != "--":
+        argument = rest.pop(0)
+        if argument == "--crf":
+            argument += f"={rest.pop(0) if rest and names_crf(rest[0]) else CRF_ALONE}"
+        found.append(argument)
+    return found + rest
 
 
 def _parameter(option: Field[Any], annotation: Any, *, has_config: bool) -> inspect.Parameter:

@@ -1,8 +1,21 @@
-"""A segmenter over a data set: figures, a report as a page, and two models compared."""
+"""A segmenter over a data set: figures, a report as a page, two models compared, and the CRF that suits it."""
 
 from deeplab.evaluation.comparison import Comparison
 from deeplab.evaluation.evaluate import evaluate
 from deeplab.evaluation.page import NAMES, shown, write_comparison, write_page
 from deeplab.evaluation.report import Report
+from deeplab.evaluation.tune_crf import CRFReport, Progress, Trial, tune_crf
 
-__all__ = ["NAMES", "Comparison", "Report", "evaluate", "shown", "write_comparison", "write_page"]
+__all__ = [
+    "NAMES",
+    "CRFReport",
+    "Comparison",
+    "Progress",
+    "Report",
+    "Trial",
+    "evaluate",
+    "shown",
+    "tune_crf",
+    "write_comparison",
+    "write_page",
+]

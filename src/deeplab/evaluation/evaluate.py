@@ -51,8 +51,8 @@ def evaluate(
         ImageError: A file cannot be read.
     """
     samples = dataset.split(split)[:limit]
-    _check_classes(segmenter.classes, dataset)
-    _check_masks(samples, split)
+    check_classes(segmenter.classes, dataset)
+    check_masks(samples, split)
     tally = _Tally(dataset, boundaries=boundaries, calibration=calibration)
     for sample, reading in read_ahead(partial(load_sample, dataset=dataset), samples):
         image, target = reading.result()
@@ -97,7 +97,7 @@ class _Tally:
         return Report(self.classes, self.confusion, names, np.array(self.areas), boundaries, self.calibration)
 
 
-def _check_classes(classes: tuple[str, ...], dataset: DataSet) -> None:
+def check_classes(classes: tuple[str, ...], dataset: DataSet) -> None:
     """A label means the same to the model and to the masks, or DataError."""
     if classes == dataset.classes:
         return
@@ -117,10 +117,11 @@ def _check_classes(classes: tuple[str, ...], dataset: DataSet) -> None:
     raise DataError(f"{dataset.root}: label {index} is '{theirs}' here and '{ours}' in the model; {way_out}")
 
 
-def _check_masks(samples: Sequence[Sample], split: str) -> None:
+def check_masks(samples: Sequence[Sample], split: str) -> None:
+    """Every sample has a mask, or DataError."""
     bare = [sample.image for sample in samples if sample.mask is None]
     if bare:
         raise DataError(
             f"{bare[0]}: no mask, as for {len(bare)} of the {len(samples)} images in split '{split}'; "
-            "evaluate on a split with masks"
+            "take a split with masks"
         )

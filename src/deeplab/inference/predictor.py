@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -14,11 +15,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from deeplab.checkpoints import Checkpoint
-from deeplab.crf import DenseCRF
+from deeplab.crf import DenseCRF, open_crf
 from deeplab.errors import CheckpointError, DeepLabError, SettingsError
 from deeplab.images import read_image, resize_image, size_at
-from deeplab.inference.multiscale import View, mean_probabilities, views
+from deeplab.inference.multiscale import Network, View, mean_probabilities, views
 from deeplab.inference.read_ahead import read_ahead
+from deeplab.inference.remembered import Remembered
 from deeplab.inference.tiles import Span, tiles
 from deeplab.kernels.upsample_argmax import sample_argmax
 from deeplab.results import Segmentation
@@ -43,7 +45,7 @@ class Segmenter:
         flip: bool = False,
         tile_size: int | None = None,
         long_side: int | None = None,
-        crf: DenseCRF | str | None = None,
+        crf: DenseCRF | str | Path | None = None,
     ) -> None:
         """
         Args:
@@ -53,30 +55,32 @@ class Segmenter:
             flip: The mean is over each scale's mirror image as well.
             tile_size: Side of overlapping tiles, in pixels of what the network sees; None: no tiles.
             long_side: Pixels to which the image's longer side is scaled first; None: as the checkpoint says.
-            crf: What sharpens the probabilities along the edges of the image, or the name of its parameters.
+            crf: What sharpens the probabilities along the edges of the image, or its parameters: the name of a preset
+                or a .json file of `deeplab tune-crf`.
 
         Raises:
             CheckpointError: The model is not for RGB images.
-            SettingsError: This machine has no such device.
-            UnknownNameError: No CRF parameters of that name.
+            SettingsError: This machine has no such device, or the file's CRF cannot work.
+            UnknownNameError, InputNotFoundError: No CRF parameters of that name.
         """
         channels = checkpoint.model.arguments.get("in_channels", 3)
         if channels != 3:
             raise CheckpointError(f"the model takes images of {channels} channels; segmenting needs one for RGB")
         self.device = pick_device(device)
         self.model = checkpoint.model.eval().to(self.device)
+        self.network: Network = self.model
         self.classes = checkpoint.classes
         self.palette = checkpoint.palette
         self.scales = tuple(scales)
         self.flip = flip
         self.tile_size = tile_size
         self.long_side = long_side or checkpoint.preprocessing.long_side
-        self.crf = DenseCRF(crf) if isinstance(crf, str) else crf
+        self.crf = open_crf(crf) if isinstance(crf, str | Path) else crf
 
     def __repr__(self) -> str:
         return f"Segmenter({self.model.entry}, {len(self.classes)} classes, on {self.device})"
 
-    def __call__(self, image: ImageSource, *, crf: DenseCRF | str | None = None) -> Segmentation:
+    def __call__(self, image: ImageSource, *, crf: DenseCRF | str | Path | None = None) -> Segmentation:
         """Segment one image: a file, a Pillow image, or uint8 (H, W, 3) RGB.
 
         Args:
@@ -87,7 +91,7 @@ class Segmenter:
             CheckpointError: The model gives logits that are not finite.
             UnknownNameError: No CRF parameters of that name.
         """
-        crf = DenseCRF(crf) if isinstance(crf, str) else crf or self.crf
+        crf = open_crf(crf) if isinstance(crf, str | Path) else crf or self.crf
         return next(self._segment([read_image(image)], crf))
 
     def labels(self, image: NDArray[np.uint8]) -> NDArray[np.uint8 | np.uint16]:
@@ -97,6 +101,12 @@ class Segmenter:
     def probabilities(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
         """The probability of each class in uint8 (H, W, 3) RGB: float32 (num_classes, H, W)."""
         return self(image).probabilities
+
+    def remembering(self, folder: str | Path) -> Segmenter:
+        """The same segmenter, of which the network's outputs are kept in files of `folder`, for this and later runs."""
+        segmenter = copy(self)
+        segmenter.network = Remembered(self.model, Path(folder))
+        return segmenter
 
     def stream(
         self,
@@ -172,7 +182,7 @@ class Segmenter:
         for rows, columns in grid:
             crops = images if len(grid) == 1 else [image[rows.window, columns.window] for image in images]
             seen = views(
-                self.model,
+                self.network,
                 crops,
                 size=(rows.window.stop - rows.window.start, columns.window.stop - columns.window.start),
                 scales=self.scales,

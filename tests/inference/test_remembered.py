@@ -1,0 +1,47 @@
+import numpy as np
+import pytest
+
+from deeplab.inference import Segmenter
+
+
+@pytest.fixture
+def make_remembering(make_checkpoint, local_network, tmp_path):
+    """`make_remembering(seed)`: a segmenter whose network keeps its outputs, and the network."""
+
+    def make(seed=0, **options):
+        network = local_network(seed=seed)
+        network.entry = "local"
+        segmenter = Segmenter(make_checkpoint(network), device="cpu", **options)
+        return segmenter.remembering(tmp_path / "kept"), network
+
+    return make
+
+
+def test_a_second_segmenter_computes_nothing_and_finds_the_same(make_remembering, make_checkpoint, make_image):
+    options = {"tile_size": 32, "scales": (0.5, 1), "flip": True}
+    image = make_image(40, 50)
+    first, network = make_remembering(**options)
+    probabilities = first.probabilities(image)
+    assert network.calls
+    second, unused = make_remembering(**options)
+    np.testing.assert_array_equal(second.probabilities(image), probabilities)
+    assert unused.calls == []
+    plain = Segmenter(make_checkpoint(), device="cpu", **options)
+    np.testing.assert_array_equal(plain.probabilities(image), probabilities)
+
+
+def test_other_weights_and_other_pixels_are_computed(make_remembering, make_image):
+    make_remembering()[0].labels(make_image(40, 50))
+    same, other = make_remembering(), make_remembering(seed=1)
+    same[0].labels(make_image(40, 50, seed=1))
+    other[0].labels(make_image(40, 50))
+    assert len(same[1].calls) == len(other[1].calls) == 1
+
+
+def test_the_segmenter_itself_stays_as_it_is(make_checkpoint, local_network, make_image, tmp_path):
+    network = local_network()
+    network.entry = "local"
+    segmenter = Segmenter(make_checkpoint(network), device="cpu")
+    segmenter.remembering(tmp_path / "kept")
+    segmenter.labels(make_image(8, 8))
+    assert not (tmp_path / "kept").exists()
