@@ -45,7 +45,7 @@ CRFPreset = Literal[
     "v2-resnet101",
     "crf-rnn",
 ]
-"""The names of the dense CRF's parameters; `crf/dense_crf.py` has their values."""
+"""The names of the dense CRF's parameters; `crf/pairwise.py` has their values."""
 
 CLASSES_HELP = (
     "Classes made of those of the data: person keeps, vehicle=car|bus merges, *: each of the rest, background=*: the "
