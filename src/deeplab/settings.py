@@ -48,7 +48,7 @@ CRFPreset = Literal[
     "v2-resnet101",
     "crf-rnn",
 ]
-"""The names of the dense CRF's parameters; `crf/dense_crf.py` has their values."""
+"""The names of the dense CRF's parameters; `crf/pairwise.py` has their values."""
 
 CRF_ALONE: CRFPreset = "v2-resnet101"
 """What `--crf` without a name takes."""

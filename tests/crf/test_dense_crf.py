@@ -4,6 +4,7 @@ from typing import get_args
 
 import numpy as np
 import pytest
+import torch
 
 from deeplab.crf import PRESETS, DenseCRF, PairwiseKernel
 from deeplab.errors import DeepLabError, ImageError, SettingsError, UnknownNameError
@@ -234,6 +235,37 @@ def test_probabilities_logits_and_energies_are_the_same_input(make_image, random
     np.testing.assert_allclose(crf.infer(image, -np.log(probabilities)), wanted, atol=1e-4)
 
 
+def test_tensors_give_a_tensor_where_they_are(make_image, random_probabilities, device):
+    """Of images given as an array too; on a GPU the lattice is that of tensor operations."""
+    image = np.stack([make_image(12, 15, seed) for seed in range(2)])
+    probabilities = np.stack([random_probabilities(4, 12, 15, seed=seed) for seed in range(2)])
+    crf, known = DenseCRF("v1"), torch.from_numpy(probabilities).to(device)
+    for guide in (image, torch.from_numpy(image).to(device)):
+        for marginals in (crf(guide, known), crf.from_logits(guide, known.log()), crf.infer(guide, -known.log())):
+            assert (marginals.dtype, marginals.device.type) == (torch.float32, device.type)
+            np.testing.assert_allclose(marginals.cpu(), crf(image, probabilities), atol=1e-3)
+
+
+@pytest.mark.parametrize("dimensions, size", [(2, (13, 18)), (3, (4, 5, 6))])
+@pytest.mark.parametrize("compatibility", [None, [-3, -1, -2], [[0, 1, 5], [2, 0, 1], [1, 4, 0]]])
+def test_tensor_operations_in_float64_give_the_same(dimensions, size, compatibility, random_probabilities, device):
+    image = 60 * np.random.default_rng(3).random((*size, 3))
+    kernels = (  # of which rounding decides nowhere in which simplex a pixel lies
+        PairwiseKernel(weight=1.5, sigma_xy=3.7, sigma_rgb=31.3, compatibility=compatibility),
+        PairwiseKernel(weight=2, sigma_xy=1.9, normalization="before"),
+    )
+    crf, unary = DenseCRF(kernels, dimensions=dimensions), -np.log(random_probabilities(3, *size))
+    found = crf._by_tensors(*(torch.from_numpy(each).double().to(device) for each in (image, unary)))
+    np.testing.assert_allclose(found.cpu(), crf.infer(image, unary), atol=1e-4)
+
+
+def test_values_in_memory_that_is_not_to_be_written_to(make_image, random_probabilities):
+    image, probabilities = make_image(6, 7).astype(np.float32), random_probabilities(4, 6, 7)
+    wanted = DenseCRF()(image, probabilities)
+    image.flags.writeable = probabilities.flags.writeable = False
+    np.testing.assert_array_equal(DenseCRF()(image[:, ::-1][:, ::-1], probabilities), wanted)
+
+
 def test_labels_as_input(make_image):
     labels = np.zeros((12, 15), np.uint8)
     labels[:, 8:] = 2
@@ -373,7 +405,7 @@ def test_an_image_with_holes():
 
 
 def test_too_large_an_image_is_refused_before_the_work_starts(make_image, monkeypatch):
-    monkeypatch.setitem(DenseCRF._checked.__globals__, "_free_memory", lambda: 30_000)
+    monkeypatch.setattr("deeplab.crf.pairwise._free_memory", lambda: 30_000)
     with pytest.raises(ImageError, match=r"40 x 50 pixels and 2 classes needs about 0\.0 GiB of memory"):
         DenseCRF()(make_image(40, 50), np.full((2, 40, 50), 0.5))
 

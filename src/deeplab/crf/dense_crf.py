@@ -13,27 +13,35 @@ are off by 0.003 in the mean after one iteration and 0.01 after ten, with single
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal, NamedTuple, TypeAlias, get_args
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
-from deeplab.errors import ImageError, SettingsError, unknown_name
+from deeplab.crf.mean_field import mean_field
+from deeplab.crf.pairwise import (
+    Normalization,
+    PairwiseKernel,
+    check_memory,
+    compatibility,
+    features,
+    gains,
+    kernels_named,
+)
+from deeplab.errors import ImageError, SettingsError
 from deeplab.kernels._simd import aligned
 from deeplab.kernels._workers import Workers
 from deeplab.kernels.lattice_building import build_lattice
 from deeplab.kernels.permutohedral import padded
 from deeplab.kernels.softmax import softmax
-from deeplab.settings import CRFPreset
 
-__all__ = ["PRESETS", "DenseCRF", "Normalization", "PairwiseKernel", "Terms"]
+__all__ = ["DenseCRF", "Terms"]
 
 Floats: TypeAlias = NDArray[np.float32]
-Normalization: TypeAlias = Literal["symmetric", "before", "after", "none"]
+_Values = TypeVar("_Values", NDArray[Any], Tensor)
 
 FLOOR = 1e-5
 """Probabilities count as at least this much: log 0 would forbid a label whatever the neighbours say."""
@@ -46,70 +54,6 @@ TILE = 64
 
 NEVER = -1e30
 """The score of the columns that are no class."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class PairwiseKernel:
-    """One Gaussian kernel of the pairwise term, w k(f_i, f_j) mu(x_i, x_j) (equations 2 and 3 of the NIPS paper)."""
-
-    weight: float
-    """w: how much two pixels of the same features pay for different labels."""
-    sigma_xy: float | tuple[float, ...]
-    """Standard deviation of the distance in pixels; one number, or one for each axis, (row, column)."""
-    sigma_rgb: float | tuple[float, ...] | None = None
-    """Standard deviation of the difference in grey levels, 0 .. 255; one number, or one for each band; None: colours
-    do not matter (the smoothness kernel), else they do (the appearance or bilateral kernel)."""
-    compatibility: ArrayLike | None = None
-    """mu, what a pair of labels costs: None: 1 for different labels (Potts); (num_classes,): so much for equal
-    labels, 0 for others, so attraction is negative; (num_classes, num_classes): any, of which the symmetric part
-    counts, for pairs have no order."""
-    normalization: Normalization = "symmetric"
-    """By what a constant becomes, n: 1 / sqrt(n) before and after the filter, 1 / n before, 1 / n after, or none. With
-    none a weight depends on the size of the image, and the lattice's sums fall short of the Gaussian's."""
-
-    def __post_init__(self) -> None:
-        for name in ("sigma_xy", "sigma_rgb"):
-            sigmas = getattr(self, name)
-            if name == "sigma_rgb" and sigmas is None:
-                continue
-            numbers = np.atleast_1d(np.asarray(sigmas, np.float64))
-            if not (np.isfinite(numbers).all() and (numbers > 0).all()):
-                raise SettingsError(f"{name} wants numbers above 0, got {sigmas!r}")
-        if not np.isfinite(self.weight):
-            raise SettingsError(f"weight wants a number, got {self.weight!r}")
-        if self.normalization not in get_args(Normalization):
-            wanted = " or ".join(get_args(Normalization))
-            raise SettingsError(f"normalization wants {wanted}, got {self.normalization!r}")
-
-
-def _pair(
-    weight: float, sigma_xy: float, sigma_rgb: float, smooth: float, smooth_sigma: float
-) -> tuple[PairwiseKernel, ...]:
-    """The appearance kernel and the smoothness kernel of both papers."""
-    return (
-        PairwiseKernel(weight=weight, sigma_xy=sigma_xy, sigma_rgb=sigma_rgb),
-        PairwiseKernel(weight=smooth, sigma_xy=smooth_sigma),
-    )
-
-
-PRESETS: dict[CRFPreset, tuple[PairwiseKernel, ...]] = {
-    "v1": _pair(5, 50, 10, 3, 3),
-    "v1-msc": _pair(3, 95, 3, 3, 3),
-    "v1-coco": _pair(5, 67, 3, 3, 3),
-    "v1-largefov": _pair(4, 121, 5, 3, 3),
-    "v1-msc-largefov": _pair(4, 83, 5, 3, 3),
-    "v1-coco-largefov": _pair(5, 69, 5, 3, 3),
-    "v1-msc-coco-largefov": _pair(4, 59, 5, 3, 3),
-    "v2-vgg16": _pair(4, 65, 3, 2, 2),
-    "v2-resnet101": _pair(4, 67, 3, 3, 1),
-    "crf-rnn": (
-        PairwiseKernel(weight=5, sigma_xy=160, sigma_rgb=3, normalization="after"),
-        PairwiseKernel(weight=3, sigma_xy=3, normalization="after"),
-    ),
-}
-"""Kernels by the model that they were chosen for: those of the run scripts that the authors of v1 and v2 published
-(the papers give ranges), and the start values of CRF-RNN (Zheng et al., ICCV 2015). They fit VOC; other images want
-others."""
 
 
 class Terms(NamedTuple):
@@ -137,7 +81,8 @@ class DenseCRF:
     """Mean-field inference in a fully connected CRF.
 
     Shape: image (H, W) or (H, W, bands), probabilities (num_classes, H, W) -> float32 (num_classes, H, W), each
-    pixel's sum 1; a batch has one axis more in front, and with `dimensions` 3 a volume one more, (depth, H, W).
+    pixel's sum 1; a batch has one axis more in front, and with `dimensions` 3 a volume one more, (depth, H, W). Arrays
+    give an array. Tensors give a tensor where they are: on a GPU without a copy to the host, by `mean_field`.
     """
 
     def __init__(
@@ -159,10 +104,6 @@ class DenseCRF:
             UnknownNameError: No preset of that name.
             SettingsError: A number that cannot work.
         """
-        if isinstance(kernels, str):
-            if kernels not in PRESETS:
-                raise unknown_name("CRF preset", kernels, PRESETS)
-            kernels = PRESETS[kernels]
         for name, value, least in (
             ("iterations", iterations, 0),
             ("dimensions", dimensions, 1),
@@ -170,12 +111,12 @@ class DenseCRF:
         ):
             if value is not None and (isinstance(value, bool) or value != int(value) or value < least):
                 raise SettingsError(f"{name} wants a whole number of at least {least}, got {value!r}")
-        self.kernels = tuple(kernels)
+        self.kernels = kernels_named(kernels)
         self.iterations = iterations
         self.dimensions = dimensions
         self.threads = threads
 
-    def __call__(self, image: Any, probabilities: Any) -> Floats:
+    def __call__(self, image: Any, probabilities: _Values) -> _Values:
         """The marginals of an image, or of a batch.
 
         Args:
@@ -186,18 +127,18 @@ class DenseCRF:
             ImageError: A value that is no number, or sizes that disagree.
             SettingsError: A kernel that does not fit the image or the classes, or too little memory.
         """
-        probabilities = np.asarray(probabilities, np.float32)
-        if not (np.isfinite(probabilities).all() and (probabilities >= 0).all()):
+        known = _as_tensor(probabilities)
+        if not (torch.isfinite(known).all() and (known >= 0).all()):
             raise ImageError("probabilities want finite numbers of at least 0; some are not")
-        return self.infer(image, -np.log(np.maximum(probabilities, np.float32(FLOOR))))
+        return _as_given(self._infer(_as_tensor(image), -known.clamp(min=FLOOR).log()), probabilities)
 
-    def from_logits(self, image: Any, logits: Any) -> Floats:
+    def from_logits(self, image: Any, logits: _Values) -> _Values:
         """As a call, from the scores before the softmax."""
-        return self.infer(image, -np.asarray(logits, np.float32))
+        return _as_given(self._infer(_as_tensor(image), -_as_tensor(logits)), logits)
 
     def from_labels(
-        self, image: Any, labels: Any, *, num_classes: int, confidence: float = 0.7, ignore_index: int = 255
-    ) -> Floats:
+        self, image: Any, labels: NDArray[Any], *, num_classes: int, confidence: float = 0.7, ignore_index: int = 255
+    ) -> NDArray[Any]:
         """As a call, from a label map.
 
         Args:
@@ -224,63 +165,74 @@ class DenseCRF:
         probabilities = np.where(is_label, confidence, others)
         return self(image, np.where(np.expand_dims(known, axis), probabilities, 1 / num_classes))
 
-    def infer(self, image: Any, unary: Any) -> Floats:
+    def infer(self, image: Any, unary: _Values) -> _Values:
         """The marginals from unary energies, the negative logarithms of unnormalised probabilities.
 
         Raises:
             As a call.
         """
-        unary = np.asarray(unary, np.float32)
-        if unary.ndim == self.dimensions + 2:
-            image = _batch(image, len(unary))
-            return np.stack([self.infer(*each) for each in zip(image, unary, strict=True)])
-        image = self._checked(image, unary)
-        with Workers(self.threads) as workers:
-            field = _Field(self.kernels, image, unary, workers)
-            for _ in range(self.iterations):
-                field.update()
-            return field.result()
+        return _as_given(self._infer(_as_tensor(image), _as_tensor(unary)), unary)
 
-    def trace(self, image: Any, unary: Any) -> list[Terms]:
+    def trace(self, image: Any, unary: NDArray[Any]) -> list[Terms]:
         """The terms of the free energy before the first and after each iteration, of one image.
 
         Each takes as long as an iteration does.
         """
-        unary = np.asarray(unary, np.float32)
-        image = self._checked(image, unary)
+        energies = _as_tensor(unary)
+        pixels = self._checked(_as_tensor(image), energies)
         with Workers(self.threads) as workers:
-            field = _Field(self.kernels, image, unary, workers)
+            field = _Field(self.kernels, pixels, energies.numpy(), workers)
             terms = [field.terms()]
             for _ in range(self.iterations):
                 field.update()
                 terms.append(field.terms())
             return terms
 
-    def _checked(self, image: Any, unary: Floats) -> Floats:
-        """The image as float32 (*size, bands), if it fits the unary energies, (num_classes, *size)."""
-        image = np.asarray(image, dtype=np.float32)
-        if unary.ndim != self.dimensions + 1 or unary.size == 0:
+    def _infer(self, image: Tensor, unary: Tensor) -> Tensor:
+        """As `infer`, from float32."""
+        if unary.ndim == self.dimensions + 2:
+            if len(image) != len(unary):
+                raise ImageError(f"{len(image)} images do not fit the probabilities of {len(unary)}")
+            return torch.stack([self._infer(*each) for each in zip(image, unary, strict=True)])
+        image = self._checked(image.to(unary.device), unary)
+        if unary.device.type != "cpu":
+            return self._by_tensors(image, unary)
+        with Workers(self.threads) as workers:
+            field = _Field(self.kernels, image, unary.numpy(), workers)
+            for _ in range(self.iterations):
+                field.update()
+            return torch.from_numpy(field.result())
+
+    def _by_tensors(self, image: Tensor, unary: Tensor) -> Tensor:
+        """The marginals of one image by tensor operations alone; of which type, the energies tell."""
+        matrices = torch.stack([gains(kernel, len(unary)) for kernel in self.kernels]).to(unary)
+        logits = mean_field(image, -unary, kernels=self.kernels, matrices=matrices, iterations=self.iterations)
+        return logits.softmax(dim=0)
+
+    def _checked(self, image: Tensor, unary: Tensor) -> Tensor:
+        """The image as (*size, bands), if it fits the unary energies, (num_classes, *size)."""
+        if unary.ndim != self.dimensions + 1 or unary.numel() == 0:
             axes = ", ".join(("depth", "height", "width")[-self.dimensions :])
-            raise ImageError(f"wanted (num_classes, {axes}) with at least one of each, got {unary.shape}")
+            raise ImageError(f"wanted (num_classes, {axes}) with at least one of each, got {tuple(unary.shape)}")
         if image.ndim == self.dimensions:
-            image = image[..., np.newaxis]
+            image = image[..., None]
         if image.ndim != self.dimensions + 1 or image.shape[:-1] != unary.shape[1:]:
             raise ImageError(
-                f"image of shape {image.shape} does not fit probabilities of shape {unary.shape}; "
+                f"image of shape {tuple(image.shape)} does not fit probabilities of shape {tuple(unary.shape)}; "
                 "both want the same height and width"
             )
         for name, values in (("image", image), ("probabilities or energies", unary)):
-            if not np.isfinite(values).all():
+            if not torch.isfinite(values).all():
                 raise ImageError(f"{name} want finite numbers; some are not (NaN or infinite)")
-        _check_memory(self.kernels, unary.shape)
-        pixels: Floats = image
-        return pixels
+        if unary.device.type == "cpu":
+            check_memory(self.kernels, tuple(unary.shape))
+        return image
 
 
 class _Field:
     """The marginals of one image, and what changes them; pixels are in the order of `_tiles`."""
 
-    def __init__(self, kernels: Sequence[PairwiseKernel], image: Floats, unary: Floats, workers: Workers) -> None:
+    def __init__(self, kernels: Sequence[PairwiseKernel], image: Tensor, unary: Floats, workers: Workers) -> None:
         self.shape, self.workers = unary.shape, workers
         self.num_classes = len(unary)
         self.scores = padded(_to_rows(-np.moveaxis(unary, 0, -1)), NEVER)  # (pixels, classes and padding)
@@ -343,10 +295,10 @@ def _from_rows(rows: Floats, pixels: Floats) -> None:
 class _Message:
     """What a kernel tells each pixel about the others: a normalised filter and a compatibility."""
 
-    def __init__(self, kernel: PairwiseKernel, image: Floats, num_classes: int, workers: Workers) -> None:
-        self.lattice = build_lattice(_features(kernel, image), workers=workers)
+    def __init__(self, kernel: PairwiseKernel, image: Tensor, num_classes: int, workers: Workers) -> None:
+        self.lattice = build_lattice(_to_rows(features(kernel, image).numpy()), workers=workers)
         self.factor = -kernel.weight * self.lattice.gain
-        self.compatibility = _compatibility(kernel, num_classes)
+        self.compatibility = compatibility(kernel, num_classes)
         self.shares, self.weights = self._normalised(kernel.normalization, workers)
         self.at_corners: Floats | None = None
 
@@ -383,71 +335,13 @@ class _Message:
         return shares, weights
 
 
-def _features(kernel: PairwiseKernel, image: Floats) -> Floats:
-    """float32 (pixels, features): the position, the last axis first, then the bands, over standard deviations."""
-    *size, bands = image.shape
-    sigma_xy = _sigmas("sigma_xy", kernel.sigma_xy, len(size), "axes")
-    count = len(size) + (0 if kernel.sigma_rgb is None else bands)
-    features = np.empty((*size, count), np.float32)
-    for feature, axis in enumerate(reversed(range(len(size)))):
-        positions = np.arange(size[axis], dtype=np.float32) / sigma_xy[axis]
-        features[..., feature] = positions.reshape(-1, *[1] * (len(size) - 1 - axis))
-    if kernel.sigma_rgb is not None:
-        np.divide(image, _sigmas("sigma_rgb", kernel.sigma_rgb, bands, "bands"), out=features[..., len(size) :])
-    return _to_rows(features)
+def _as_tensor(values: NDArray[Any] | Tensor) -> Tensor:
+    """float32; an array is copied, for it may be one that is not to be written to."""
+    if isinstance(values, Tensor):
+        return values.detach().float()
+    return torch.from_numpy(np.array(values, np.float32, order="C"))
 
 
-def _sigmas(name: str, sigmas: float | tuple[float, ...], count: int, what: str) -> Floats:
-    numbers = np.atleast_1d(np.asarray(sigmas, np.float32))
-    if len(numbers) not in (1, count):
-        raise SettingsError(f"{name} wants one number or {count}, one for each of the {what}, got {sigmas!r}")
-    return np.broadcast_to(numbers, count)
-
-
-def _compatibility(kernel: PairwiseKernel, num_classes: int) -> Floats | None:
-    """float32 (C,), or (C, C) and symmetric; None: Potts."""
-    if kernel.compatibility is None:
-        return None
-    compatibility = np.asarray(kernel.compatibility, np.float32)
-    if compatibility.shape not in ((num_classes,), (num_classes, num_classes)):
-        raise SettingsError(
-            f"compatibility wants shape ({num_classes},) or ({num_classes}, {num_classes}), got {compatibility.shape}"
-        )
-    if not np.isfinite(compatibility).all():
-        raise SettingsError("compatibility wants finite numbers; some are not")
-    if compatibility.ndim == 2:
-        compatibility = np.float32(0.5) * (compatibility + compatibility.T)
-    return compatibility
-
-
-def _check_memory(kernels: Sequence[PairwiseKernel], shape: tuple[int, ...]) -> None:
-    """Refuse unary energies of this shape, (num_classes, *size), for which there is too little memory.
-
-    With two corners for each pixel, which is many: as much as with standard deviations of 3 grey levels.
-    """
-    num_classes, *size = shape
-    row = 4 * -(-num_classes // 8) * 8
-    features = [len(size) + (0 if kernel.sigma_rgb is None else 3) for kernel in kernels]
-    needed = math.prod(size) * (3 * row + sum(48 * (d + 1) + 2 * row for d in features))
-    free = _free_memory()
-    if free is not None and needed > free:
-        raise ImageError(
-            f"a CRF of {' x '.join(map(str, size))} pixels and {num_classes} classes needs about "
-            f"{needed / 2**30:.1f} GiB of memory, and {free / 2**30:.1f} GiB are free; "
-            "take a smaller image, or the CRF of its parts"
-        )
-
-
-def _free_memory() -> int | None:
-    """Bytes that programs may still take, where the system says so (Linux)."""
-    try:
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-    except OSError:
-        return None
-    return next((1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")), None)
-
-
-def _batch(images: Any, count: int) -> Any:
-    if len(images) != count:
-        raise ImageError(f"{len(images)} images do not fit the probabilities of {count}")
-    return images
+def _as_given(result: Tensor, given: _Values) -> _Values:
+    """As a tensor or as an array."""
+    return result if isinstance(given, Tensor) else result.numpy()

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from deeplab.crf.dense_crf import DenseCRF, PairwiseKernel
+from deeplab.crf.dense_crf import DenseCRF
+from deeplab.crf.pairwise import PairwiseKernel
 from deeplab.errors import InputNotFoundError, SettingsError
 from deeplab.files import written_aside
 

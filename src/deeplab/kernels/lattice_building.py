@@ -15,7 +15,7 @@ from deeplab.kernels._simd import prefetch
 from deeplab.kernels._workers import Workers
 from deeplab.kernels.permutohedral import AHEAD, BATCHES, Group, Lattice
 
-__all__ = ["build_lattice"]
+__all__ = ["build_lattice", "feature_scale", "key_steps", "steps_to_next"]
 
 Floats = NDArray[np.float32]
 Integers = NDArray[np.int32]
@@ -43,35 +43,39 @@ def build_lattice(features: Floats, *, workers: Workers | None = None) -> Lattic
         workers: The threads to work with; None: this one.
     """
     workers = workers or Workers(1)
-    scale, steps = _scale(features.shape[1]), _steps(features)
+    scale = feature_scale(features.shape[1])
+    steps = key_steps(np.array([np.ptp(feature) for feature in features.T]))
     keys = np.empty((len(features), len(steps)), np.uint64)
     weights = np.empty(keys.shape, np.float32)
     embed, number = (_embed_compiled, _number) if _numba.COMPILES else (_embed_numpy, _number_numpy)
     workers.each(
         lambda first, end: embed(features[first:end], scale, steps, keys[first:end], weights[first:end]), len(keys)
     )
-    corners, groups, batches = number(keys, _to_next(steps), workers)
+    corners, groups, batches = number(keys, steps_to_next(steps), workers)
     points, shares, starts = _by_corner(corners, weights, int(batches[-1]), workers)
     return Lattice(corners, weights, points, shares, starts, groups, batches)
 
 
-def _scale(d: int) -> Floats:
+def feature_scale(d: int) -> Floats:
     """What each feature is multiplied by, float32 (d,): the lengths in the matrix E (section 3.1) times
     sqrt(2/3) (d + 1), with which splat, blur and slice together are a Gaussian of standard deviation 1."""
     i = np.arange(1, d + 1, dtype=np.float64)
     return (1 / np.sqrt(i * (i + 1)) * np.float32(np.sqrt(2 / 3) * (d + 1))).astype(np.float32)
 
 
-def _steps(features: Floats) -> Keys:
+def key_steps(extents: NDArray[np.floating]) -> Keys:
     """What a step of 1 along each coordinate adds to the key of a corner, uint64 (d + 1,); keys wrap at 2^64.
 
     A corner is a whole number for each feature (its last coordinate follows from the others, and adds nothing).
     Packed one after the other, each in as many values as it can have, different corners have different keys. Where
     64 bits do not hold that (many features, or very small standard deviations), the steps are random: then any two
     of M corners have the same key with a probability below M^2 / 2^65, 3 in a million for ten million corners.
+
+    Args:
+        extents: (d,), the largest value of each feature less its smallest one.
     """
-    d = features.shape[1]
-    extent = np.array([np.ptp(feature) for feature in features.T]) * _scale(d).astype(np.float64)
+    d = len(extents)
+    extent = extents * feature_scale(d).astype(np.float64)
     # a coordinate is the sum of the scaled features behind it, less j times its own; its corners are near by
     ranges = [(j * extent[j - 1] if j else 0) + extent[j:].sum() + 4 * (d + 2) for j in range(d)]
     steps = np.zeros(d + 1, np.uint64)
@@ -85,7 +89,7 @@ def _steps(features: Floats) -> Keys:
     return steps
 
 
-def _to_next(steps: Keys) -> Keys:
+def steps_to_next(steps: Keys) -> Keys:
     """What leads to the next corner along each axis, uint64 (d + 1,): 1 along all coordinates but -d along one."""
     to_next: Keys = steps.sum(dtype=np.uint64) - np.uint64(len(steps)) * steps
     return to_next
@@ -119,7 +123,7 @@ def _embed_numpy(features: Floats, scale: Floats, steps: Keys, keys: Keys, weigh
     weights[:, 0] = rest[:, 0] + (1 - rest[:, d])
     weights[:, 1:] = rest[:, 1:] - rest[:, :-1]
     keys[:, 0] = (corner.astype(np.int64).astype(np.uint64) * steps).sum(axis=1, dtype=np.uint64)
-    to_next = _to_next(steps)
+    to_next = steps_to_next(steps)
     for colour in range(1, d + 1):
         keys[:, colour] = keys[:, colour - 1] + to_next[order[:, d + 1 - colour]]
 
