@@ -56,8 +56,8 @@ def rows(path):
 def test_a_run_leaves_models_figures_and_pictures(whole):
     names = {path.name for path in whole.iterdir()}
     assert names == {
-        *("best.safetensors", "last.safetensors", "last.ckpt", "config.yaml", "tensorboard"),
-        *("steps.csv", "validation.csv", "curves.png", "samples.png"),
+        *("best.safetensors", "last.safetensors", "last.ckpt", "config.yaml", "fingerprint.json", "tensorboard"),
+        *("steps.csv", "validation.csv", "epochs.csv", "curves.png", "samples.png"),
     }
 
 
