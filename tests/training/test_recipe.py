@@ -153,7 +153,7 @@ def test_300_classes_are_no_trouble(make_data):
 
 
 def test_one_class_is_refused(make_data):
-    with pytest.raises(SettingsError, match="one class, 'class 0', of .*; training needs at least two"):
+    with pytest.raises(SettingsError, match=r"one class, 'class 0', of .*; training needs at least two"):
         choose(make_data([(20, 20)], num_classes=1, labels=np.zeros((20, 20), np.uint8)))
 
 
