@@ -63,14 +63,17 @@ MORE = {
 }
 
 NETWORKS = {
-    "deeplabv2-voc": {"scales": [0.5, 0.75, 1.0], "merge": "max", "image_mean": pytest.approx([0.481, 0.458, 0.408], abs=1e-3)},
+    "deeplabv2-voc": {
+        **{"scales": [0.5, 0.75, 1.0], "merge": "max", "stride_in": "1x1"},
+        **{"image_mean": pytest.approx([0.481078, 0.457525, 0.407875], abs=1e-6)},  # 122.675, 116.669, 104.008
+    },
     "deeplabv3-voc": {"multi_grid": [1, 2, 4]},
     "deeplabv3plus-voc": {"decoder_strides": [4]},
     "torchvision": {"dropout": 0.5, "align_corners": False, "head_conv": True},
     "detectron2": {"multi_grid": [1, 2, 4], "stem_channels": [64, 64, 128]},
     "mmsegmentation": {"stem_channels": [32, 32, 64], "aspp_channels": 512, "low_level_channels": 48, "dropout": 0.1},
     "paddleseg": {"multi_grid": [1, 2, 4], "align_corners": False},
-}  # fmt: skip
+}
 
 
 def test_every_recipe_has_its_figures_here() -> None:
