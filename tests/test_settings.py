@@ -88,6 +88,8 @@ def test_settings_come_back_from_plain_values(kind: type[Settings]) -> None:
         ("classes", ["a, b", "c=d"], ("a, b", "c=d")),
         ("classes", {"way": ["road", "sidewalk"], "person": "person"}, ("way=road|sidewalk", "person=person")),
         ("train_splits", "train,val", ("train", "val")),
+        ("model_options", '{"multi_grid": [1, 2, 4]}', {"multi_grid": [1, 2, 4]}),
+        ("model_options", {"align_corners": False}, {"align_corners": False}),
         ("output_stride", "8", 8),
         ("precision", 32, "32"),
         ("weights", Path("a/b.safetensors"), str(Path("a/b.safetensors"))),
@@ -107,7 +109,7 @@ def test_a_value_becomes_the_type_of_its_option(name: str, value: Any, wanted: A
         ("epochs", 0),
         ("epochs", 2.5),
         ("epochs", True),
-        ("epochs", None),
+        ("seed", None),
         ("epochs", [1, 2]),
         ("learning_rate", 0),
         ("learning_rate", "nan"),
@@ -134,6 +136,9 @@ def test_a_value_becomes_the_type_of_its_option(name: str, value: Any, wanted: A
         ("bias_multiplier", 0),
         ("auxiliary", -0.4),
         ("hard_pixels", 0),
+        ("model_options", "multi_grid"),
+        ("model_options", "[1, 2]"),
+        ("rare_crops", 1.5),
         ("seed", -1),
     ],
 )
@@ -156,6 +161,12 @@ def test_an_auxiliary_head_over_frozen_stages_is_refused() -> None:
     with pytest.raises(SettingsError, match="auxiliary teaches the backbone up to res4, all of which freeze backbone"):
         made(TrainSettings, auxiliary=0.4, freeze="backbone")
     made(TrainSettings, auxiliary=0.4, freeze="res3")
+
+
+@pytest.mark.parametrize("pair", [("epochs", "steps"), ("warmup_epochs", "warmup_steps")])
+def test_a_length_is_said_once(pair: tuple[str, str]) -> None:
+    with pytest.raises(SettingsError, match=f"^{pair[0]} and {pair[1]} both say how long; leave one out$"):
+        made(TrainSettings, **dict.fromkeys(pair, 3))
 
 
 def test_an_unknown_option_is_refused_with_the_nearest_name() -> None:

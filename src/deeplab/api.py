@@ -23,6 +23,7 @@ from deeplab.settings import (
     build,
     takes,
 )
+from deeplab.training.recipes import with_recipe
 
 if TYPE_CHECKING:
     import numpy as np
@@ -115,7 +116,8 @@ def train(data: str | Path | None = None, **options: Any) -> Path:
     given = options if data is None else {"data": data, **options}
     settings = build(TrainSettings, with_config(given))
     for package, name in (("models", settings.model), ("backbones", settings.backbone)):
-        catalog.module_of(package, name)
+        if name != "auto":
+            catalog.module_of(package, name)
     from deeplab import training
 
     return training.train(settings)
@@ -433,17 +435,19 @@ def list_weights() -> list[str]:
 
 
 def with_config(options: Mapping[str, Any]) -> dict[str, Any]:
-    """The options of a training over those in its YAML file: `config`, or that of the run which it resumes.
+    """The options of a training over those in its YAML file, `config` or that of the run which it resumes, and those
+    over the ones of its `recipe`.
 
     Raises:
         InputNotFoundError: There is no such file.
         SettingsError: It is no mapping of options, or one of them does not exist or cannot work.
+        UnknownNameError: There is no such recipe.
     """
     path = Path(options["config"]) if options.get("config") else None
     if path is None and options.get("resume"):
         path = build(TrainSettings, {"data": ".", **options}).output / "config.yaml"
         path = path if path.is_file() else None
-    return dict(options) if path is None else {**_read_config(path), **options}
+    return with_recipe(dict(options) if path is None else {**_read_config(path), **options})
 
 
 def _check_outside(output: Path | None, data: Path) -> None:

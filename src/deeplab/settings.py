@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import json
 import math
 import os
 import re
@@ -355,9 +356,22 @@ class TrainSettings(Settings):
     )
     resume: bool = option(False, "Go on where the run in --output stopped, with its options.")
     doctor: bool = option(True, "Examine the data first, as 'deeplab doctor' does, and refuse what has errors.")
+    recipe: str | None = option(
+        None, "Train as somebody published; flags and --config override it: {recipes}.", metavar="NAME"
+    )
 
     model: str = option("deeplabv3plus", "Model variant, from 'deeplab models'.", metavar="NAME")
-    backbone: str = option("mobilenetv2", "Backbone, from 'deeplab models'.", metavar="NAME")
+    backbone: str = option(
+        "auto",
+        "Backbone, from 'deeplab models'; auto: that of --weights, or the best whose weights are here.",
+        metavar="NAME|auto",
+    )
+    model_options: Mapping[str, Any] | None = option(
+        None,
+        "Further options of model and backbone, as in '{\"multi_grid\": [1, 2, 4]}'.",
+        shown="those of the weights",
+        metavar="JSON",
+    )
     weights: str = option(
         "auto",
         "Weights to start from, also of an ImageNet classifier; auto: those that ship, where the backbone fits.",
@@ -366,7 +380,9 @@ class TrainSettings(Settings):
     freeze: Literal["none", "stem", "res2", "res3", "res4", "backbone"] = option(
         "none", "Keep the backbone's start weights and statistics up to this stage."
     )
-    output_stride: Literal[4, 8, 16, 32] = option(16, "Image side over the side of the deepest features.")
+    output_stride: Literal[4, 8, 16, 32] | None = option(
+        None, "Image side over the side of the deepest features.", shown="16, or 8 for small objects"
+    )
     atrous_rates: tuple[int, ...] | None = option(
         None, "Rates of the atrous branches.", shown="by the output stride", at_least=1
     )
@@ -382,11 +398,30 @@ class TrainSettings(Settings):
     long_side: int | None = option(
         None, "Longer side that images are resized to first, in pixels.", shown="from the data", at_least=1
     )
-    scale: tuple[float, float] = option((0.5, 2.0), "Least and greatest random scale.", metavar="MIN,MAX", above=0)
+    scale: tuple[float, float] | None = option(
+        None, "Least and greatest random scale.", shown="from the data", metavar="MIN,MAX", above=0
+    )
+    scale_step: float = option(0.0, "Steps between the random scales; 0: any scale.", at_least=0)
     photometric: bool = option(True, "Random brightness, contrast, saturation and hue.")
+    rare_crops: float | None = option(
+        None,
+        "Share of the crops that are centred on a pixel of a class drawn by the inverse of its share.",
+        shown="from the data",
+        at_least=0,
+        at_most=1,
+    )
 
-    epochs: int = option(50, "Passes over the training images.", at_least=1)
-    batch_size: int = option(8, "Images in a step.", at_least=1)
+    epochs: int | None = option(None, "Epochs, each of --passes.", shown="from the data", at_least=1)
+    passes: int | None = option(
+        None, "Passes over the training images in an epoch.", shown="1, more where --epochs is chosen", at_least=1
+    )
+    steps: int | None = option(None, "Length of the run in steps, in the place of --epochs.", at_least=1)
+    batch_size: int | None = option(
+        None, "Images at a time on a device.", shown="8, or what fits on the device", at_least=1
+    )
+    accumulate: int | None = option(
+        None, "Batches whose gradients are one step.", shown="1, more where a batch is small", at_least=1
+    )
     optimizer: Literal["adamw", "sgd"] = option("adamw", "How the weights follow the gradient.")
     learning_rate: float | None = option(
         None, "Learning rate at its peak.", shown="0.0005 with adamw, 0.007 with sgd", above=0
@@ -402,12 +437,25 @@ class TrainSettings(Settings):
     warmup_epochs: float | None = option(
         None, "Epochs until the learning rate reaches its peak; none: one, at most a tenth of the run.", at_least=0
     )
+    warmup_steps: int | None = option(None, "The same in steps, in the place of --warmup-epochs.", at_least=0)
     power: float = option(0.9, "Power of the falling learning rate ('poly').", above=0)
+    end_learning_rate: float = option(0.0, "Learning rate that it falls to.", at_least=0)
+    rate_every: int = option(1, "Steps between two changes of the learning rate.", at_least=1)
     gradient_clip: float = option(5.0, "Greatest norm of the gradient; 0: any.", at_least=0)
     ema: float = option(0.99, "Decay of the running mean of the weights; 0: off.", at_least=0, at_most=0.99999)
-    batch_norm: Literal["train", "freeze"] = option("train", "Whether batch statistics are learned.")
-    class_weights: Literal["none", "sqrt", "balanced"] = option(
-        "none", "Weigh rare classes more: by the inverse of their share or its square root."
+    batch_norm: Literal["auto", "train", "freeze", "sync", "group"] = option(
+        "auto",
+        "Learn batch statistics, keep them, share them between GPUs, or group norm instead; auto: by the batch.",
+    )
+    batch_norm_momentum: float | None = option(
+        None,
+        "Share of a batch in the running statistics.",
+        shown="the layers' own, more in a short run",
+        above=0,
+        at_most=1,
+    )
+    class_weights: Literal["auto", "none", "sqrt", "balanced"] = option(
+        "auto", "Weigh rare classes more: by the inverse of their share or its square root."
     )
     label_smoothing: float = option(0.0, "Share of each label spread over all classes.", at_least=0, at_most=1)
     hard_pixels: float = option(
@@ -415,6 +463,9 @@ class TrainSettings(Settings):
     )
     auxiliary: float = option(
         0.0, "Weight in the loss of a second head, on res4 and not saved; 0: none, 0.4 is usual.", at_least=0
+    )
+    auxiliary_multiplier: float | None = option(
+        None, "Learning rate of the second head over that of the backbone.", shown="--head-multiplier", above=0
     )
     teacher: str | None = option(None, "Model whose probabilities are learned as well.", metavar="NAME|PATH")
     distillation: float = option(0.5, "Weight of the teacher's probabilities in the loss.", at_least=0, at_most=1)
@@ -431,8 +482,11 @@ class TrainSettings(Settings):
     def __post_init__(self) -> None:
         super().__post_init__()
         _check_device(self.device)
-        if self.scale[0] > self.scale[1]:
+        if self.scale is not None and self.scale[0] > self.scale[1]:
             raise SettingsError(f"scale wants MIN,MAX with MIN <= MAX, got {self.scale}")
+        for first, second in (("epochs", "steps"), ("warmup_epochs", "warmup_steps")):
+            if None not in (getattr(self, first), getattr(self, second)):
+                raise SettingsError(f"{first} and {second} both say how long; leave one out")
         if self.auxiliary > 0 and self.freeze in ("res4", "backbone"):
             raise SettingsError(
                 f"auxiliary teaches the backbone up to res4, all of which freeze {self.freeze} keeps; leave one out"
@@ -470,6 +524,8 @@ def _as_type(annotation: Any, value: Any) -> Any:
         return {str(choice): choice for choice in parts}.get(str(value)) or _refuse(value)
     if origin is tuple:
         return _as_tuple(parts, value)
+    if origin is Mapping:
+        return _as_mapping(value)
     if annotation is bool:
         return value if isinstance(value, bool) else _refuse(value)
     if value is None or isinstance(value, bool) or value == "":
@@ -498,6 +554,11 @@ def _as_tuple(parts: tuple[Any, ...], value: Any) -> Any:
     if not items or not (open_ended or len(items) == len(parts)):
         return _refuse(value)
     return tuple(_as_type(parts[0], item) for item in items)
+
+
+def _as_mapping(value: Any) -> Any:
+    mapping = json.loads(value) if isinstance(value, str) else value
+    return dict(mapping) if isinstance(mapping, Mapping) else _refuse(value)
 
 
 def _refuse(value: Any) -> Any:  # an expression that raises
@@ -536,6 +597,8 @@ def _wanted(annotation: Any) -> str:
         return _wanted(parts[0])
     if origin is Literal:
         return " or ".join(map(str, parts))
+    if origin is Mapping:
+        return 'names and values, as in {"multi_grid": [1, 2, 4]}'
     if origin is tuple:
         plural = _PLURALS[parts[0]]
         return f"{plural} with commas between" if parts[-1] is Ellipsis else f"one or {len(parts)} {plural}"

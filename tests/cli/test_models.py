@@ -11,6 +11,7 @@ import pytest
 
 import deeplab
 from deeplab import weights
+from deeplab.training.recipes import RECIPES
 
 
 def test_every_entry_is_listed_with_what_it_is(run: Callable[..., Any]) -> None:
@@ -84,3 +85,12 @@ def test_a_model_that_cannot_be_downloaded_is_one_line(
     assert (status, out) == (2, "")
     assert err.startswith("deeplab: jfzhang95/deeplab-resnet: download deeplab-resnet.pth.tar from https://")
     assert err.count("\n") == 1
+
+
+def test_recipes_are_listed_with_their_figures_and_what_differs(run: Callable[..., Any]) -> None:
+    status, out, err = run("models", "--recipes", "--json")
+    assert (status, err) == (0, "")
+    *lines, last = out.splitlines()
+    assert [line.partition("\t")[0] for line in lines] == list(RECIPES)
+    assert {line.count("\t") for line in lines} == {2}
+    assert json.loads(last)["recipes"]["detectron2"]["options"]["crop_size"] == [512, 1024]

@@ -78,3 +78,31 @@ def test_a_file_that_is_not_there_is_said(run: Run, seen: list[TrainSettings]) -
     status, _, err = run("train", "pets", "--config", "gone.yaml")
     assert (status, seen) == (2, [])
     assert "gone.yaml: no such file" in err
+
+
+def test_flags_override_a_recipe(run: Run, seen: list[TrainSettings]) -> None:
+    options = ("--recipe", "deeplabv2-voc", "--crop-size", 257, "--epochs", 3)
+    assert run("train", "pets", *options, "--model-options", '{"merge": "mean"}').status == 0
+    (settings,) = seen
+    assert (settings.crop_size, settings.epochs, settings.steps) == ((257, 257), 3, None)
+    assert (settings.model, settings.learning_rate) == ("deeplabv2", 2.5e-4)
+    assert settings.model_options is not None
+    assert (settings.model_options["merge"], settings.model_options["stride_in"]) == ("mean", "1x1")
+
+
+def test_a_file_overrides_its_recipe(run: Run, seen: list[TrainSettings], tmp_path: Path) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text("data: pets\nrecipe: torchvision\nlearning_rate: 0.01\n")
+    assert run("train", "--config", config).status == 0
+    assert (seen[0].learning_rate, seen[0].weight_decay) == (0.01, 1e-4)
+
+
+def test_an_unknown_recipe_is_told_with_the_nearest_name(run: Run, seen: list[TrainSettings]) -> None:
+    status, _, err = run("train", "pets", "--recipe", "deeplabv3-vok")
+    assert (status, seen) == (2, [])
+    assert err.startswith("deeplab: no recipe 'deeplabv3-vok'; did you mean deeplabv3-voc")
+
+
+def test_the_help_names_the_recipes(run: Run) -> None:
+    words = run("train", "--help").out.split()
+    assert {"deeplabv3plus-cityscapes,", "paddleseg."} <= set(words)

@@ -120,3 +120,23 @@ def test_colours_vary_around_themselves():
     generator = torch.Generator().manual_seed(0)
     mean = torch.stack([photometric(image, generator=generator).float() for _ in range(500)]).mean(dim=0)
     torch.testing.assert_close(mean[:, 0, 0], torch.tensor([120.0, 60.0, 180.0]), atol=6, rtol=0)
+
+
+def test_scales_come_in_steps():
+    image = torch.arange(200 * 200 * 3, dtype=torch.int32).remainder(256).to(torch.uint8).view(200, 200, 3)
+    labels = torch.arange(200).repeat(200, 1)  # the column
+    augmentation = Augmentation((16, 16), (0.5, 2.0), (0.0,) * 3, 255, photometric=False, flip=False, scale_step=0.5)
+    shown = set()
+    for seed in range(60):
+        crop = augmentation(image.permute(2, 0, 1), labels, generator=torch.Generator().manual_seed(seed)).labels
+        shown.add(round(float(16 / (crop[0, -1] - crop[0, 0] + 16 / 15 / 2) * 2)) / 2)
+    assert shown == {0.5, 1.0, 1.5, 2.0}
+
+
+@pytest.mark.parametrize(("centre", "first"), [((30, 40), (26, 36)), ((0, 2), (0, 0)), ((59, 79), (52, 72))])
+def test_a_centre_is_the_middle_of_the_crop_inside_the_image(centre, first):
+    labels = torch.arange(60 * 80).view(60, 80)
+    augmentation = Augmentation((8, 8), (1.0, 1.0), (0.0,) * 3, 255, photometric=False, flip=False)
+    image = torch.zeros(60, 80, 3, dtype=torch.uint8).permute(2, 0, 1)
+    crop = augmentation(image, labels, centre=centre, generator=torch.Generator()).labels
+    assert (crop[0, 0] // 80, crop[0, 0] % 80) == first

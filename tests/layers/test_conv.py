@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import nn
 
-from deeplab.layers import BatchNorm, ConvNormAct, MaxPool, PaddedConv
+from deeplab.errors import SettingsError
+from deeplab.layers import BatchNorm, ConvNormAct, MaxPool, PaddedConv, use_group_norm
 
 
 @pytest.mark.parametrize("size", [1, 2, 7, 8, 224, 225])
@@ -94,3 +96,19 @@ def test_depthwise_gradients_under_autocast_come_in_the_type_of_the_parameters()
     for ours, theirs in zip(rough, exact, strict=True):
         assert ours.dtype == torch.float32
         torch.testing.assert_close(ours, theirs, rtol=0.02, atol=0.1)
+
+
+@pytest.mark.parametrize(("channels", "groups"), [(1, 1), (19, 1), (24, 4), (32, 16), (48, 8), (64, 32), (728, 4)])
+def test_group_norm_has_groups_of_two_channels_or_more(channels, groups):
+    network = nn.Sequential(nn.Conv2d(3, channels, 1), nn.BatchNorm2d(channels, eps=1e-3))
+    use_group_norm(network)
+    assert isinstance(network[1], nn.GroupNorm)
+    assert (network[1].num_groups, network[1].eps) == (groups, 1e-3)
+
+
+def test_group_norm_takes_no_place_of_more_than_batch_norm():
+    class NormAndMore(nn.BatchNorm2d):
+        pass
+
+    with pytest.raises(SettingsError, match="norm 'group' cannot take the place of NormAndMore; choose 'batch'"):
+        use_group_norm(nn.Sequential(NormAndMore(3)))

@@ -150,3 +150,11 @@ def test_a_normalisation_that_does_not_fit_the_image_is_refused(options, problem
 def test_no_classes_is_refused():
     with pytest.raises(SettingsError, match="num_classes"):
         create_model("deeplabv3", num_classes=0)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_group_norm_trains_on_one_pixel_and_is_built_again_by_its_arguments(name):
+    model = create_model(name, num_classes=3, norm="group").train()
+    model(torch.rand(1, 3, 1, 1)).sum().backward()
+    again = create_model(model.entry, **model.arguments)
+    again.load_state_dict(model.state_dict())

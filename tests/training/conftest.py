@@ -38,7 +38,10 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def settings(data: Path) -> Callable[..., TrainSettings]:
     """`settings(output, **changes)` of a run of three epochs with three small steps each."""
-    small = {"data": data, "epochs": 3, "batch_size": 2, "crop_size": 17, "weights": "none", "warmup_epochs": 1}
+    small = {
+        **{"data": data, "epochs": 3, "batch_size": 2, "accumulate": 1, "crop_size": 17, "warmup_epochs": 1},
+        **{"backbone": "mobilenetv2", "weights": "none", "batch_norm": "train", "output_stride": 16},
+    }
 
     def make(output: Path, **changes: Any) -> TrainSettings:
         return build(TrainSettings, {**small, "device": "cpu", "workers": 0, "output": output, **changes})

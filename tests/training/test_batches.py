@@ -8,7 +8,7 @@ from PIL import Image
 from deeplab.data import open_dataset
 from deeplab.data.transforms import Augmentation
 from deeplab.errors import DataError
-from deeplab.training.batches import Epochs, Photos, TrainingCrops, loader
+from deeplab.training.batches import Epochs, Photos, RareCrops, TrainingCrops, loader, seeded
 
 
 @pytest.fixture
@@ -81,10 +81,59 @@ def test_a_wrong_mask_arrives_as_its_error(data, tmp_path, workers):
     assert "a.png: label 7 at (row 0, column 0)" in str(found[0])
 
 
-def test_class_shares_are_of_the_labelled_pixels(photos):
-    labels = np.concatenate([photos[index][1].ravel() for index in range(len(photos))])
-    expected = [(labels == label).mean() for label in range(3)]
-    np.testing.assert_allclose(photos.class_shares(), expected)
+def test_class_counts_are_of_each_photo(photos):
+    expected = [[(photos[index][1] == label).sum() for label in range(3)] for index in range(len(photos))]
+    np.testing.assert_array_equal(photos.class_counts(), expected)
+
+
+def test_an_epoch_of_several_passes_shows_every_image_in_each_of_them():
+    indices = [index for *_, index in Epochs(5, 2, seed=0, passes=3)]
+    assert len(indices) == 16  # 15, and one to fill the last batch
+    assert [sorted(indices[start : start + 5]) for start in (0, 5, 10)] == [[0, 1, 2, 3, 4]] * 3
+    assert indices[:5] != indices[5:10]
+
+
+def test_an_epoch_holds_whole_steps():
+    epochs = Epochs(5, 2, seed=0, accumulate=3)
+    assert (epochs.steps, len(list(epochs))) == (1, 6)
+
+
+def test_crops_are_aimed_at_classes_by_the_inverse_of_their_share():
+    counts = np.array([[9, 1, 0, 0], [9, 0, 0, 2]])
+    rare, generator = RareCrops(counts, share=1.0), seeded(0)
+    drawn = [rare.draw(generator) for _ in range(600)]
+    assert {index for index, label in drawn if label == 0} == {0, 1}
+    assert {index for index, label in drawn if label == 1} == {0}
+    assert {index for index, label in drawn if label == 3} == {1}
+    assert not any(label == 2 for _, label in drawn)
+    weights = np.array([1 / 18, 1, 0, 1 / 2])
+    found = np.bincount([label for _, label in drawn], minlength=4) / 600
+    np.testing.assert_allclose(found, weights / weights.sum(), atol=0.06)  # three standard deviations
+
+
+def test_a_share_of_the_crops_is_aimed_and_none_where_nothing_is_labelled():
+    generator = seeded(1)
+    rare = RareCrops(np.ones((2, 2), np.int64), share=0.25)
+    assert 60 < sum(rare.draw(generator) is not None for _ in range(400)) < 140
+    assert RareCrops(np.zeros((2, 2), np.int64), share=1.0).draw(generator) is None
+
+
+def test_an_aimed_crop_shows_a_pixel_of_a_rare_class(tmp_path):
+    for folder in ("images", "masks"):
+        (tmp_path / "train" / folder).mkdir(parents=True)
+    labels = np.zeros((60, 60), np.uint8)
+    labels[50, 7] = 1
+    for name, mask in (("a", labels), ("b", np.zeros_like(labels))):
+        Image.fromarray(np.zeros((60, 60, 3), np.uint8)).save(tmp_path / f"train/images/{name}.png")
+        Image.fromarray(mask).save(tmp_path / f"train/masks/{name}.png")
+    (tmp_path / "classes.txt").write_text("rest\nspeck\n")
+    dataset = open_dataset(tmp_path)
+    photos = Photos(dataset.split("train"), dataset, long_side=None)
+    rare = RareCrops(photos.class_counts(), share=1.0)
+    crops = TrainingCrops(photos, Augmentation((9, 9), (1.0, 1.0), (0.0,) * 3, 255), seed=0, rare=rare)
+    samples = [crops[0, place, 1] for place in range(8)]
+    assert {index for _, index in samples} == {0}
+    assert all((sample.labels == 1).any() for sample, _ in samples)
 
 
 def test_a_long_side_resizes_image_and_labels(data):

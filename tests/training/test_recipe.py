@@ -10,61 +10,235 @@ from deeplab.errors import SettingsError
 from deeplab.images import read_image
 from deeplab.settings import TrainSettings, build
 from deeplab.training import recipe
+from deeplab.training.cost import Cost
+from deeplab.training.fingerprint import Machine, read_data, read_machine
+from deeplab.training.recipes import with_recipe
+
+CPU = Machine(device="cpu", name="CPU", memory_gb=16, cores=2, threads=2, bf16=False)
+GPU = Machine(device="cuda", name="GPU", memory_gb=24, cores=8, threads=8, bf16=True)
 
 
-def choose(settings):
-    return recipe.choose(settings, open_dataset(settings.data))
+SMALL = Cost(multiply_adds=24e3, memory=2.8e3, weights=11_000_000)
+"""About that of DeepLab v3+ on MobileNetV2."""
 
 
-def test_nothing_is_left_open_and_every_choice_has_a_reason(settings, tmp_path):
-    open_ended = {
-        "crop_size": None,
-        "device": "auto",
-        "workers": -1,
-        "weights": "auto",
-        "backbone": "resnet18",
-        "warmup_epochs": None,
-    }
-    chosen, why = choose(settings(tmp_path, **open_ended))
-    assert chosen.learning_rate == 5e-4
-    assert chosen.warmup_epochs == pytest.approx(0.3)
-    assert chosen.weights == "none"
-    assert chosen.precision in ("32", "bf16")
-    assert chosen.workers >= 0
-    assert set(why) == {
-        *("crop_size", "device", "workers", "weights"),
-        *("learning_rate", "weight_decay", "warmup_epochs", "precision"),
-    }
+@pytest.fixture(autouse=True)
+def _known_cost_and_one_gpu(monkeypatch):
+    monkeypatch.setattr(recipe, "_cost", lambda settings, *, num_classes: SMALL)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
+
+
+def choose(settings, machine=None):
+    dataset = open_dataset(settings.data)
+    data = read_data(recipe.training_samples(settings, dataset), dataset)
+    return recipe.choose(settings, dataset, data, machine or read_machine("cpu"))
+
+
+@pytest.fixture
+def make_data(tmp_path, make_labels):
+    """`make_data(sizes, num_classes=2, ...)`: the folder of a data set of these images, val like train."""
+
+    def make(sizes, *, num_classes=2, grey=False, labels=None, val=True):
+        root = tmp_path / "data"
+        for split in ("train", "val") if val else ("train",):
+            for folder in ("images", "masks"):
+                (root / split / folder).mkdir(parents=True)
+            for index, (height, width) in enumerate(sizes):
+                mask = make_labels(height, width, num_classes, seed=index) if labels is None else labels
+                image = np.random.default_rng(index).integers(0, 255, (height, width, 1 if grey else 3), np.uint8)
+                Image.fromarray(np.broadcast_to(image, (height, width, 3)).copy()).save(
+                    root / split / "images" / f"{index:04}.png"
+                )
+                Image.fromarray(mask).save(root / split / "masks" / f"{index:04}.png")
+        (root / "classes.txt").write_text("".join(f"class {number}\n" for number in range(num_classes)))
+        return build(TrainSettings, {"data": root})
+
+    return make
+
+
+def is_closed(settings):
+    return all(value not in (None, "auto") for name, value in vars(settings).items() if name not in OPTIONAL)
+
+
+OPTIONAL = (
+    *("recipe", "config", "classes", "val_limit", "batch_norm_momentum", "auxiliary_multiplier", "teacher"),
+    *("long_side", "steps", "warmup_steps", "model_options", "atrous_rates"),
+)
+
+
+def test_nothing_is_left_open_and_every_choice_has_a_reason(make_data):
+    before = make_data([(80, 100)] * 3)
+    chosen, why = choose(before)
+    assert is_closed(chosen)
+    changed = {name for name, value in vars(chosen).items() if value != getattr(before, name)}
+    assert changed <= set(why)
+    assert all(why.values())
+    assert (chosen.learning_rate, chosen.backbone, chosen.weights) == (5e-4, "mobilenetv2", "objects")
 
 
 def test_what_is_given_stays(settings, tmp_path):
-    chosen, why = choose(settings(tmp_path, learning_rate=0.1, precision="32"))
-    assert (chosen.learning_rate, chosen.crop_size) == (0.1, (17, 17))
-    assert not {"learning_rate", "precision", "crop_size"} & set(why)
+    given = settings(tmp_path, learning_rate=0.1, precision="32", class_weights="none", rare_crops=0, scale=1)
+    chosen, why = choose(given)
+    assert {name for name in why if getattr(given, name) not in (None, "auto", -1)} == set()
+    assert (chosen.learning_rate, chosen.crop_size, chosen.passes) == (0.1, (17, 17), 1)
 
 
 def test_the_crop_is_the_short_side_of_the_images(settings, data, tmp_path):
     dataset = open_dataset(data)
-    short = [min(read_image(sample.image).shape[:2]) for sample in dataset.split("train")]
-    side = int(np.median(short))
+    height, width = np.median([read_image(sample.image).shape[:2] for sample in dataset.split("train")], axis=0)
+    side = int(min(height, width))
     assert choose(settings(tmp_path, crop_size=None))[0].crop_size == (side, side)
 
 
-def test_large_images_are_shrunk(tmp_path):
-    for folder in ("images", "masks"):
-        (tmp_path / "train" / folder).mkdir(parents=True)
-    Image.new("RGB", (2048, 1024)).save(tmp_path / "train/images/a.png")
-    Image.new("L", (2048, 1024)).save(tmp_path / "train/masks/a.png")
-    (tmp_path / "classes.txt").write_text("a\nb\n")
-    chosen, _ = choose(build(TrainSettings, {"data": tmp_path, "weights": "none"}))
-    assert (chosen.long_side, chosen.crop_size) == (1024, (512, 512))
+def test_large_images_are_shrunk(make_data):
+    chosen, _ = choose(make_data([(1024, 2048)], labels=np.zeros((1024, 2048), np.uint8), val=False))
+    assert (chosen.long_side, chosen.crop_size) == (1024, (257, 257))
     assert chosen.val_split == "none"
+
+
+def test_thin_things_are_enlarged_to_twice_their_size_at_most(make_data):
+    stripes = np.zeros((60, 80), np.uint8)
+    stripes[:, ::8] = 1
+    stripes[::8] = 1  # 1 pixel thick in both directions
+    chosen, why = choose(make_data([(60, 80)] * 2, labels=stripes))
+    assert (chosen.long_side, chosen.crop_size) == (160, (120, 120))
+    assert "a quarter of the classes are at most" in why["long_side"]
+
+
+def test_images_of_very_different_sizes_are_brought_to_the_median(make_data):
+    chosen, why = choose(make_data([(30, 40), (60, 80), (240, 320)]))
+    assert (chosen.long_side, chosen.crop_size) == (80, (60, 60))
+    assert "sizes differ by a factor of 8" in why["long_side"]
+
+
+def test_images_of_8_pixels_get_features_of_stride_4(make_data):
+    chosen, _ = choose(make_data([(8, 8)] * 4, labels=np.eye(8, dtype=np.uint8)))
+    assert is_closed(chosen)
+    assert (chosen.long_side, chosen.crop_size, chosen.output_stride) == (16, (16, 16), 4)
+
+
+def test_grey_images_of_one_size_keep_their_scale_more_or_less(make_data):
+    assert choose(make_data([(40, 50)] * 2, grey=True))[0].scale == (0.7, 1.4)
+
+
+def test_colour_images_are_scaled_as_in_the_papers(make_data):
+    assert choose(make_data([(40, 50)] * 2))[0].scale == (0.5, 2.0)
+
+
+def test_of_two_images_an_epoch_takes_many_passes(make_data):
+    chosen, _ = choose(make_data([(40, 50)] * 2))
+    epochs = recipe.epochs_of(chosen, images=2)
+    assert (chosen.epochs, epochs.steps * chosen.epochs) == (50, 600)
+    assert chosen.passes == 48
+
+
+def test_a_class_that_is_absent_from_train_is_no_rare_one(make_data):
+    chosen, _ = choose(make_data([(40, 50)] * 2, num_classes=3, labels=np.eye(40, 50, dtype=np.uint8)))
+    assert (chosen.class_weights, chosen.rare_crops) == ("none", 0.0)
+
+
+@pytest.mark.parametrize(("pixels", "weights", "crops"), [(70, "none", 0), (40, "sqrt", 0), (2, "sqrt", 1 / 3)])
+def test_rare_classes_are_weighed_and_very_rare_ones_aimed_at(make_data, pixels, weights, crops):
+    labels = np.zeros((50, 50), np.uint8)
+    labels.flat[:pixels] = 1
+    chosen, why = choose(make_data([(50, 50)] * 2, labels=labels))
+    assert (chosen.class_weights, chosen.rare_crops) == (weights, crops)
+    assert f"class 1, has {pixels / 2500:.2%} of the labelled pixels" in why["class_weights"]
+
+
+def test_300_classes_are_no_trouble(make_data):
+    chosen, _ = choose(make_data([(60, 70)] * 3, num_classes=300))
+    assert is_closed(chosen)
+    assert chosen.batch_size == 8
+
+
+def test_one_class_is_refused(make_data):
+    with pytest.raises(SettingsError, match=r"one class, 'class 0', of .*; training needs at least two"):
+        choose(make_data([(20, 20)], num_classes=1, labels=np.zeros((20, 20), np.uint8)))
+
+
+def test_a_slow_machine_gets_a_run_of_about_an_hour(make_data):
+    settings = replace(make_data([(64, 64)] * 160), crop_size=(257, 257))
+    fast, why = choose(settings, replace(CPU, threads=64))
+    assert (fast.epochs, fast.passes, why["epochs"]) == (50, 1, "50 passes over the images")  # 1000 steps
+    slow, why = choose(settings, replace(CPU, threads=1))
+    steps = recipe.epochs_of(slow, images=160).steps * slow.epochs
+    seconds = steps * 8 * 257**2 * 3 * SMALL.multiply_adds / recipe.SPEED
+    assert seconds == pytest.approx(0.8 * 3600, rel=0.03)  # the rest is for validations
+    assert why["epochs"] == "about 1 h on 1 of the cores"
+
+
+def test_a_large_network_on_a_slow_machine_gets_the_least_steps(make_data, monkeypatch):
+    large = replace(SMALL, multiply_adds=7 * SMALL.multiply_adds)
+    monkeypatch.setattr(recipe, "_cost", lambda settings, *, num_classes: large)
+    chosen, why = choose(replace(make_data([(64, 64)] * 160), crop_size=(257, 257)), replace(CPU, threads=1))
+    assert recipe.epochs_of(chosen, images=160).steps * chosen.epochs == 600
+    assert why["epochs"] == "about 1 h on 1 of the cores"
+
+
+def test_a_gpu_takes_larger_crops_and_batches_in_bf16(make_data):
+    chosen, why = choose(make_data([(600, 700)]), GPU)
+    assert (chosen.crop_size, chosen.batch_size, chosen.accumulate) == ((513, 513), 16, 1)
+    assert (chosen.precision, chosen.batch_norm) == ("bf16", "train")
+    assert why["batch_size"] == "16 in a step on cuda"
+
+
+def test_a_small_memory_takes_a_step_in_parts(make_data):
+    chosen, why = choose(make_data([(600, 700)]), replace(GPU, memory_gb=2, bf16=False))
+    assert chosen.batch_size < 16
+    assert chosen.batch_size * chosen.accumulate == 16
+    assert why["batch_size"] == "what fits in memory"
+    assert why["accumulate"] == "makes a step of 16 images"
+
+
+@pytest.mark.parametrize(
+    ("changes", "policy"),
+    [
+        ({"batch_size": 8}, "train"),
+        ({"batch_size": 4}, "freeze"),
+        ({"batch_size": 4, "weights": "none"}, "group"),
+        ({"batch_size": 4, "batch_norm": "train"}, "train"),
+    ],
+)
+def test_normalisation_follows_the_batch_and_the_start(make_data, changes, policy):
+    chosen, _ = choose(replace(make_data([(40, 40)]), **changes))
+    assert chosen.batch_norm == policy
+
+
+def test_several_gpus_share_their_statistics(make_data, monkeypatch):
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 4)
+    chosen, _ = choose(replace(make_data([(40, 40)]), devices=4), GPU)
+    assert (chosen.batch_norm, chosen.batch_size, chosen.accumulate) == ("sync", 4, 1)
+
+
+def test_the_backbone_is_that_of_the_weights(make_data):
+    settings = make_data([(40, 40)])
+    assert choose(replace(settings, weights="street"))[0].backbone == "mobilenet_edgetpu"
+    chosen, why = choose(replace(settings, backbone="resnet18"))
+    assert (chosen.weights, why["weights"]) == ("none", "none ship with the backbone resnet18")
+
+
+def test_a_gpu_takes_the_best_backbone_whose_weights_are_here(make_data, monkeypatch):
+    settings = replace(make_data([(40, 40)]), batch_size=16, epochs=1)
+    assert choose(settings, GPU)[0].backbone == "mobilenetv2"
+    monkeypatch.setattr(recipe, "_is_here", lambda weights: weights != "tf/xception65_coco_voc_trainaug")
+    chosen, why = choose(settings, GPU)
+    assert (chosen.backbone, chosen.weights) == ("resnet101", "torchvision/deeplabv3_resnet101")
+    assert why["backbone"] == "the best whose weights are here"
+    assert choose(settings, CPU)[0].backbone == "mobilenetv2"
+
+
+def test_a_length_in_steps_has_epochs_to_validate_at(make_data):
+    chosen, _ = choose(replace(make_data([(40, 40)] * 4), steps=500, batch_size=4))
+    assert (chosen.epochs, chosen.passes) == (None, 10)
+    assert chosen.warmup_epochs == 1.0
 
 
 @pytest.mark.parametrize(
     ("changes", "problem"),
     [
         ({"warmup_epochs": 4}, "warmup_epochs 4 is longer than the training of 3 epochs"),
+        ({"warmup_epochs": None, "warmup_steps": 10}, "warmup_steps 10 is longer than the training of 9 steps"),
         ({"validate_every": 4}, "validate_every 4 is longer than the training of 3 epochs"),
         ({"devices": 2}, "devices is 2 but cpu has 1 here"),
         ({"freeze": "res3", "weights": "none"}, "freeze res3 would keep random weights, as weights is none; choose"),
@@ -78,13 +252,27 @@ def test_settings_that_cannot_work_are_refused(settings, tmp_path, changes, prob
 
 
 def test_the_written_values_give_the_same_settings_again(settings, tmp_path):
-    chosen, why = choose(settings(tmp_path / "run: #1", atrous_rates=(3, 6)))
+    options = {"atrous_rates": (3, 6), "model_options": {"aspp_channels": 64, "decoder_strides": [8, 4]}}
+    chosen, why = choose(settings(tmp_path / "run: #1", **options))
     recipe.write(tmp_path / "config.yaml", chosen, why)
     text = (tmp_path / "config.yaml").read_text()
     assert "learning_rate: 0.0005  # usual for adamw\n" in text
     assert "epochs: 3  # given\n" in text
-    assert "output_stride: 16  # default\n" in text
-    assert build(TrainSettings, yaml.safe_load(text)) == chosen
+    assert "power: 0.9  # default\n" in text
+    again = build(TrainSettings, yaml.safe_load(text))
+    assert again == chosen
+    assert choose(again) == (chosen, {})
+
+
+def test_what_a_recipe_says_is_told_as_its_word(settings, tmp_path):
+    given = vars(settings(tmp_path)) | {"recipe": "deeplabv2-voc", "output_stride": 16}
+    wanted = ("data", "recipe", "output_stride", "backbone", "weights", "device", "workers", "output")
+    chosen, why = choose(build(TrainSettings, with_recipe({name: given[name] for name in wanted})))
+    recipe.write(tmp_path / "config.yaml", chosen, why)
+    text = (tmp_path / "config.yaml").read_text()
+    assert "rate_every: 10  # as deeplabv2-voc\n" in text
+    assert "output_stride: 16  # given\n" in text
+    assert "seed: 0  # default\n" in text
 
 
 def test_classes_are_written_in_their_order_and_read_back(settings, tmp_path):

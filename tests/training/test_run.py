@@ -57,8 +57,8 @@ def rows(path):
 def test_a_run_leaves_models_figures_and_pictures(whole):
     names = {path.name for path in whole.iterdir()}
     assert names == {
-        *("best.safetensors", "last.safetensors", "last.ckpt", "config.yaml", "tensorboard"),
-        *("steps.csv", "validation.csv", "curves.png", "samples.png"),
+        *("best.safetensors", "last.safetensors", "last.ckpt", "config.yaml", "fingerprint.json", "tensorboard"),
+        *("steps.csv", "validation.csv", "epochs.csv", "curves.png", "samples.png"),
     }
 
 
@@ -299,3 +299,62 @@ def test_a_start_hands_on_how_its_images_are_resized_and_padded():
     taken = _options_of(start, TrainSettings(data="data", model="deeplabv3plus", backbone="resnet18"))
     assert taken["pad_to_grid"] is False
     assert "num_classes" not in taken
+
+
+def test_two_batches_with_their_gradients_added_are_one_of_twice_the_size(settings, tmp_path):
+    options = {
+        **{"batch_norm": "freeze", "optimizer": "sgd", "epochs": 1, "val_split": "none", "scale": 1, "ema": 0},
+        **{"model_options": {"dropout": 0.0}, "learning_rate": 0.01},
+    }
+    whole, parts = (
+        checkpoints.load(train(settings(tmp_path / str(batch), **options, batch_size=batch, accumulate=4 // batch)))
+        for batch in (4, 2)
+    )
+    losses = [[float(row["loss"]) for row in rows(tmp_path / f"{batch}/steps.csv")] for batch in (4, 2)]
+    assert len(losses[0]) == 2
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+    other = parts.model.state_dict()
+    assert all(torch.allclose(value, other[key], atol=1e-5) for key, value in whole.model.state_dict().items())
+
+
+def test_a_run_of_given_steps_ends_there_and_is_resumed_as_it_was(settings, tmp_path, stop_at, monkeypatch):
+    options = {"epochs": None, "steps": 5, "passes": 1, "warmup_epochs": None, "rare_crops": 0.5}
+    train(settings(tmp_path / "whole", **options))
+    whole = rows(tmp_path / "whole/steps.csv")
+    assert [row["step"] for row in whole] == ["0", "1", "2", "3", "4"]
+    assert [row["epoch"] for row in rows(tmp_path / "whole/validation.csv")] == ["0", "1"]
+    stop_at(4)
+    with pytest.raises(KeyboardInterrupt):
+        train(settings(tmp_path / "run", **options))
+    monkeypatch.undo()
+    train(settings(tmp_path / "run", resume=True, **options))
+    assert rows(tmp_path / "run/steps.csv") == whole
+    before = (tmp_path / "run/steps.csv").read_bytes()
+    train(settings(tmp_path / "run", resume=True, **options))
+    assert (tmp_path / "run/steps.csv").read_bytes() == before
+
+
+def test_group_norm_takes_the_place_of_batch_norm_in_the_saved_model(settings, tmp_path):
+    best = train(settings(tmp_path / "run", batch_norm="group", epochs=1, batch_size=1, val_limit=1))
+    model = checkpoints.load(best).model
+    kinds = {type(module) for module in model.modules() if isinstance(module, torch.nn.modules.batchnorm._NormBase)}
+    assert kinds == set()
+    assert model.arguments["norm"] == "group"
+
+
+def test_the_log_says_how_long_it_takes_and_how_long_it_waits(settings, tmp_path, caplog):
+    caplog.set_level(logging.INFO, "deeplab")
+    train(settings(tmp_path / "run", passes=2, epochs=2, val_split="none", batch_norm="sync"))
+    told = "\n".join(caplog.messages)
+    assert told.count("on this machine for the 5 steps") == 1  # of 10, as the first 5 tell it
+    assert told.count("% of it waiting for images") == 2
+    assert told.count("to go") == 1
+    (first, _) = rows(tmp_path / "run/epochs.csv")
+    assert 0 <= float(first["seconds_waiting_for_images"]) <= float(first["seconds"])
+
+
+def test_what_a_recipe_does_not_do_is_told_in_a_line(settings, tmp_path, caplog):
+    caplog.set_level(logging.INFO, "deeplab")
+    train(settings(tmp_path / "run", recipe="paddleseg", epochs=1, val_split="none"))
+    (told,) = [message for message in caplog.messages if message.startswith("recipe paddleseg, but for this: ")]
+    assert "ResNet-50-vd" in told

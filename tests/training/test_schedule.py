@@ -1,6 +1,6 @@
 import pytest
 
-from deeplab.training.schedule import poly
+from deeplab.training.schedule import Schedule, poly
 
 
 def test_poly_starts_at_one_and_ends_at_zero():
@@ -20,3 +20,13 @@ def test_the_warm_up_rises_in_equal_steps_to_the_peak():
 def test_a_run_that_is_all_warm_up_never_divides_by_zero():
     assert poly(2, total_steps=3, warmup_steps=3) == pytest.approx(0.75)
     assert poly(3, total_steps=3, warmup_steps=3) == 0
+
+
+def test_a_schedule_falls_to_its_end_in_strides():
+    schedule = Schedule(steps=40, steps_per_epoch=15, power=1.0, end=0.5, every=10)
+    assert [schedule.factor(step) for step in (0, 9, 10, 19, 39, 40)] == pytest.approx([1, 1, 0.875, 0.875, 0.625, 0.5])
+
+
+def test_the_last_epoch_is_as_long_as_what_is_left():
+    assert Schedule(steps=40, steps_per_epoch=15).epochs == 3
+    assert Schedule(steps=45, steps_per_epoch=15).epochs == 3

@@ -13,6 +13,7 @@ import typer
 from deeplab import catalog
 from deeplab.api import with_config
 from deeplab.settings import CRF_ALONE, UNIONS, Settings, build, is_required, names_crf
+from deeplab.training.recipes import RECIPES
 
 _S = TypeVar("_S", bound=Settings)
 
@@ -86,10 +87,11 @@ def _parameter(option: Field[Any], annotation: Any, *, has_config: bool) -> insp
 
 
 def _help(option: Field[Any]) -> str:
-    """The help text, {sources} in it named, and, where there is one, the default as it is typed."""
+    """The help text, {sources} and {recipes} in it named, and, where there is one, the default as it is typed."""
     text = str(option.metadata["help"])
     if "{sources}" in text:
         text = text.replace("{sources}", ", ".join(catalog.offering("weights", "convert")))
+    text = text.replace("{recipes}", ", ".join(RECIPES))
     default = option.metadata["shown"] or option.default
     if any(default is nothing for nothing in (None, False, MISSING)):
         return text

@@ -14,6 +14,7 @@ import typer
 from deeplab import catalog
 from deeplab.cli._options import Debug, Json
 from deeplab.cli._terminal import print_json, print_table
+from deeplab.training.recipes import RECIPES
 
 if TYPE_CHECKING:
     from deeplab.weights import Published
@@ -22,11 +23,16 @@ Weights = Annotated[
     bool, typer.Option("--weights", help="List the checkpoints that others published, in full; --model takes each.")
 ]
 
+Recipes = Annotated[bool, typer.Option("--recipes", help="List the recipes that 'deeplab train --recipe' takes.")]
 
-def models(*, weights: Weights = False, json: Json = False, debug: Debug = False) -> None:
+
+def models(*, weights: Weights = False, recipes: Recipes = False, json: Json = False, debug: Debug = False) -> None:
     """List model variants, backbones and trained weights."""
     if weights:
         _list_published(json=json)
+        return
+    if recipes:
+        _list_recipes(json=json)
         return
     found = {
         "models": _described("models", catalog.entries("models")),
@@ -85,6 +91,13 @@ def _list_published(*, json: bool) -> None:
     print_table(columns, rows, figures=("Classes", "Size"))
     if json:
         print_json({"weights": {name: {**asdict(entry), "here": here[name]} for name, entry in published().items()}})
+
+
+def _list_recipes(*, json: bool) -> None:
+    rows = [(name, recipe.text, recipe.differs) for name, recipe in RECIPES.items()]
+    print_table(("Name", "What it trains", "What is not as there"), rows)
+    if json:
+        print_json({"recipes": {name: asdict(recipe) for name, recipe in RECIPES.items()}})
 
 
 def _weights() -> dict[str, str]:

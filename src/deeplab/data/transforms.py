@@ -8,7 +8,7 @@ cut from the source and resized once, so the cost follows the crop and not the s
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import torch
@@ -41,6 +41,8 @@ class Augmentation:
     """(height, width) of the crop in pixels."""
     scale: tuple[float, float]
     """Range of the scale factor, uniform."""
+    scale_step: float = field(default=0.0, kw_only=True)
+    """Steps between the scale factors, from the least; 0: any of the range."""
     fill: tuple[float, ...]
     """Colour of the padding, 0..255: the mean that the model subtracts."""
     ignore_index: int
@@ -50,7 +52,13 @@ class Augmentation:
     """A teacher's probabilities come out at the crop's size divided by this, rounded up."""
 
     def __call__(
-        self, image: Tensor, labels: Tensor, probabilities: Tensor | None = None, *, generator: Generator
+        self,
+        image: Tensor,
+        labels: Tensor,
+        probabilities: Tensor | None = None,
+        *,
+        centre: tuple[int, int] | None = None,
+        generator: Generator,
     ) -> TrainingSample:
         """Cut one crop.
 
@@ -59,13 +67,20 @@ class Augmentation:
                 not resize to a single pixel.
             labels: (H, W), any integer type that indexing takes.
             probabilities: float (num_classes, h, w) over the whole image, at any resolution.
+            centre: (row, column) of the pixel in the middle of the crop, as far as the crop stays in the image; None:
+                anywhere.
             generator: Where the randomness comes from.
         """
         height, width = image.shape[-2:]
         low, high = self.scale
         scale = low + (high - low) * _uniform(generator)
-        rows = _Window.draw(height, self.size[0], scale, generator)
-        columns = _Window.draw(width, self.size[1], scale, generator)
+        if self.scale_step > 0:
+            steps = round((high - low) / self.scale_step) + 1
+            scale = low + self.scale_step * math.floor(steps * (scale - low) / max(high - low, 1e-9))
+            scale = min(scale, high)
+        row, column = (None, None) if centre is None else centre
+        rows = _Window.draw(height, self.size[0], scale, generator, middle=row)
+        columns = _Window.draw(width, self.size[1], scale, generator, middle=column)
 
         image = _shown(image, rows, columns, self.size, InterpolationMode.BILINEAR)
         if self.photometric:
@@ -115,10 +130,15 @@ class _Window(NamedTuple):
     total: int
 
     @classmethod
-    def draw(cls, total: int, size: int, scale: float, generator: Generator) -> _Window:
-        """The window that shows `size` pixels of an axis of `total` pixels at `scale`, anywhere along it."""
+    def draw(cls, total: int, size: int, scale: float, generator: Generator, *, middle: int | None = None) -> _Window:
+        """The window that shows `size` pixels of an axis of `total` pixels at `scale`, anywhere along it.
+
+        Or with the pixel `middle` in its middle, as far as the window then lies in the image, or the image in it.
+        """
         length = max(1, round(size / scale))
         low, high = sorted((0, total - length))
+        if middle is not None:
+            return cls(min(max(middle - length // 2, low), high), length, total)
         return cls(low + math.floor((high - low + 1) * _uniform(generator)), length, total)
 
     def source(self) -> tuple[int, int]:

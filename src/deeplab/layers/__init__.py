@@ -10,6 +10,7 @@ from deeplab.layers.conv import (
     PaddedConv,
     Padding,
     SeparableConv,
+    use_group_norm,
 )
 from deeplab.layers.dense_prediction_cell import DensePredictionCell
 from deeplab.layers.prepare import Prepare
@@ -30,4 +31,5 @@ __all__ = [
     "SeparableConv",
     "rescale",
     "resize",
+    "use_group_norm",
 ]

@@ -10,6 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn import grad
 
+from deeplab.errors import SettingsError
+
 Padding = Literal["symmetric", "same", "caffe"]
 """How a layer pads: "symmetric" by half its extent on both sides; "same" as TensorFlow's SAME, which puts the odd pixel
 on the bottom and the right; "caffe" as symmetric, but pooling rounds its size up and so has one sample more than
@@ -164,6 +166,24 @@ class BatchNorm(nn.BatchNorm2d):
         if self.training and x.shape[0] * x.shape[2] * x.shape[3] == 1:
             return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, False, 0.0, self.eps)
         return super().forward(x)
+
+
+def use_group_norm(network: nn.Module) -> None:
+    """Put GroupNorm (Wu and He, ECCV 2018, arXiv 1803.08494) in the place of every BatchNorm, with the same names.
+
+    32 groups as there, or as many as leave two channels or more in each, so that one value per channel has a variance.
+
+    Raises:
+        SettingsError: A normalisation that does more than BatchNorm, as some of timm's do.
+    """
+    for module in list(network.modules()):
+        for name, norm in module.named_children():
+            if isinstance(norm, nn.modules.batchnorm._BatchNorm):
+                if type(norm) not in (BatchNorm, nn.BatchNorm2d):
+                    raise SettingsError(f"norm 'group' cannot take the place of {type(norm).__name__}; choose 'batch'")
+                channels = norm.num_features
+                groups = math.gcd(32, channels // 2) if channels % 2 == 0 else 1
+                setattr(module, name, nn.GroupNorm(groups, channels, eps=norm.eps))
 
 
 class ConvNormAct(nn.Module):

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from deeplab import catalog
 from deeplab.backbones import Backbone, create_backbone
 from deeplab.errors import SettingsError, unknown_name
-from deeplab.layers import Prepare, rescale, resize
+from deeplab.layers import Prepare, rescale, resize, use_group_norm
 
 ASPP_OPTIONS = (
     "aspp_project",
@@ -97,6 +97,7 @@ def create_model(
     pad_to_grid: bool = True,
     scales: Sequence[float] = (1.0,),
     merge: Merge = "max",
+    norm: Literal["batch", "group"] = "batch",
     **options: Any,
 ) -> SegmentationModel:
     """Build the model `name` with random weights.
@@ -112,6 +113,7 @@ def create_model(
         scales: The network sees the prepared image at each (DeepLab v2, section 4.1.2, "MSC" with (0.5, 0.75, 1); the
             official `image_pyramid`). They are a part of the model, in training as well.
         merge: The logits are the largest of the scales' or their mean (the official `merge_method`).
+        norm: Group norm in the place of every batch norm, for batches too small for statistics.
         options: What the model's and the backbone's files offer beside (atrous_rates, depth_multiplier ...).
 
     Raises:
@@ -120,7 +122,7 @@ def create_model(
     """
     if num_classes < 1 or in_channels < 1:
         raise SettingsError(f"num_classes and in_channels must be at least 1; got {num_classes} and {in_channels}")
-    own = {"scales": scales, "merge": merge, "align_corners": align_corners, "pad_to_grid": pad_to_grid}
+    own = {"scales": scales, "merge": merge, "norm": norm, "align_corners": align_corners, "pad_to_grid": pad_to_grid}
     catalog.check_options(create_model, {**own, "image_mean": image_mean, "image_std": image_std})
     if not scales or min(scales) <= 0:
         raise SettingsError(f"scales want at least one number, each above 0; got {tuple(scales)}")
@@ -145,6 +147,8 @@ def create_model(
         output_stride=output_stride,
         **{key: value for key, value in options.items() if key in head_options},
     )
+    if norm == "group":
+        use_group_norm(model)
     mean = _per_channel("image_mean", image_mean, encoder.image_mean, in_channels)
     std = _per_channel("image_std", image_std, encoder.image_std, in_channels)
     if min(std) <= 0:
@@ -164,6 +168,7 @@ def create_model(
         "pad_to_grid": pad_to_grid,
         "scales": list(scales),
         "merge": merge,
+        "norm": norm,
         **options,
     }
     return model

@@ -21,7 +21,7 @@ from deeplab.data.transforms import Augmentation
 from deeplab.errors import DeepLabError
 from deeplab.images import resize_image, size_at
 
-__all__ = ["Batch", "Epochs", "Photos", "TrainingCrops", "loader", "workers_that_fit"]
+__all__ = ["Batch", "Epochs", "Photos", "RareCrops", "TrainingCrops", "loader", "workers_that_fit"]
 
 logger = logging.getLogger(__name__)
 
@@ -69,15 +69,13 @@ class Photos:
         """Whether any pixel has a label; looks no further than the first photo that has one."""
         return any((self[index][1] != self.dataset.ignore_index).any() for index in range(len(self)))
 
-    def class_shares(self) -> NDArray[np.float64]:
-        """Each class's share of the labelled pixels, (num_classes,)."""
-        num_classes = len(self.dataset.classes)
-        counts = np.zeros(num_classes, np.int64)
-        for index in range(len(self)):
+    def class_counts(self) -> NDArray[np.int64]:
+        """The pixels of each class in each photo, (len(self), num_classes)."""
+        counts = np.zeros((len(self), len(self.dataset.classes)), np.int64)
+        for index, row in enumerate(counts):
             labels = self[index][1]
-            counts += np.bincount(labels[labels != self.dataset.ignore_index], minlength=num_classes)
-        shares: NDArray[np.float64] = counts / max(1, counts.sum())
-        return shares
+            row += np.bincount(labels[labels != self.dataset.ignore_index], minlength=len(row))
+        return counts
 
     def _read(self, index: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8 | np.uint16]]:
         image, labels = load_sample(self.samples[index], self.dataset)
@@ -91,6 +89,26 @@ class Photos:
 
 
 @dataclass(frozen=True)
+class RareCrops:
+    """Aims some of the crops at a class, drawn by the inverse of its share: at one of its pixels, in any photo."""
+
+    counts: NDArray[np.int64]
+    """Pixels of each class in each photo, (photos, num_classes)."""
+    share: float
+    """Of the crops that are aimed, 0 .. 1."""
+
+    def draw(self, generator: Generator) -> tuple[int, int] | None:
+        """The index of a photo and the class to aim at in it, or None."""
+        there = self.counts.sum(axis=0)
+        if torch.rand((), generator=generator) >= self.share or not there.any():
+            return None
+        rarity = np.where(there > 0, 1 / np.maximum(there, 1), 0.0)
+        label = int(torch.multinomial(torch.from_numpy(rarity), 1, generator=generator))
+        photos = np.flatnonzero(self.counts[:, label])
+        return int(photos[torch.randint(len(photos), (), generator=generator)]), label
+
+
+@dataclass(frozen=True)
 class TrainingCrops(Dataset[Any]):
     """Random crops of photos, by (epoch, place in the epoch, index of the photo)."""
 
@@ -99,33 +117,56 @@ class TrainingCrops(Dataset[Any]):
     seed: int
     probabilities: Callable[[int], Tensor] | None = None
     """A teacher's probabilities of a photo by its index."""
+    rare: RareCrops | None = None
 
     def __getitem__(self, key: tuple[int, int, int]) -> Any:
         epoch, place, index = key
         generator = seeded(self.seed, epoch, place)
+        aim = None if self.rare is None else self.rare.draw(generator)
+        if aim is not None:
+            index, label = aim
         try:
             image, labels = self.photos[index]
         except DeepLabError as error:
             return error  # raised by the training step; a worker process would wrap it into a traceback
+        centre = None
+        if aim is not None:
+            places = np.flatnonzero(labels == label)
+            place = int(places[torch.randint(len(places), (), generator=generator)])
+            centre = place // labels.shape[1], place % labels.shape[1]
         sample = self.augmentation(
             torch.from_numpy(image).permute(2, 0, 1),  # (H, W, 3) -> (3, H, W)
             torch.from_numpy(labels if labels.dtype == np.uint8 else labels.astype(np.int32)),
             None if self.probabilities is None else self.probabilities(index),
+            centre=centre,
             generator=generator,
         )
         return sample, index
 
 
 class Epochs(Sampler[tuple[int, int, int]]):
-    """Shuffled epochs of equal, full batches: the last batch is filled from the start of the same shuffle.
+    """Shuffled epochs of whole steps: the last one is filled from the start of the same shuffle.
 
-    With several processes each takes its share of every batch.
+    A step is `accumulate` batches on each of `world_size` processes, of which each takes its share of every batch. An
+    epoch goes over all images `passes` times, shuffled anew each time.
     """
 
-    def __init__(self, length: int, batch_size: int, *, seed: int, rank: int = 0, world_size: int = 1) -> None:
-        self.length, self.seed, self.rank, self.world_size = length, seed, rank, world_size
-        self.batches = -(-length // (batch_size * world_size))
-        self.places = self.batches * batch_size * world_size
+    def __init__(
+        self,
+        length: int,
+        batch_size: int,
+        *,
+        seed: int,
+        passes: int = 1,
+        accumulate: int = 1,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> None:
+        self.length, self.seed, self.passes, self.rank, self.world_size = length, seed, passes, rank, world_size
+        images = batch_size * accumulate * world_size
+        self.steps = -(-length * passes // images)
+        """In an epoch."""
+        self.places = self.steps * images
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -133,9 +174,10 @@ class Epochs(Sampler[tuple[int, int, int]]):
         self.epoch = epoch
 
     def __iter__(self) -> Iterator[tuple[int, int, int]]:
-        order = torch.randperm(self.length, generator=seeded(self.seed, self.epoch, -1)).tolist()
+        generator = seeded(self.seed, self.epoch, -1)
+        order = torch.cat([torch.randperm(self.length, generator=generator) for _ in range(self.passes)]).tolist()
         for place in range(self.rank, self.places, self.world_size):
-            yield self.epoch, place, order[place % self.length]
+            yield self.epoch, place, order[place % len(order)]
 
     def __len__(self) -> int:
         return self.places // self.world_size

@@ -39,6 +39,7 @@ def parameter_groups(
     layer_decay: float = 1.0,
     bias_multiplier: float = 1.0,
     auxiliary: nn.Module | None = None,
+    auxiliary_multiplier: float | None = None,
 ) -> list[dict[str, Any]]:
     """The parameters that require a gradient, in groups of one learning rate that decay or do not.
 
@@ -51,11 +52,14 @@ def parameter_groups(
         layer_decay: That of each stage of the backbone over that of the next (ULMFiT, arXiv 1801.06146, section 3.2).
         bias_multiplier: That of the biases of convolutions over that of their weights; 2 in the official code.
         auxiliary: A second head.
+        auxiliary_multiplier: Its learning rate over that of the backbone; None: that of the head.
     """
     multipliers: dict[nn.Parameter, tuple[str, float]] = {}
     stages = _stages(model.get_submodule("backbone"), layer_decay)
     for depth, (stage, parameters) in enumerate(reversed(stages.items())):
         multipliers.update(dict.fromkeys(parameters, (stage, layer_decay**depth)))
+    if auxiliary is not None and auxiliary_multiplier is not None:
+        multipliers.update(dict.fromkeys(auxiliary.parameters(), ("auxiliary head", auxiliary_multiplier)))
     groups: dict[tuple[str, float, bool], list[nn.Parameter]] = {}
     for module in chain(model.modules(), () if auxiliary is None else auxiliary.modules()):
         depthwise = isinstance(module, nn.Conv2d) and module.groups > 1 and module.groups == module.in_channels

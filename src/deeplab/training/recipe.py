@@ -1,29 +1,104 @@
-"""Every value of a run and the reason for it: given, or chosen from the data and the machine."""
+"""Every value of a run and the reason for it: given, or chosen from the data and the machine.
+
+The rules are the tables below, each with its reason, as nnU-Net has them for medical volumes (Isensee et al., Nature
+Methods 2021, arXiv 1904.08128, "Rule-based parameters"); docs/training.md lists them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import yaml
 
 from deeplab.data import DataSet, Sample
 from deeplab.errors import SettingsError
 from deeplab.files import written_aside
-from deeplab.images import read_image, size_at
-from deeplab.inference import pick_device
-from deeplab.settings import LARGEST_SIDE, LEARNING_RATES, WEIGHT_DECAYS, TrainSettings
-from deeplab.training.batches import workers_that_fit
-from deeplab.weights import shipped
+from deeplab.images import size_at
+from deeplab.models import create_model
+from deeplab.settings import LEARNING_RATES, WEIGHT_DECAYS, TrainSettings, build
+from deeplab.training.batches import Epochs, workers_that_fit
+from deeplab.training.cost import Cost, cost_of
+from deeplab.training.fingerprint import Fingerprint, Machine
+from deeplab.training.recipes import RECIPES, with_recipe
+from deeplab.training.schedule import chosen
+from deeplab.weights import cached, published, shipped, start_from
 
-__all__ = ["check_same_run", "choose", "training_samples", "validation_samples", "write"]
+__all__ = ["check_same_run", "choose", "epochs_of", "training_samples", "validation_samples", "write"]
 
-LARGEST_CROP = 512
-"""Pixels."""
+STARTS = (
+    ("xception65", "tf/xception65_coco_voc_trainaug"),  # 82.20 on VOC val
+    ("resnet101", "torchvision/deeplabv3_resnet101"),  # 67.4 on COCO with VOC's classes
+    ("resnet50", "torchvision/deeplabv3_resnet50"),  # 66.4
+    ("mobilenetv3_large", "torchvision/deeplabv3_mobilenet_v3_large"),  # 60.3
+    ("mobilenetv2", "objects"),
+)
+"""Backbones and the weights that a training of them starts from, the best first; taken where they are here already.
+
+Weights count for more than size where data are few: on VOC pre-training on COCO adds 4 % (v3+, Tables 5 and 7).
+"""
+
+LARGEST_SIDE = {"cpu": 1024, "mps": 1024, "cuda": 2048}
+"""Pixels; larger images are shrunk to it first."""
+
+SIZE_SPREAD = 4.0
+"""Images whose long sides differ by more are brought to the median, as nnU-Net resamples to the median spacing."""
+
+THICKNESS = 10.0
+"""Pixels. What is thinner is enlarged to it: the finest features have stride 4.
+
+By this measure CamVid and dsb2018_nuclei96 have 5 pixels, and both were best at twice their size (docs/training.md).
+"""
+
+LEAST_ENLARGEMENT, GREATEST_ENLARGEMENT = 1.25, 2.0
+
+LARGEST_CROP = {"cpu": 257, "mps": 513, "cuda": 513}
+"""Pixels. 513 is the papers' (v3, section 4.1); on a CPU a quarter of it leaves time for four times the steps."""
+
+OUTPUT_STRIDES = ((128, 16), (64, 8), (0, 4))
+"""Least short side of the crop, in pixels, for an output stride: at least 8 features along it, as far as it goes."""
+
+SCALE, SCALE_OF_ONE_INSTRUMENT = (0.5, 2.0), (0.7, 1.4)
+"""The papers' (v3, section 4.1); nnU-Net's, for grey images of one size, whose magnification is fixed."""
+
+BATCH = {"cpu": 8, "mps": 8, "cuda": 16}
+"""Images in a step; 16 is the papers' (v3, section 4.1)."""
+
+MEMORY_SHARE = {"cpu": 0.5, "mps": 0.5, "cuda": 0.8}
+"""Of the memory that is reckoned with."""
+
+BATCH_NORM_BATCH = 8
+"""Images on a device from which batch statistics are good; below, group norm does better (Wu and He 2018, arXiv
+1803.08494, Table 2), and statistics of the start are better kept (research/deeplab/train.py, fine_tune_batch_norm)."""
+
+RARE, VERY_RARE = 0.02, 0.002
+"""Shares of the labelled pixels: of the rarest class below the first, classes are weighed; below the second, which most
+crops miss, crops are aimed at them as well."""
+
+RARE_CROPS = 1 / 3
+"""nnU-Net's share of patches that hold foreground for certain."""
+
+USUAL_PASSES = 50
+"""Over the images; the papers' 30 000 steps of 16 are 45 over the 10 582 of VOC train_aug."""
+
+LEAST_STEPS = {"cpu": 600, "mps": 600, "cuda": 2000}
+MOST_STEPS = 30_000
+"""The papers' on VOC."""
+
+MOST_EPOCHS = 50
+"""Each ends with a validation; of few images an epoch takes several passes."""
+
+HOURS = {"cpu": 1.0}
+"""That a run may take where it chooses its length, by the speed below; where a GPU computes, it is not reckoned."""
+
+SPEED = 13e9
+"""Multiply-adds a second of one core in training: DeepLab v3+ on MobileNetV2, crops of 193, an EPYC of 2 cores."""
+
+VALIDATION_SHARE = 0.2
+"""Of those hours."""
 
 Reasons = dict[str, str]
 
@@ -31,53 +106,251 @@ PLACES = ("data", "output", "config", "resume", "doctor", "device", "workers")
 """Settings that say where, not what: free to change when a run is resumed, not told by its model."""
 
 
-def choose(settings: TrainSettings, dataset: DataSet) -> tuple[TrainSettings, Reasons]:
+def choose(
+    settings: TrainSettings, dataset: DataSet, data: Fingerprint, machine: Machine
+) -> tuple[TrainSettings, Reasons]:
     """The settings with nothing left open, and the reason for each value that was.
 
     Raises:
         SettingsError: Values that cannot work with each other or with the data.
     """
-    chosen: dict[str, Any] = {}
-    why: Reasons = {}
+    choices = _Choices(settings, kind=machine.device.partition(":")[0])
+    _choose_arithmetic(choices, machine)
+    _choose_start(choices)
+    _choose_sizes(choices, data)
+    _choose_balance(choices, data)
+    _choose_length(choices, dataset, data, machine)
+    _choose_norm(choices)
+    _choose_rates(choices, data)
+    if choices.settings.val_split != "none" and not dataset.splits.get(choices.settings.val_split):
+        if choices.settings.val_split != "val":
+            dataset.split(choices.settings.val_split)  # raises: it was asked for
+        choices.take("val_split", "none", "the data has no split 'val'; the last model counts as the best")
+    _check(choices.settings, dataset, images=data.images)
+    return choices.settings, choices.why
 
-    def take(name: str, value: Any, reason: str) -> None:
-        chosen[name], why[name] = value, reason
 
-    sizes = _sizes(training_samples(settings, dataset))
-    if settings.long_side is None and np.median(sizes.max(axis=1)) > LARGEST_SIDE:
-        take("long_side", LARGEST_SIDE, f"images are larger than {LARGEST_SIDE} pixels")
-    if settings.crop_size is None:
-        long_side = chosen.get("long_side", settings.long_side)
-        short = int(np.median([min(size_at(long_side, size)) for size in sizes.tolist()]))
-        side = min(short, LARGEST_CROP)
-        take("crop_size", (side, side), f"short side of the images ({short}), at most {LARGEST_CROP}")
-    if settings.learning_rate is None:
-        take("learning_rate", LEARNING_RATES[settings.optimizer], f"usual for {settings.optimizer}")
-    if settings.weight_decay is None:
-        take("weight_decay", WEIGHT_DECAYS[settings.optimizer], f"usual for {settings.optimizer}")
-    if settings.warmup_epochs is None:
-        take("warmup_epochs", min(1.0, settings.epochs / 10), "one epoch, at most a tenth of the run")
-    device = str(pick_device(settings.device))
-    if settings.device == "auto":
-        take("device", device, "the fastest here")
-    if settings.precision == "auto":
-        fast = has_bf16(device)
-        take(
-            "precision",
-            "bf16" if fast else "32",
-            f"{device} {'computes' if fast else 'does not compute'} bf16 fast",
+class _Choices:
+    """Settings that are closed one by one."""
+
+    def __init__(self, settings: TrainSettings, *, kind: str) -> None:
+        self.settings = settings
+        self.kind = kind
+        """Of device: "cpu", "mps" or "cuda"."""
+        self.why: Reasons = {}
+
+    def is_open(self, *names: str) -> bool:
+        """Whether all of them are."""
+        return all(getattr(self.settings, name) in (None, "auto") for name in names)
+
+    def take(self, name: str, value: Any, reason: str) -> None:
+        self.settings, self.why[name] = replace(self.settings, **{name: value}), reason
+
+
+def _choose_arithmetic(choices: _Choices, machine: Machine) -> None:
+    device = machine.device
+    if choices.is_open("device"):
+        choices.take("device", device, "the fastest here")
+    if choices.is_open("precision"):
+        words = "computes" if machine.bf16 else "does not compute"
+        choices.take("precision", "bf16" if machine.bf16 else "32", f"{device} {words} bf16 fast")
+    if choices.settings.workers < 0:
+        choices.take("workers", workers_that_fit(device), f"fits the cores for training on {device}")
+
+
+def _choose_start(choices: _Choices) -> None:
+    """Backbone and start weights, each by the other where one is given."""
+    if choices.is_open("backbone", "weights"):
+        here = [backbone for backbone, weights in STARTS if _is_here(weights)]
+        small = choices.kind != "cuda" and "mobilenetv2" in here
+        choices.take(
+            "backbone",
+            "mobilenetv2" if small or not here else here[0],
+            f"small enough for {choices.kind}, and its weights ship" if small else "the best whose weights are here",
         )
-    if settings.workers < 0:
-        take("workers", workers_that_fit(device), f"fits the cores for training on {device}")
-    if settings.weights == "auto":
-        take("weights", *_start(settings))
-    if settings.val_split != "none" and not dataset.splits.get(settings.val_split):
-        if settings.val_split != "val":
-            dataset.split(settings.val_split)  # raises: it was asked for
-        take("val_split", "none", "the data has no split 'val'; the last model counts as the best")
-    settings = replace(settings, **chosen)
-    _check(settings, dataset)
-    return settings, why
+    elif choices.is_open("backbone"):
+        if choices.settings.weights == "none":
+            choices.take("backbone", "mobilenetv2", "small and quick to learn from nothing")
+        else:
+            start = start_from(choices.settings.weights, backbone="").model
+            choices.take("backbone", start.arguments["backbone"], f"that of {choices.settings.weights}")
+    if choices.is_open("weights"):
+        backbone = choices.settings.backbone
+        found = [weights for name, weights in STARTS if name == backbone and _is_here(weights)]
+        if found:
+            ships = found[0] in shipped()
+            choices.take("weights", found[0], "ships with this backbone" if ships else "was downloaded before")
+        else:
+            choices.take("weights", "none", f"none ship with the backbone {backbone}")
+
+
+def _is_here(weights: str) -> bool:
+    """Whether these weights need no download."""
+    return weights in shipped() or (weights in published() and cached(published()[weights]).is_file())
+
+
+def _choose_sizes(choices: _Choices, data: Fingerprint) -> None:
+    """Of the images, the crop, the features, and how far the scale varies."""
+    largest, long_side = LARGEST_SIDE[choices.kind], data.long_side
+    if choices.is_open("long_side"):
+        enlarged = min(GREATEST_ENLARGEMENT, THICKNESS / data.finest) if data.finest else 1.0
+        if long_side > largest:
+            choices.take("long_side", largest, f"images are larger than {largest} pixels")
+        elif data.size_spread > SIZE_SPREAD:
+            choices.take("long_side", long_side, f"the median; sizes differ by a factor of {data.size_spread:.0f}")
+        elif choices.is_open("crop_size") and enlarged >= LEAST_ENLARGEMENT:
+            side = min(round(enlarged * long_side), largest)
+            choices.take("long_side", side, f"a quarter of the classes are at most {data.finest:.0f} pixels thick")
+    short_side = min(size_at(choices.settings.long_side, data.median_size))
+    if choices.is_open("crop_size"):
+        side = min(short_side, LARGEST_CROP[choices.kind])
+        reason = f"short side of the images ({short_side}), at most {LARGEST_CROP[choices.kind]} on {choices.kind}"
+        choices.take("crop_size", (side, side), reason)
+    if choices.is_open("output_stride"):
+        side = min(chosen(choices.settings.crop_size))
+        stride = next(stride for least, stride in OUTPUT_STRIDES if side >= least)
+        choices.take("output_stride", stride, f"for crops of {side} pixels")
+    if choices.is_open("scale"):
+        fixed = data.grey and data.size_spread == 1
+        choices.take(
+            "scale",
+            SCALE_OF_ONE_INSTRUMENT if fixed else SCALE,
+            "grey images of one size are of one magnification" if fixed else "usual for photos",
+        )
+
+
+def _choose_balance(choices: _Choices, data: Fingerprint) -> None:
+    """What is done for rare classes."""
+    name, share = min(data.present.items(), key=lambda item: item[1], default=("", 1.0))
+    rarest = f"the rarest class, {name}, has {share:.2%} of the labelled pixels"
+    if choices.is_open("class_weights"):
+        choices.take("class_weights", "sqrt" if share < RARE else "none", rarest)
+    if choices.is_open("rare_crops"):
+        choices.take("rare_crops", RARE_CROPS if share < VERY_RARE else 0.0, rarest)
+
+
+def _choose_length(choices: _Choices, dataset: DataSet, data: Fingerprint, machine: Machine) -> None:
+    """Of a step and of the run."""
+    if choices.is_open("batch_size") or choices.is_open("epochs", "steps"):
+        cost = _cost(choices.settings, num_classes=len(dataset.classes))
+    wanted = BATCH[choices.kind]
+    if choices.is_open("batch_size"):
+        share = max(1, wanted // (choices.settings.devices * (choices.settings.accumulate or 1)))
+        fits = _images_that_fit(choices, cost, machine, num_classes=len(dataset.classes))
+        batch = share
+        while batch > max(1, fits):
+            batch //= 2
+        choices.take(
+            "batch_size", batch, f"{wanted} in a step on {choices.kind}" if batch == share else "what fits in memory"
+        )
+        if choices.is_open("accumulate"):
+            parts = -(-wanted // (batch * choices.settings.devices))
+            choices.take("accumulate", parts, f"makes a step of {parts * batch * choices.settings.devices} images")
+    if choices.is_open("accumulate"):
+        choices.take("accumulate", 1, "the batch was given")
+    settings = choices.settings
+    images = chosen(settings.batch_size) * chosen(settings.accumulate) * settings.devices  # in a step
+    if not choices.is_open("epochs"):
+        if choices.is_open("passes"):
+            choices.take("passes", 1, "epochs were given")
+        return
+    steps, most_epochs, reason = settings.steps, MOST_EPOCHS, ""
+    if steps is None:
+        steps, reason = _steps(choices.kind, passes=data.images / images)
+        if choices.kind in HOURS:
+            speed = SPEED * machine.threads / cost.multiply_adds  # pixels a second, forward
+            seconds = 3600 * HOURS[choices.kind]
+            a_step = 3 * images * _pixels(chosen(settings.crop_size)) / speed
+            affordable = int((1 - VALIDATION_SHARE) * seconds / a_step)
+            if affordable < steps:
+                steps = max(affordable, LEAST_STEPS[choices.kind])
+                reason = f"about {seconds / 3600:g} h on {machine.threads} of the cores"
+            shown = len(validation_samples(settings, dataset)) if dataset.splits.get(settings.val_split) else 0
+            a_validation = shown * _pixels(size_at(settings.long_side, data.median_size)) / speed
+            most_epochs = min(MOST_EPOCHS, max(1, int(VALIDATION_SHARE * seconds / max(a_validation, 1e-9))))
+    if choices.is_open("passes"):
+        passes = max(1, round(steps * images / (most_epochs * data.images)))
+        choices.take("passes", passes, f"at most {most_epochs} epochs, each with a validation")
+    if choices.is_open("steps"):
+        epochs = max(1, round(steps / epochs_of(choices.settings, images=data.images).steps))
+        choices.take("epochs", epochs, reason)
+
+
+def epochs_of(settings: TrainSettings, *, images: int, rank: int = 0) -> Epochs:
+    """The epochs that the settings ask for."""
+    return Epochs(
+        images,
+        chosen(settings.batch_size),
+        seed=settings.seed,
+        passes=chosen(settings.passes),
+        accumulate=chosen(settings.accumulate),
+        rank=rank,
+        world_size=settings.devices,
+    )
+
+
+def _steps(kind: str, *, passes: float) -> tuple[int, str]:
+    """The steps of a run where one pass over the images has `passes` steps, and why so many."""
+    usual, least = round(USUAL_PASSES * passes), LEAST_STEPS[kind]
+    if usual < least:
+        return least, f"at least {least} steps on {kind}"
+    if usual > MOST_STEPS:
+        return MOST_STEPS, f"at most {MOST_STEPS} steps"
+    return usual, f"{USUAL_PASSES} passes over the images"
+
+
+def _cost(settings: TrainSettings, *, num_classes: int) -> Cost:
+    model = create_model(
+        settings.model,
+        backbone=settings.backbone,
+        num_classes=num_classes,
+        output_stride=chosen(settings.output_stride),
+        **(settings.model_options or {}),
+    )
+    return cost_of(model.eval())
+
+
+def _images_that_fit(choices: _Choices, cost: Cost, machine: Machine, *, num_classes: int) -> int:
+    """Crops at a time: what the way back keeps, the loss of full size, and five times the weights."""
+    memory = MEMORY_SHARE[choices.kind] * machine.memory_gb * 1e9 - 5 * cost.weights
+    kept = cost.memory * (0.5 if choices.settings.precision == "bf16" else 1.0) + 3 * 4 * num_classes
+    return int(memory / (kept * _pixels(chosen(choices.settings.crop_size))))
+
+
+def _pixels(size: tuple[int, int]) -> int:
+    return size[0] * size[1]
+
+
+def _choose_norm(choices: _Choices) -> None:
+    if not choices.is_open("batch_norm"):
+        return
+    settings, batch = choices.settings, chosen(choices.settings.batch_size)
+    if settings.devices > 1:
+        choices.take("batch_norm", "sync", f"statistics of {batch * settings.devices} images on all devices")
+    elif batch >= BATCH_NORM_BATCH:
+        choices.take("batch_norm", "train", f"{batch} images at a time are enough for statistics")
+    elif settings.weights != "none":
+        choices.take("batch_norm", "freeze", f"{batch} images at a time are too few; the start has statistics")
+    else:
+        choices.take("batch_norm", "group", f"{batch} images at a time are too few, and there is no start to keep")
+
+
+def _choose_rates(choices: _Choices, data: Fingerprint) -> None:
+    """The learning rate, its way up, the weight decay."""
+    optimizer = choices.settings.optimizer
+    if choices.is_open("learning_rate"):
+        choices.take("learning_rate", LEARNING_RATES[optimizer], f"usual for {optimizer}")
+    if choices.is_open("weight_decay"):
+        choices.take("weight_decay", WEIGHT_DECAYS[optimizer], f"usual for {optimizer}")
+    if choices.is_open("warmup_epochs", "warmup_steps"):
+        epochs = _length_in_epochs(choices.settings, images=data.images)
+        choices.take("warmup_epochs", min(1.0, epochs / 10), "one epoch, at most a tenth of the run")
+
+
+def _length_in_epochs(settings: TrainSettings, *, images: int) -> float:
+    if settings.steps is None:
+        return chosen(settings.epochs)
+    return settings.steps / epochs_of(settings, images=images).steps
 
 
 def training_samples(settings: TrainSettings, dataset: DataSet) -> list[Sample]:
@@ -102,23 +375,18 @@ def validation_samples(settings: TrainSettings, dataset: DataSet) -> tuple[Sampl
     return samples[: settings.val_limit]
 
 
-def has_bf16(device: str) -> bool:
-    """Whether `device` computes in bfloat16 faster than in float32."""
-    if device.startswith("cuda"):
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    names = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")  # no public name in every torch
-    return device == "cpu" and any(getattr(torch.cpu, name, bool)() for name in names)
-
-
 def write(path: Path, settings: TrainSettings, reasons: Reasons) -> None:
     """Write every value as YAML with its reason behind it; `deeplab train --config` reads it back."""
     defaults = {option.name: option.default for option in fields(settings)}
+    theirs = build(TrainSettings, with_recipe({"data": ".", "recipe": settings.recipe, "devices": settings.devices}))
     lines = []
     for name, value in settings.as_dict().items():
         if name in ("config", "resume"):
             continue
-        default = getattr(settings, name) == defaults[name]
-        reason = reasons.get(name, "default" if default else "given")
+        reason = "default" if getattr(settings, name) == defaults[name] else "given"
+        if settings.recipe is not None and name in RECIPES[settings.recipe].options:
+            reason = f"as {settings.recipe}" if getattr(settings, name) == getattr(theirs, name) else "given"
+        reason = reasons.get(name, reason)
         text = yaml.safe_dump([value], default_flow_style=True, width=10_000, allow_unicode=True).strip()
         lines.append(f"{name}: {text[1:-1]}  # {reason}\n")
     with written_aside(path) as aside:
@@ -129,7 +397,7 @@ def check_same_run(path: Path, settings: TrainSettings) -> None:
     """Raise SettingsError where a resumed run would go on with other values than those in its config.yaml."""
     before = yaml.safe_load(path.read_text(encoding="utf-8"))
     for name, value in settings.as_dict().items():
-        if name not in PLACES and before.get(name) != value:
+        if name not in PLACES and name in before and before[name] != value:
             option = f"--{name.replace('_', '-')}"
             raise SettingsError(
                 f"{option} is {value} but the run in {path.parent} has {before.get(name)}; "
@@ -137,28 +405,19 @@ def check_same_run(path: Path, settings: TrainSettings) -> None:
             )
 
 
-def _sizes(samples: Sequence[Sample]) -> np.ndarray[Any, np.dtype[np.int64]]:
-    """(height, width) of up to 20 images, spread over all."""
-    return np.array([read_image(sample.image).shape[:2] for sample in samples[:: -(-len(samples) // 20)]])
-
-
-def _start(settings: TrainSettings) -> tuple[str, str]:
-    """The weights to start from, and why."""
-    if "objects" in shipped() and settings.backbone == "mobilenetv2":
-        return "objects", "ships with this backbone"
-    return "none", f"none ship with the backbone {settings.backbone}"
-
-
-def _check(settings: TrainSettings, dataset: DataSet) -> None:
-    if settings.warmup_epochs is not None and settings.warmup_epochs > settings.epochs:
-        raise SettingsError(
-            f"warmup_epochs {settings.warmup_epochs:g} is longer than the training "
-            f"of {settings.epochs} epochs; shorten it or train longer"
-        )
-    if settings.val_split != "none" and settings.validate_every > settings.epochs:
+def _check(settings: TrainSettings, dataset: DataSet, *, images: int) -> None:
+    epochs = _length_in_epochs(settings, images=images)
+    steps = settings.steps or epochs_of(settings, images=images).steps * chosen(settings.epochs)
+    for name, length, unit in (("warmup_epochs", epochs, "epochs"), ("warmup_steps", steps, "steps")):
+        warmup = getattr(settings, name)
+        if warmup is not None and warmup > length:
+            raise SettingsError(
+                f"{name} {warmup:g} is longer than the training of {length:g} {unit}; shorten it or train longer"
+            )
+    if settings.val_split != "none" and settings.validate_every > math.ceil(epochs):
         raise SettingsError(
             f"validate_every {settings.validate_every} is longer than the training "
-            f"of {settings.epochs} epochs; lower it, or use --val-split none"
+            f"of {math.ceil(epochs)} epochs; lower it, or use --val-split none"
         )
     if len(dataset.classes) < 2:
         raise SettingsError(

@@ -15,6 +15,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from deeplab.errors import OutputError
 from deeplab.files import written_aside
 from deeplab.metrics import iou, mean_accuracy, miou, pixel_accuracy
+from deeplab.training.pace import Pace, in_words
 from deeplab.training.task import SegmentationTask
 
 __all__ = ["Record"]
@@ -22,6 +23,7 @@ __all__ = ["Record"]
 logger = logging.getLogger(__name__)
 
 STEP_COLUMNS = ("step", "epoch", "loss", "learning_rate")
+EPOCH_COLUMNS = ("step", "epoch", "seconds", "seconds_waiting_for_images")
 
 
 class Record(Callback):
@@ -40,7 +42,9 @@ class Record(Callback):
         self.save = save
         self.draw = draw
         self.best: dict[str, Any] = {}
+        self.pace = Pace()
         self._rate = 0.0
+        self._loss = 0.0
         self._steps: list[dict[str, Any]] = []
         self._scores: dict[str, Any] = {}
 
@@ -54,16 +58,32 @@ class Record(Callback):
         if trainer.is_global_zero:  # an interrupted save may have left rows of an epoch that is done again
             _keep_rows(self.folder / "steps.csv", below=trainer.global_step)
             _keep_rows(self.folder / "validation.csv", below=trainer.global_step)
+            _keep_rows(self.folder / "epochs.csv", below=trainer.global_step)
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.pace.begin_epoch()
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         assert isinstance(pl_module, SegmentationTask)
+        self.pace.batch_is_there()
         self._rate = pl_module.rate(trainer.global_step)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        row = (trainer.global_step - 1, trainer.current_epoch, outputs["loss"].item(), self._rate)
-        self._steps.append(dict(zip(STEP_COLUMNS, row, strict=True)))
+        assert isinstance(pl_module, SegmentationTask)
+        self._loss += outputs["loss"].item()  # of a batch its share in the step
+        self.pace.end_batch()
+        left = pl_module.schedule.steps - trainer.global_step
+        seconds = self.pace.first_estimate(left * trainer.accumulate_grad_batches)
+        if seconds is not None:
+            logger.info("about %s on this machine for the %d steps, without validations", in_words(seconds), left)
+        if (batch_idx + 1) % trainer.accumulate_grad_batches == 0:
+            row = (trainer.global_step - 1, trainer.current_epoch, self._loss, self._rate)
+            self._steps.append(dict(zip(STEP_COLUMNS, row, strict=True)))
+            self._loss = 0.0
+            if left == 0:
+                trainer.should_stop = True  # in the middle of the last epoch
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         assert isinstance(pl_module, SegmentationTask)
@@ -81,6 +101,7 @@ class Record(Callback):
         assert isinstance(pl_module, SegmentationTask)
         loss = float(np.mean([row["loss"] for row in self._steps]))
         words = f"epoch {trainer.current_epoch + 1} of {trainer.max_epochs}: loss {loss:.4f}"
+        waited = self.pace.waited
         if trainer.is_global_zero:
             _append(self.folder / "steps.csv", self._steps)
             facts = {
@@ -98,6 +119,13 @@ class Record(Callback):
                     self.save(self.folder / "best.safetensors", facts)
             if self._scores or trainer.current_epoch + 1 == trainer.max_epochs:
                 self.draw()
+            seconds = self.pace.end_epoch()
+            row = (trainer.global_step - 1, trainer.current_epoch, round(seconds, 2), round(waited, 2))
+            _append(self.folder / "epochs.csv", [dict(zip(EPOCH_COLUMNS, row, strict=True))])
+            words += f"; {in_words(seconds)}, {waited / seconds:.0%} of it waiting for images"
+            left = pl_module.schedule.epochs - trainer.current_epoch - 1
+            words += f"; about {in_words(self.pace.to_go(left))} to go" if left else ""
+        pl_module.log("waited", waited)
         self._steps, self._scores = [], {}
         with written_aside(self.folder / "last.ckpt") if trainer.is_global_zero else nullcontext(Path()) as aside:
             trainer.save_checkpoint(aside)

@@ -33,13 +33,15 @@ from deeplab.data import DataSet, in_words, open_dataset, regroup
 from deeplab.data.doctor import examine
 from deeplab.data.transforms import Augmentation
 from deeplab.errors import DataError, DeepLabError, OutputError, SettingsError
-from deeplab.inference import Segmenter
+from deeplab.inference import Segmenter, pick_device
 from deeplab.models import SegmentationModel, create_model
 from deeplab.settings import TrainSettings
-from deeplab.training import recipe, report, teacher
-from deeplab.training.batches import Epochs, Photos, TrainingCrops, loader, seeded
+from deeplab.training import fingerprint, recipe, report, teacher
+from deeplab.training.batches import Photos, RareCrops, TrainingCrops, loader, seeded
 from deeplab.training.optimizers import freeze
+from deeplab.training.recipes import RECIPES
 from deeplab.training.record import Record
+from deeplab.training.schedule import chosen
 from deeplab.training.task import SegmentationTask
 from deeplab.weights import start_from, transfer
 
@@ -60,11 +62,15 @@ def run(settings: TrainSettings) -> Path:
     if rank == 0:
         _check_folder(folder, resume=settings.resume)
     dataset = _open(settings)
-    settings, reasons = recipe.choose(settings, dataset)
-    if settings.resume:
-        recipe.check_same_run(folder / CONFIG, settings)
     if settings.doctor and rank == 0:
         _examine(settings, dataset)
+    data = fingerprint.read_data(recipe.training_samples(settings, dataset), dataset)
+    machine = fingerprint.read_machine(str(pick_device(settings.device)))
+    settings, reasons = recipe.choose(settings, dataset, data, machine)
+    if settings.recipe is not None and RECIPES[settings.recipe].differs:
+        logger.info("recipe %s, but for this: %s", settings.recipe, RECIPES[settings.recipe].differs)
+    if settings.resume:
+        recipe.check_same_run(folder / CONFIG, settings)
     model = _start_model(settings, dataset)
     instructor = teacher.load(settings.teacher, dataset) if settings.teacher is not None else None
 
@@ -78,13 +84,17 @@ def run(settings: TrainSettings) -> Path:
     validation = Photos(recipe.validation_samples(settings, dataset), dataset, long_side=None)
     if rank == 0:
         recipe.write(folder / CONFIG, settings, reasons)
+        fingerprint.write(folder / "fingerprint.json", data, machine)
     logger.info("training on %d images, validating on %d, writing to %s", len(photos), len(validation), folder)
 
     probabilities = (
         None if instructor is None else teacher.ask(instructor, photos, folder / "teacher", device=settings.device)
     )
-    crops = TrainingCrops(photos, _augmentation(settings, model, dataset), settings.seed, probabilities)
-    epochs = Epochs(len(photos), settings.batch_size, seed=settings.seed, rank=rank, world_size=settings.devices)
+    weighed = settings.class_weights != "none" or chosen(settings.rare_crops) > 0
+    counts = photos.class_counts() if weighed else np.zeros((len(photos), len(dataset.classes)), np.int64)
+    rare = RareCrops(counts, chosen(settings.rare_crops)) if chosen(settings.rare_crops) > 0 else None
+    crops = TrainingCrops(photos, _augmentation(settings, model, dataset), settings.seed, probabilities, rare)
+    epochs = recipe.epochs_of(settings, images=len(photos), rank=rank)
     checkpoint = partial(_checkpoint, settings=settings, dataset=dataset)
     task = SegmentationTask(
         model.to(memory_format=torch.channels_last),
@@ -94,7 +104,7 @@ def run(settings: TrainSettings) -> Path:
         ignore_index=dataset.ignore_index,
         epochs=epochs,
         segmenter=lambda model: Segmenter(checkpoint(model, {}), device=str(task.device)),
-        class_weights=_class_weights(photos, settings.class_weights),
+        class_weights=_class_weights(counts.sum(axis=0), settings.class_weights),
     )
     record = Record(
         folder,
@@ -102,7 +112,7 @@ def run(settings: TrainSettings) -> Path:
         save=lambda path, facts: checkpoints.save(path, checkpoint(task.best_guess, facts), half=settings.half),
         draw=lambda: _draw(task, folder=folder, photos=validation),
     )
-    trainer = _trainer(settings, record, validate=len(validation) > 0)
+    trainer = _trainer(settings, record, epochs=task.schedule.epochs, validate=len(validation) > 0)
     state = folder / LAST_STATE
     if settings.device == "cpu":
         _keep_freed_memory()
@@ -112,7 +122,7 @@ def run(settings: TrainSettings) -> Path:
             loader(
                 crops,
                 epochs,
-                batch_size=settings.batch_size,
+                batch_size=chosen(settings.batch_size),
                 workers=settings.workers,
                 pin_memory=settings.device.startswith("cuda"),
             ),
@@ -147,9 +157,11 @@ def _open(settings: TrainSettings) -> DataSet:
 
 def _examine(settings: TrainSettings, dataset: DataSet) -> None:
     """Tell the warnings that the doctor has for what is trained and validated on, or raise DataError for an error."""
-    parts = {"train": recipe.training_samples(settings, dataset), "val": recipe.validation_samples(settings, dataset)}
-    part = replace(dataset, splits={name: tuple(samples) for name, samples in parts.items()})
-    diagnosis = examine(part, output_stride=settings.output_stride, long_side=settings.long_side)
+    parts = {"train": tuple(recipe.training_samples(settings, dataset))}
+    if dataset.splits.get(settings.val_split):
+        parts["val"] = recipe.validation_samples(settings, dataset)
+    part = replace(dataset, splits=parts)
+    diagnosis = examine(part, output_stride=settings.output_stride or 16, long_side=settings.long_side)
     known = ("nothing-labelled", "one-class-only") if settings.teacher is not None else ()
     errors = [finding for finding in diagnosis.errors if finding.kind not in known]
     if errors:
@@ -168,13 +180,16 @@ def _start_model(settings: TrainSettings, dataset: DataSet) -> SegmentationModel
     torch.manual_seed(seeded(settings.seed).initial_seed())
     start = None if settings.weights == "none" else start_from(settings.weights, backbone=settings.backbone)
     options: dict[str, Any] = {} if start is None else _options_of(start, settings)
+    options |= settings.model_options or {}
     if settings.atrous_rates is not None:
         options["atrous_rates"] = settings.atrous_rates
+    if settings.batch_norm == "group":
+        options["norm"] = "group"
     model = create_model(
         settings.model,
         backbone=settings.backbone,
         num_classes=len(dataset.classes),
-        output_stride=settings.output_stride,
+        output_stride=chosen(settings.output_stride),
         **options,
     )
     if start is not None:
@@ -196,7 +211,7 @@ def _options_of(start: Checkpoint, settings: TrainSettings) -> dict[str, Any]:
             f"{settings.backbone}; choose --backbone {arguments['backbone']}, or --weights none"
         )
     names = {*inspect.signature(catalog.builder("backbones", settings.backbone)).parameters}
-    names |= {"align_corners", "pad_to_grid"}
+    names |= {"align_corners", "pad_to_grid", "norm"}
     if start.model.entry == settings.model:
         names |= {*inspect.signature(catalog.builder("models", settings.model)).parameters, "scales", "merge"}
     ours = ("backbone", "num_classes", "output_stride", "in_channels")
@@ -204,22 +219,26 @@ def _options_of(start: Checkpoint, settings: TrainSettings) -> dict[str, Any]:
 
 
 def _augmentation(settings: TrainSettings, model: SegmentationModel, dataset: DataSet) -> Augmentation:
-    assert settings.crop_size is not None, "chosen by the recipe"
     mean = tuple((255 * model.prepare.mean.flatten()).round().tolist())
     return Augmentation(
-        settings.crop_size,
-        settings.scale,
+        chosen(settings.crop_size),
+        chosen(settings.scale),
         fill=mean,
         ignore_index=dataset.ignore_index,
         photometric=settings.photometric,
+        scale_step=settings.scale_step,
     )
 
 
-def _class_weights(photos: Photos, kind: str) -> Tensor | None:
-    """Weights by the share of each class: 1 in the mean over the pixels, before the limit."""
+def _class_weights(counts: NDArray[np.int64], kind: str) -> Tensor | None:
+    """Weights by the share of each class: 1 in the mean over the pixels, before the limit.
+
+    Args:
+        counts: The labelled pixels of each class, (num_classes,).
+    """
     if kind == "none":
         return None
-    shares = photos.class_shares()
+    shares = counts / max(1, counts.sum())
     rarity = np.where(shares > 0, shares, 1.0) ** (-1.0 if kind == "balanced" else -0.5)
     weights = rarity / (shares * rarity).sum()
     return torch.from_numpy(np.where(shares > 0, weights.clip(max=CLASS_WEIGHT_LIMIT), 1.0)).float()
@@ -265,7 +284,7 @@ def _draw(task: SegmentationTask, *, folder: Path, photos: Photos) -> None:
     report.draw_samples(folder / "samples.png", rows, palette=dataset.palette, ignore_index=dataset.ignore_index)
 
 
-def _trainer(settings: TrainSettings, record: Record, *, validate: bool) -> Trainer:
+def _trainer(settings: TrainSettings, record: Record, *, epochs: int, validate: bool) -> Trainer:
     bar = sys.stdout.isatty()  # where Lightning's goes
     kind, _, number = settings.device.partition(":")
     with _quiet():
@@ -273,9 +292,10 @@ def _trainer(settings: TrainSettings, record: Record, *, validate: bool) -> Trai
             accelerator=kind,
             devices=[int(number)] if number else settings.devices,
             strategy="auto" if settings.devices == 1 else "ddp",
-            sync_batchnorm=settings.devices > 1 and settings.batch_norm == "train",
+            sync_batchnorm=settings.devices > 1 and settings.batch_norm == "sync",
             precision="bf16-mixed" if settings.precision == "bf16" else "32-true",
-            max_epochs=settings.epochs,
+            max_epochs=epochs,
+            accumulate_grad_batches=chosen(settings.accumulate),
             check_val_every_n_epoch=settings.validate_every,
             limit_val_batches=1.0 if validate else 0,
             num_sanity_val_steps=0,

@@ -1,8 +1,63 @@
-"""The learning rate: linear warm-up, then the "poly" policy (DeepLab v2, arXiv 1606.00915, section 4.1)."""
+"""How long a run is, and its learning rate: linear warm-up, then "poly" (DeepLab v2, arXiv 1606.00915, section 4.1)."""
 
 from __future__ import annotations
 
-__all__ = ["poly"]
+from dataclasses import dataclass
+from typing import TypeVar
+
+from deeplab.settings import TrainSettings
+
+__all__ = ["Schedule", "chosen", "poly", "schedule_of"]
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Schedule:
+    """The steps of a run, each a change of the weights, and the factor on every learning rate at each."""
+
+    steps: int
+    """Of the run; its last epoch may be shorter than the others."""
+    steps_per_epoch: int
+    warmup_steps: int = 0
+    power: float = 0.9
+    end: float = 0.0
+    """The factor at the end."""
+    every: int = 1
+    """Steps between two changes of the factor."""
+
+    @property
+    def epochs(self) -> int:
+        return -(-self.steps // self.steps_per_epoch)
+
+    def factor(self, step: int) -> float:
+        """The factor at `step` = 0 .. steps."""
+        falling = poly(
+            step - step % self.every, total_steps=self.steps, warmup_steps=self.warmup_steps, power=self.power
+        )
+        return self.end + (1 - self.end) * falling
+
+
+def schedule_of(settings: TrainSettings, *, steps_per_epoch: int) -> Schedule:
+    """The schedule that the settings ask for."""
+    return Schedule(
+        steps=settings.steps or chosen(settings.epochs) * steps_per_epoch,
+        steps_per_epoch=steps_per_epoch,
+        warmup_steps=(
+            round(chosen(settings.warmup_epochs) * steps_per_epoch)
+            if settings.warmup_steps is None
+            else settings.warmup_steps
+        ),
+        power=settings.power,
+        end=settings.end_learning_rate / chosen(settings.learning_rate) if settings.end_learning_rate else 0.0,
+        every=settings.rate_every,
+    )
+
+
+def chosen(value: T | None) -> T:
+    """A setting that the recipe leaves no longer open."""
+    assert value is not None
+    return value
 
 
 def poly(step: int, *, total_steps: int, warmup_steps: int = 0, power: float = 0.9) -> float:

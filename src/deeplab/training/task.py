@@ -24,9 +24,12 @@ from deeplab.settings import TrainSettings
 from deeplab.training.auxiliary import AuxiliaryHead, features_of
 from deeplab.training.batches import Batch, Epochs, files, seeded
 from deeplab.training.optimizers import create_optimizer, parameter_groups
-from deeplab.training.schedule import poly
+from deeplab.training.schedule import chosen, schedule_of
 
 __all__ = ["SegmentationTask"]
+
+LONG_RUN = 30_000
+"""Steps of the papers' runs on VOC; the statistics of so long a run keep the momentum of their layers."""
 
 
 class SegmentationTask(LightningModule):
@@ -46,7 +49,8 @@ class SegmentationTask(LightningModule):
     ) -> None:
         super().__init__()
         self.model = model
-        _settle_statistics(model, steps=settings.epochs * epochs.batches)
+        self.schedule = schedule_of(settings, steps_per_epoch=epochs.steps)
+        _settle_statistics(model, steps=self.schedule.steps, momentum=settings.batch_norm_momentum)
         self.auxiliary: AuxiliaryHead | None = None
         if settings.auxiliary > 0:
             assert isinstance(model, SegmentationModel)
@@ -81,7 +85,7 @@ class SegmentationTask(LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Lightning starts to read batches before it tells the sampler the epoch."""
-        self.epochs.set_epoch(checkpoint["global_step"] // self.epochs.batches)
+        self.epochs.set_epoch(checkpoint["global_step"] // self.epochs.steps)
 
     def on_train_start(self) -> None:
         self.train()
@@ -93,7 +97,8 @@ class SegmentationTask(LightningModule):
         if isinstance(batch, DeepLabError):
             raise batch
         step = self.global_step
-        torch.manual_seed(seeded(self.settings.seed, step, -2).initial_seed())  # dropout; the same after a resume
+        part = batch_index % chosen(self.settings.accumulate)
+        torch.manual_seed(seeded(self.settings.seed, step, -2 - part).initial_seed())  # dropout; same after a resume
         logits, auxiliary = self.logits(to_float(batch.image))
         with torch.autocast(self.device.type, enabled=False):
             loss = self.loss(logits, batch)
@@ -136,7 +141,8 @@ class SegmentationTask(LightningModule):
         return (1 - share) * loss + share * losses.distillation(logits, probabilities, inside=batch.inside)
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
-        if self.average is not None:
+        stepped = (batch_idx + 1) % chosen(self.settings.accumulate) == 0
+        if self.average is not None and stepped:
             self.average.update_parameters(self.model)
 
     def on_validation_epoch_start(self) -> None:
@@ -160,31 +166,23 @@ class SegmentationTask(LightningModule):
 
     def factor(self, step: int) -> float:
         """The factor of the schedule on every learning rate."""
-        assert self.settings.warmup_epochs is not None, "chosen by the recipe"
-        return poly(
-            step,
-            total_steps=self.settings.epochs * self.epochs.batches,
-            warmup_steps=round(self.settings.warmup_epochs * self.epochs.batches),
-            power=self.settings.power,
-        )
+        return self.schedule.factor(step)
 
     def rate(self, step: int) -> float:
         """The learning rate of the backbone's last stage."""
-        assert self.settings.learning_rate is not None, "chosen by the recipe"
-        return self.settings.learning_rate * self.factor(step)
+        return chosen(self.settings.learning_rate) * self.factor(step)
 
     def configure_optimizers(self) -> Any:
         settings = self.settings
-        assert settings.learning_rate is not None, "chosen by the recipe"
-        assert settings.weight_decay is not None, "chosen by the recipe"
         groups = parameter_groups(
             self.model,
-            learning_rate=settings.learning_rate,
+            learning_rate=chosen(settings.learning_rate),
             head_multiplier=settings.head_multiplier,
-            weight_decay=settings.weight_decay,
+            weight_decay=chosen(settings.weight_decay),
             layer_decay=settings.layer_decay,
             bias_multiplier=settings.bias_multiplier,
             auxiliary=self.auxiliary,
+            auxiliary_multiplier=settings.auxiliary_multiplier,
         )
         optimizer = create_optimizer(groups, name=settings.optimizer)
         return [optimizer], [{"scheduler": LambdaLR(optimizer, self.factor), "interval": "step"}]
@@ -195,15 +193,16 @@ def to_float(image: Tensor) -> Tensor:
     return image.contiguous(memory_format=torch.channels_last).float() / 255
 
 
-def _settle_statistics(model: nn.Module, *, steps: int) -> None:
-    """Let BatchNorm's running statistics follow fast enough for a run of `steps`.
+def _settle_statistics(model: nn.Module, *, steps: int, momentum: float | None) -> None:
+    """Give BatchNorm's running statistics the `momentum`, or let them follow fast enough for a run of `steps`.
 
     The momentum of the official head, 0.0003, is made for 30 000 steps; in a short run its statistics would end
     near where they started.
     """
     for module in model.modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.momentum is not None:
-            module.momentum = max(module.momentum, min(0.1, 20 / steps))
+            least = min(0.1, 20 / steps) if steps < LONG_RUN else 0.0
+            module.momentum = max(module.momentum, least) if momentum is None else momentum
 
 
 def _average(model: nn.Module, *, decay: float) -> AveragedModel:
