@@ -40,6 +40,16 @@ def test_a_saved_model_gives_the_same_logits(tmp_path, name, backbone):
     torch.testing.assert_close(after.model(image), before.model(image), rtol=0, atol=0)
 
 
+@torch.inference_mode()
+def test_a_saved_model_ends_in_the_crf_rnn_that_it_had(tmp_path):
+    before = checkpoint(backbone="resnet18", crf_rnn=True)
+    torch.nn.init.normal_(before.model.crf_rnn.compatibility)
+    checkpoints.save(tmp_path / "m.safetensors", before)
+    image = torch.rand(1, 3, 40, 30)
+    loaded = checkpoints.load(tmp_path / "m.safetensors").model
+    torch.testing.assert_close(loaded(image), before.model(image), rtol=0, atol=0)
+
+
 def test_everything_but_the_weights_comes_back_too(saved):
     loaded = checkpoints.load(saved)
     assert loaded.classes == ("background", "thing")

@@ -386,6 +386,9 @@ class TrainSettings(Settings):
     atrous_rates: tuple[int, ...] | None = option(
         None, "Rates of the atrous branches.", shown="by the output stride", at_least=1
     )
+    crf_rnn: bool = option(
+        False, "End the model in a CRF-RNN and train it too; best from --weights that were trained without one."
+    )
 
     train_splits: tuple[str, ...] = option(("train",), "The parts of the data set to train on, as in train,val.")
     classes: tuple[str, ...] | None = option(None, CLASSES_HELP, shown="as they are", metavar=CLASSES_METAVAR)

@@ -184,6 +184,12 @@ def test_tiny_images(size, num_classes, make_inputs):
     assert torch.isfinite(refined).all()
 
 
+def test_an_image_that_others_want_a_gradient_of_is_no_obstacle(make_inputs):
+    image, logits = make_inputs(6, 7)
+    CRFRNN(3)(image.requires_grad_(), logits).sum().backward()
+    assert image.grad is None
+
+
 @pytest.mark.parametrize("half", [torch.bfloat16, torch.float16])
 def test_half_precision_is_refined_in_float32(half, make_inputs):
     image, logits = make_inputs(12, 15)
@@ -203,6 +209,11 @@ def test_half_precision_is_refined_in_float32(half, make_inputs):
 def test_a_number_that_cannot_work(name, value):
     with pytest.raises(SettingsError, match=f"{name} wants a whole number of at least 1, got {value}"):
         CRFRNN(**{"num_classes": 3, name: value})
+
+
+def test_no_kernels_are_refused():
+    with pytest.raises(SettingsError, match="a CRF wants at least one pairwise kernel, got none"):
+        CRFRNN(3, kernels=[])
 
 
 def test_an_unknown_preset_names_the_nearest():

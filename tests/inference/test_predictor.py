@@ -48,6 +48,26 @@ def test_labels_are_the_argmax_of_the_models_logits(make_segmenter, noise, size,
     assert lost.max() <= 1e-5 * np.abs(logits).max()  # float32 sums in another order
 
 
+@pytest.mark.parametrize("size", [(1, 9), (37, 53)])
+def test_a_model_that_ends_in_a_crf_rnn_predicts_with_it(make_segmenter, make_image, size):
+    torch.manual_seed(0)
+    model = create_model("deeplabv3", num_classes=5, crf_rnn=True).eval()
+    image = make_image(*size)
+    with torch.inference_mode():
+        logits = model(torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255)[0]
+    result = make_segmenter(model, num_classes=5)(image)
+    np.testing.assert_allclose(result.probabilities, logits.softmax(dim=0), atol=2e-3)  # ten times float32's rounding
+    chosen = np.take_along_axis(result.probabilities, result.labels[None].astype(np.int64), axis=0)[0]
+    np.testing.assert_allclose(chosen, result.probabilities.max(axis=0), atol=1e-6)
+
+
+def test_tiles_scales_and_mirror_images_go_with_a_crf_rnn(make_segmenter, make_image):
+    model = create_model("deeplabv3", backbone="resnet18", num_classes=5, crf_rnn=True)
+    result = make_segmenter(model, num_classes=5, tile_size=32, scales=(0.5, 1), flip=True)(make_image(40, 50))
+    chosen = np.take_along_axis(result.probabilities, result.labels[None].astype(np.int64), axis=0)[0]
+    np.testing.assert_allclose(chosen, result.probabilities.max(axis=0), atol=1e-6)
+
+
 @pytest.mark.parametrize("options", [{}, {"scales": (0.5, 1, 1.5), "flip": True}, {"tile_size": 32}])
 @pytest.mark.parametrize("size", SIZES)
 def test_labels_are_the_most_probable_classes(make_segmenter, noise, size, options):

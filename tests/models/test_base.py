@@ -5,6 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from deeplab.catalog import entries
+from deeplab.crf import CRFRNN
 from deeplab.errors import SettingsError, UnknownNameError
 from deeplab.models import create_model
 
@@ -106,9 +107,46 @@ def test_every_model_can_see_several_scales_at_any_size(name):
         assert model(torch.rand(1, 3, *size)).shape == (1, 2, *size)
 
 
+@pytest.fixture
+def with_crf_rnn():
+    """A model that ends in a CRF-RNN, and the same without."""
+    torch.manual_seed(0)
+    plain, ending = (
+        create_model("deeplabv3", backbone="resnet18", num_classes=3, crf_rnn=end) for end in (False, True)
+    )
+    ending.load_state_dict(plain.state_dict(), strict=False)
+    return plain.eval(), ending.eval()
+
+
+@pytest.mark.parametrize("size", [(1, 1), (40, 17), (33, 49)])
+@torch.inference_mode()
+def test_a_crf_rnn_refines_the_logits_of_every_pixel_by_the_image_in_grey_levels(with_crf_rnn, size):
+    plain, ending = with_crf_rnn
+    image = torch.rand(2, 3, *size)
+    refined = CRFRNN(3).eval()(255 * image, plain(image))
+    torch.testing.assert_close(ending(image), refined)
+    torch.testing.assert_close(ending.coarse_logits(image), refined)
+    assert ending.grid_size(size) == size
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_model_can_end_in_a_crf_rnn_and_gives_all_of_it_a_gradient(name):
+    torch.manual_seed(0)
+    model = create_model(name, num_classes=3, crf_rnn=True, scales=(0.5, 1.0)).train()
+    model(torch.rand(1, 3, 40, 31)).square().sum().backward()
+    assert [key for key, value in model.named_parameters() if value.grad is None or not value.grad.any()] == []
+
+
+def test_logits_that_are_no_numbers_go_past_the_crf_rnn_to_who_asked_for_them(with_crf_rnn):
+    _, ending = with_crf_rnn
+    torch.nn.init.constant_(ending.classify.bias, float("nan"))
+    assert ending(torch.rand(1, 3, 9, 9)).isnan().all()
+
+
 @pytest.mark.parametrize(
     ("options", "problem"),
     [
+        ({"crf_rnn": 5}, "crf_rnn wants True or False, got 5"),
         ({"scales": ()}, "scales want at least one number, each above 0"),
         ({"scales": (0.5, 0)}, "scales want at least one number, each above 0"),
         ({"merge": "avg"}, "merge wants 'max' or 'mean', got 'avg'"),

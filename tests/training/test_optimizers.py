@@ -1,4 +1,5 @@
 import pytest
+import torch
 from torch import nn
 
 from deeplab.models import create_model
@@ -68,6 +69,42 @@ def test_an_auxiliary_head_learns_as_the_head_does():
     extra = nn.Conv2d(4, 2, 1)
     found = parameter_groups(Small(), learning_rate=1, head_multiplier=10, weight_decay=0, auxiliary=extra)
     assert {group["lr"] for group in found for one in group["params"] if one is extra.weight} == {10}
+
+
+def test_a_crf_rnn_learns_as_the_head_does_and_does_not_decay():
+    model = create_model("deeplabv3", backbone="resnet18", num_classes=2, crf_rnn=True)
+    groups = parameter_groups(model, learning_rate=0.1, head_multiplier=10, weight_decay=0.5)
+    found = [
+        (group["lr"], group["weight_decay"])
+        for parameter in model.crf_rnn.parameters()
+        for group in groups
+        if any(parameter is each for each in group["params"])
+    ]
+    assert found == [(1, 0)] * 2
+
+
+def test_a_crf_rnn_on_a_trained_model_lowers_its_loss():
+    """Patches of 8 x 8 pixels, each class of its own brightness."""
+    torch.manual_seed(0)
+    labels = torch.randint(0, 3, (2, 4, 4)).repeat_interleave(8, dim=1).repeat_interleave(8, dim=2)
+    image = 0.4 * labels[:, None] + 0.2 * torch.rand(2, 3, 32, 32)
+    options = {"num_classes": 3, "depth_multiplier": 0.35, "aspp_channels": 32, "output_stride": 8}
+
+    def losses(model, steps):
+        optimizer = create_optimizer(
+            parameter_groups(model, learning_rate=1e-3, head_multiplier=10, weight_decay=0.01), name="adamw"
+        )
+        for _ in range(steps):
+            loss = torch.nn.functional.cross_entropy(model(image), labels)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            yield loss.item()
+
+    plain, ending = (create_model("deeplabv3", crf_rnn=crf_rnn, **options).train() for crf_rnn in (False, True))
+    before = list(losses(plain, 10))
+    ending.load_state_dict(plain.state_dict(), strict=False)
+    assert list(losses(ending, 8))[-1] < 0.7 * before[-1] < 0.7 * before[0]
 
 
 @pytest.mark.parametrize(

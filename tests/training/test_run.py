@@ -11,6 +11,7 @@ from safetensors import safe_open
 
 from deeplab import api, checkpoints
 from deeplab.checkpoints import Checkpoint
+from deeplab.crf import CRFRNN
 from deeplab.data import open_dataset
 from deeplab.errors import DataError, OutputError, SettingsError, TrainingError
 from deeplab.evaluation import evaluate
@@ -234,6 +235,26 @@ def test_a_resumed_run_with_an_auxiliary_head_goes_on_as_if_it_was_not_interrupt
     assert (tmp_path / "run/steps.csv").read_text() == (tmp_path / "whole/steps.csv").read_text()
     with safe_open(saved, framework="pt") as file:
         assert not [name for name in file.keys() if "auxiliary" in name]  # noqa: SIM118 (no mapping)
+
+
+def test_a_resumed_run_with_a_crf_rnn_goes_on_as_if_it_was_not_interrupted(settings, tmp_path, stop_at, monkeypatch):
+    options = {"crf_rnn": True, "epochs": 2, "val_split": "none", "model": "deeplabv3", "backbone": "resnet18"}
+    saved = train(settings(tmp_path / "whole", **options))
+    layer = checkpoints.load(saved).model.crf_rnn
+    assert all((now != start).all() for now, start in zip(layer.parameters(), CRFRNN(3).parameters(), strict=True))
+    stop_at(4)
+    with pytest.raises(KeyboardInterrupt):
+        train(settings(tmp_path / "run", **options))
+    monkeypatch.undo()
+    train(settings(tmp_path / "run", resume=True, **options))
+    assert (tmp_path / "run/steps.csv").read_text() == (tmp_path / "whole/steps.csv").read_text()
+
+
+def test_a_crf_rnn_is_trained_with_all_that_a_training_has(whole, settings, tmp_path):
+    options = {"auxiliary": 0.4, "precision": "bf16", "hard_pixels": 0.5, "half": True, "epochs": 1}
+    weights = str(whole / "best.safetensors")
+    best = train(settings(tmp_path / "run", crf_rnn=True, weights=weights, **options))
+    assert checkpoints.load(best).model.arguments["crf_rnn"]
 
 
 def test_a_start_from_other_classes_is_told_once_in_plain_words(whole, settings, tmp_path, caplog):

@@ -125,6 +125,36 @@ def test_a_merged_class_of_a_model_has_the_mean_of_the_logits():
     assert not new.model.training
 
 
+@pytest.fixture
+def with_crf_rnn():
+    torch.manual_seed(0)
+    model = create_model("deeplabv3", backbone="resnet18", num_classes=3, crf_rnn=True).eval()
+    for parameter in model.crf_rnn.parameters():
+        torch.nn.init.normal_(parameter)
+    return Checkpoint(model, ("sky", "road", "Car"), np.zeros((3, 3), np.uint8))
+
+
+@torch.inference_mode()
+def test_a_crf_rnn_follows_classes_that_move(with_crf_rnn):
+    new = reclass(with_crf_rnn, ["vehicle=Car", "sky", "road"])
+    image = torch.rand(1, 3, 33, 33)
+    torch.testing.assert_close(new.model(image), with_crf_rnn.model(image)[:, [2, 0, 1]])
+
+
+def test_a_crf_rnn_starts_with_what_is_known_of_its_classes(with_crf_rnn):
+    model = create_model("deeplabv3", backbone="resnet18", num_classes=2, crf_rnn=True)
+    done = transfer(model, with_crf_rnn, classes={"dog": ("dog",), "thing": ("road", "car")})
+    weights, old = model.crf_rnn.kernel_weights, with_crf_rnn.model.crf_rnn.kernel_weights
+    assert weights[0].tolist() == [[5, 0], [0, old[0, 1:, 1:].mean().item()]]
+    assert not [name for name in (*done.copied, *done.left) if "crf" in name]
+
+
+def test_a_start_without_a_crf_rnn_leaves_it_as_it_begins():
+    model = create_model("deeplabv3", num_classes=3, crf_rnn=True)
+    transfer(model, source(), classes=own("sky", "road", "car"))
+    assert model.crf_rnn.compatibility.tolist() == torch.eye(3).tolist()
+
+
 def test_classes_that_swap_their_names_swap_their_rows():
     given = source()
     new = reclass(given, ["sky=road", "road=sky"])

@@ -23,7 +23,7 @@ class CRFRNN(nn.Module):
     """Logits, refined along the edges of the image.
 
     Before it has learned anything it is `DenseCRF` with the same kernels, and its softmax the marginals. It works in
-    float32, or in float64 where the logits are.
+    float32, or in float64 where the logits are, and has gradients for the logits and its parameters, not for the image.
 
     Shape: image (N, bands, H, W) in 0 .. 255, logits (N, num_classes, H, W) -> logits (N, num_classes, H, W)
     """
@@ -76,7 +76,7 @@ class CRFRNN(nn.Module):
         """
         self._check(image, logits)
         precision = torch.promote_types(logits.dtype, torch.float32)
-        image, logits = image.to(precision).movedim(1, -1), logits.to(precision)  # (N, H, W, bands)
+        image, logits = image.detach().to(precision).movedim(1, -1), logits.to(precision)  # (N, H, W, bands)
         workers = Workers(torch.get_num_threads())
         with torch.autocast(logits.device.type, enabled=False):
             matrices = (self.compatibility @ self.kernel_weights).to(precision)

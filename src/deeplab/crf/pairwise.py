@@ -104,11 +104,14 @@ def kernels_named(kernels: str | Sequence[PairwiseKernel]) -> tuple[PairwiseKern
 
     Raises:
         UnknownNameError: No preset of that name.
+        SettingsError: No kernel at all.
     """
     if isinstance(kernels, str):
         if kernels not in PRESETS:
             raise unknown_name("CRF preset", kernels, PRESETS)
         kernels = PRESETS[kernels]
+    if not kernels:
+        raise SettingsError("a CRF wants at least one pairwise kernel, got none")
     return tuple(kernels)
 
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from deeplab import catalog
 from deeplab.backbones import Backbone, create_backbone
+from deeplab.crf import CRFRNN
 from deeplab.errors import SettingsError, unknown_name
 from deeplab.layers import Prepare, rescale, resize, use_group_norm
 
@@ -48,6 +49,7 @@ class SegmentationModel(nn.Module):
     align_corners: bool
     scales: tuple[float, ...]
     merge: Merge
+    crf_rnn: CRFRNN | None
     entry: str
     """Its name in the catalogue."""
     arguments: dict[str, Any]
@@ -58,11 +60,21 @@ class SegmentationModel(nn.Module):
         raise NotImplementedError
 
     def coarse_logits(self, image: Tensor) -> Tensor:
-        """(N, in_channels, H, W) -> logits (N, num_classes, h, w) at the head's own stride, of the padded image.
+        """(N, in_channels, H, W) -> logits (N, num_classes, h, w), which spread over `grid_size((H, W))` pixels.
 
-        Those of several scales are merged at the size of the largest one's.
+        Those at the head's own stride, of the padded image; with a CRF-RNN, which works on pixels, the final ones.
         """
-        x = self.prepare(image)
+        coarse = self.merged_scores(self.prepare(image))
+        if self.crf_rnn is None:
+            return coarse
+        logits = self.full_size(coarse, (image.shape[-2], image.shape[-1]))
+        if not torch.isfinite(logits).all():
+            return logits  # who asked for them says what is wrong with the network
+        refined: Tensor = self.crf_rnn(255 * image, logits)
+        return refined
+
+    def merged_scores(self, x: Tensor) -> Tensor:
+        """The `scores` of all scales, merged at the size of those of the largest one."""
         pyramid = [self.scores(rescale(x, scale, align_corners=self.align_corners)) for scale in self.scales]
         if len(pyramid) == 1:
             return pyramid[0]
@@ -72,16 +84,17 @@ class SegmentationModel(nn.Module):
 
     def grid_size(self, size: tuple[int, int]) -> tuple[int, int]:
         """The (height, width) that the coarse logits of an image of `size` spread over; the image is its top left."""
-        return self.prepare.grid_size(size)
+        return self.prepare.grid_size(size) if self.crf_rnn is None else size
 
     def full_size(self, coarse: Tensor, size: tuple[int, int]) -> Tensor:
-        """Coarse logits of an image of `size` = (height, width) -> its logits (N, num_classes, height, width)."""
+        """Logits at a head's own stride, of a padded image -> those of the image, (N, num_classes, height, width)."""
         height, width = size
-        logits = resize(coarse.float(), self.grid_size(size), align_corners=self.align_corners)
+        logits = resize(coarse.float(), self.prepare.grid_size(size), align_corners=self.align_corners)
         return logits[..., :height, :width]
 
     def forward(self, image: Tensor) -> Tensor:
-        return self.full_size(self.coarse_logits(image), (image.shape[-2], image.shape[-1]))
+        logits = self.coarse_logits(image)
+        return self.full_size(logits, (image.shape[-2], image.shape[-1])) if self.crf_rnn is None else logits
 
 
 def create_model(
@@ -98,6 +111,7 @@ def create_model(
     scales: Sequence[float] = (1.0,),
     merge: Merge = "max",
     norm: Literal["batch", "group"] = "batch",
+    crf_rnn: bool = False,
     **options: Any,
 ) -> SegmentationModel:
     """Build the model `name` with random weights.
@@ -114,6 +128,8 @@ def create_model(
             official `image_pyramid`). They are a part of the model, in training as well.
         merge: The logits are the largest of the scales' or their mean (the official `merge_method`).
         norm: Group norm in the place of every batch norm, for batches too small for statistics.
+        crf_rnn: End the model in a CRF-RNN (`deeplab.crf.CRFRNN`), which refines its logits along the edges of the
+            image. It is a part of the model, in training as well.
         options: What the model's and the backbone's files offer beside (atrous_rates, depth_multiplier ...).
 
     Raises:
@@ -123,7 +139,7 @@ def create_model(
     if num_classes < 1 or in_channels < 1:
         raise SettingsError(f"num_classes and in_channels must be at least 1; got {num_classes} and {in_channels}")
     own = {"scales": scales, "merge": merge, "norm": norm, "align_corners": align_corners, "pad_to_grid": pad_to_grid}
-    catalog.check_options(create_model, {**own, "image_mean": image_mean, "image_std": image_std})
+    catalog.check_options(create_model, {**own, "image_mean": image_mean, "image_std": image_std, "crf_rnn": crf_rnn})
     if not scales or min(scales) <= 0:
         raise SettingsError(f"scales want at least one number, each above 0; got {tuple(scales)}")
     build = catalog.builder("models", name)
@@ -156,6 +172,7 @@ def create_model(
     model.prepare = Prepare(mean, std, stride=output_stride if align_corners and pad_to_grid else 1)
     model.align_corners = align_corners
     model.scales, model.merge = tuple(scales), merge
+    model.crf_rnn = CRFRNN(num_classes) if crf_rnn else None
     model.entry = name
     model.arguments = {
         "backbone": backbone,
@@ -169,6 +186,7 @@ def create_model(
         "scales": list(scales),
         "merge": merge,
         "norm": norm,
+        "crf_rnn": crf_rnn,
         **options,
     }
     return model

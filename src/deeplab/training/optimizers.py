@@ -10,6 +10,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from deeplab.backbones import Backbone
+from deeplab.crf import CRFRNN
 
 __all__ = ["create_optimizer", "freeze", "parameter_groups"]
 
@@ -44,7 +45,9 @@ def parameter_groups(
     """The parameters that require a gradient, in groups of one learning rate that decay or do not.
 
     The head is all that is not in `model.backbone`. Normalisation, biases and depthwise convolutions do not
-    decay (so the official code; MobileNets, arXiv 1704.04861, section 3.2).
+    decay (so the official code; MobileNets, arXiv 1704.04861, section 3.2). Nor do the matrices of a CRF-RNN, which
+    begin as a CRF that works and would end as none; they learn as fast as the rest of the head, as in its authors'
+    networks they learn faster than all else.
 
     Args:
         learning_rate: That of the backbone, or of its last stage.
@@ -63,12 +66,13 @@ def parameter_groups(
     groups: dict[tuple[str, float, bool], list[nn.Parameter]] = {}
     for module in chain(model.modules(), () if auxiliary is None else auxiliary.modules()):
         depthwise = isinstance(module, nn.Conv2d) and module.groups > 1 and module.groups == module.in_channels
+        kept = depthwise or isinstance(module, CRFRNN)
         for name, parameter in module.named_parameters(recurse=False):
             if parameter.requires_grad:
                 part, multiplier = multipliers.get(parameter, ("head", head_multiplier))
                 if name == "bias" and isinstance(module, nn.Conv2d | nn.Linear):
                     multiplier *= bias_multiplier
-                key = (part, multiplier, parameter.ndim > 1 and not depthwise)
+                key = (part, multiplier, parameter.ndim > 1 and not kept)
                 groups.setdefault(key, []).append(parameter)
     return [
         {

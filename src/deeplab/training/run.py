@@ -190,6 +190,7 @@ def _start_model(settings: TrainSettings, dataset: DataSet) -> SegmentationModel
         backbone=settings.backbone,
         num_classes=len(dataset.classes),
         output_stride=chosen(settings.output_stride),
+        crf_rnn=settings.crf_rnn,
         **options,
     )
     if start is not None:

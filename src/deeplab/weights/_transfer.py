@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 
 import torch
 from torch import Tensor
@@ -14,6 +15,9 @@ from deeplab.data import group_classes, in_words
 from deeplab.models import SegmentationModel, create_model
 
 __all__ = ["Transfer", "reclass", "transfer"]
+
+CRF_RNN = "crf_rnn."
+"""How the names of tensors begin that have a row and a column for each class."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +51,8 @@ def transfer(
 
     The backbone is copied if it is the same one, and with it the normalisation that its weights were trained with.
     The row of a class is the mean of the rows of those classes that it is made of, as far as the source has them;
-    where it has none of them, the row of the class of the same name. Capitals do not matter.
+    where it has none of them, the row of the class of the same name. Capitals do not matter. The matrices of a CRF-RNN
+    are copied in the same way, rows and columns.
 
     Args:
         classes: The classes of `model` in order, each with those that it is made of (itself, if nothing changed).
@@ -57,7 +62,7 @@ def transfer(
         given = {name: tensor for name, tensor in given.items() if not name.startswith(("backbone.", "prepare."))}
     copied, left = [], []
     for name, tensor in model.state_dict().items():
-        if name.startswith(model.last_layer):
+        if name.startswith((model.last_layer, CRF_RNN)):
             continue
         if name in given and given[name].shape == tensor.shape:
             tensor.copy_(given[name])
@@ -94,14 +99,26 @@ def _copy_rows(
     new, old = _last_layer(model), _last_layer(source.model)
     if {key: rows.shape[1:] for key, rows in new.items()} != {key: rows.shape[1:] for key, rows in old.items()}:
         return {}
-    copied = {}
-    for row, (name, parts) in enumerate(classes.items()):
-        rows = _rows_of(parts, source.classes) or _rows_of((name,), source.classes)
-        if rows:
-            copied[name] = tuple(source.classes[old_row] for old_row in rows)
-            for key in new:
-                new[key][row] = old[key][rows].mean(dim=0)
-    return copied
+    found = {
+        row: _rows_of(parts, source.classes) or _rows_of((name,), source.classes)
+        for row, (name, parts) in enumerate(classes.items())
+    }
+    found = {row: rows for row, rows in found.items() if rows}
+    for row, rows in found.items():
+        for key in new:
+            new[key][row] = old[key][rows].mean(dim=0)
+    _copy_pairs(model, source.model, found)
+    names = tuple(classes)
+    return {names[row]: tuple(source.classes[old_row] for old_row in rows) for row, rows in found.items()}
+
+
+def _copy_pairs(model: SegmentationModel, source: SegmentationModel, found: Mapping[int, list[int]]) -> None:
+    """Copy the CRF-RNN's entries for each two classes, from those of `source` by the rows that each was `found` in."""
+    if model.crf_rnn is None or source.crf_rnn is None:
+        return
+    for new, old in zip(model.crf_rnn.parameters(), source.crf_rnn.parameters(), strict=True):
+        for (row, rows), (column, columns) in product(found.items(), repeat=2):
+            new[..., row, column] = old[..., rows, :][..., columns].mean(dim=(-2, -1))
 
 
 def _rows_of(names: Sequence[str], classes: Sequence[str]) -> list[int]:
