@@ -28,6 +28,9 @@ demo: .venv/demo.stamp
 docs/demo.png: demo
 	@cp demo/grace_hopper_side_by_side.png $@
 
+docs/crf.png: demo
+	@$(BIN)/python examples/sharpen_edges.py demo/grace_hopper.jpg --long-side 321 --output $@
+
 test: .venv/dev.stamp
 	@$(BIN)/python -m pytest
 

@@ -272,14 +272,17 @@ class DoctorSettings(Settings):
 
 @dataclass(frozen=True, kw_only=True)
 class TuneCRFSettings(ModelSettings):
-    """The options of `deeplab tune-crf`; the ranges are those of the searches of DeepLab v1 and v2."""
+    """The options of `deeplab tune-crf`.
+
+    The ranges are those of the searches of DeepLab v1 and v2, and weight 1, for networks that see borders better.
+    """
 
     model: str = argument("The model: a name from 'deeplab models' or a file.", metavar="MODEL")
     data: Path = argument("Folder of the data set.", metavar="DATA")
     split: str = option("val", "The part of the data set to search on.")
     limit: int = option(100, "Take N images at most, evenly spread over the split.", at_least=4)
     classes: tuple[str, ...] | None = option(None, CLASSES_HELP, shown="as they are", metavar=CLASSES_METAVAR)
-    weight: tuple[float, ...] = option((3, 6, 10), "Weights of the appearance kernel to try first.", above=0)
+    weight: tuple[float, ...] = option((1, 3, 6, 10), "Weights of the appearance kernel to try first.", above=0)
     sigma_xy: tuple[float, ...] = option((30, 65, 100), "Its standard deviations of distance, in pixels.", above=0)
     sigma_rgb: tuple[float, ...] = option(
         (3, 6, 10), "Its standard deviations of colour, in grey levels of 0 to 255.", above=0

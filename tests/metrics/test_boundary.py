@@ -13,7 +13,7 @@ from deeplab.metrics import (
     miou,
     trimap_confusion,
 )
-from deeplab.metrics.boundary import _distance
+from deeplab.metrics.boundary import _distances
 
 
 def halves(column, *, height=30, width=40, ignored=()):
@@ -129,7 +129,7 @@ def test_an_error_far_from_the_borders_is_in_the_wide_trimap_only():
 def test_distances_are_exact_up_to_the_limit():
     points = np.random.default_rng(0).random((25, 33)) < 0.01
     every = np.hypot(*(np.indices(points.shape)[..., None] - np.argwhere(points).T[:, None, None])).min(axis=-1)
-    found = _distance(points, at_most=6)
+    found = _distances(points, at_most=6)
     near = every <= 6
     assert near.any()
     assert not near.all()

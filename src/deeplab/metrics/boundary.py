@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from typing import TypeAlias
 
 import numpy as np
@@ -27,11 +28,11 @@ __all__ = ["boundary_f_score", "boundary_iou", "class_ratios", "mean_class_ratio
 
 Labels: TypeAlias = NDArray[np.integer]
 
-NO_CLASS = -1
+NO_CLASS = np.int32(-1)
 """The label of ignored pixels while borders are looked for."""
 
-FAR = 2**20
-"""Pixels: farther than any two of an image."""
+FAR = np.int32(30_000)
+"""Pixels: farther than a border is looked for; its square is an int32."""
 
 
 def class_ratios(counts: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -127,31 +128,22 @@ def trimap_confusion(
     Raises:
         DataError: As `confusion_matrix`.
     """
-    known = target != ignore_index
-    distance = _distance(_is_border(np.where(known, target.astype(np.int64), NO_CLASS)), at_most=max(widths))
-    return np.stack(
-        [
-            confusion_matrix(
-                labels,
-                np.where(distance < width, target, ignore_index),
-                num_classes=num_classes,
-                ignore_index=ignore_index,
-            )
-            for width in widths
-        ]
-    )
-
-
-def _without_ignored(
-    labels: Labels, target: Labels, *, num_classes: int, ignore_index: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Prediction and truth, int64, with `NO_CLASS` where the truth is ignored."""
     check_labels(labels, target, num_classes=num_classes, ignore_index=ignore_index)
     known = target != ignore_index
-    return np.where(known, labels, np.int64(NO_CLASS)), np.where(known, target, np.int64(NO_CLASS))
+    border = _is_border(np.where(known, target, NO_CLASS))
+    distances = _distances(border, at_most=max(widths))[known]
+    count = partial(confusion_matrix, num_classes=num_classes, ignore_index=ignore_index)
+    return np.stack([count(labels[known][distances < width], target[known][distances < width]) for width in widths])
 
 
-def _is_border(labels: NDArray[np.int64], *, diagonal: bool = False, frame: bool = False) -> NDArray[np.bool_]:
+def _without_ignored(labels: Labels, target: Labels, *, num_classes: int, ignore_index: int) -> tuple[Labels, Labels]:
+    """Prediction and truth, with `NO_CLASS` where the truth is ignored."""
+    check_labels(labels, target, num_classes=num_classes, ignore_index=ignore_index)
+    known = target != ignore_index
+    return np.where(known, labels, NO_CLASS), np.where(known, target, NO_CLASS)
+
+
+def _is_border(labels: Labels, *, diagonal: bool = False, frame: bool = False) -> NDArray[np.bool_]:
     """Whether one of the four neighbours, with `diagonal` of the eight, has another label.
 
     Args:
@@ -170,12 +162,9 @@ def _is_border(labels: NDArray[np.int64], *, diagonal: bool = False, frame: bool
 def _grown(points: NDArray[np.bool_], *, by: int) -> NDArray[np.bool_]:
     """Whether there is a point in the square that reaches `by` pixels to each side."""
     for axis in range(2):
-        before = points.swapaxes(0, axis)
-        grown = before.copy()
-        for step in range(1, by + 1):
-            grown[step:] |= before[:-step]
-            grown[:-step] |= before[step:]
-        points = grown.swapaxes(0, axis)
+        along = np.pad(np.moveaxis(points, axis, 0), ((by + 1, by), (0, 0)))
+        total = np.cumsum(along, axis=0, dtype=np.int32)
+        points = np.moveaxis(total[2 * by + 1 :] > total[: -2 * by - 1], 0, axis)
     return points
 
 
@@ -191,20 +180,23 @@ def _near(points: NDArray[np.bool_], limit: float) -> NDArray[np.bool_]:
     return near.reshape(padded.shape)[reach : reach + points.shape[0], reach : reach + points.shape[1]]
 
 
-def _distance(points: NDArray[np.bool_], *, at_most: float) -> NDArray[np.float64]:
-    """The distance in pixels to the nearest point, exact up to `at_most` and not less than that beyond."""
-    rows = np.arange(len(points))[:, np.newaxis]
+def _distances(points: NDArray[np.bool_], *, at_most: float) -> NDArray[np.float64]:
+    """The distance in pixels to the nearest point, exact up to `at_most` and not less than that beyond, (H, W).
+
+    First the nearest point of each column is found, then the nearest of the columns around.
+    """
+    rows = np.arange(len(points), dtype=np.int32)[:, np.newaxis]
     above = np.maximum.accumulate(np.where(points, rows, -FAR), axis=0)
     below = np.minimum.accumulate(np.where(points, rows, FAR)[::-1], axis=0)[::-1]
-    in_column = np.minimum(rows - above, below - rows) ** 2
+    in_column = np.minimum(np.minimum(rows - above, below - rows), FAR) ** 2
     nearest = in_column.copy()
     for step in range(1, min(math.ceil(at_most), points.shape[1] - 1) + 1):
         for there, here in ((slice(step, None), slice(None, -step)), (slice(None, -step), slice(step, None))):
-            np.minimum(nearest[:, here], in_column[:, there] + step**2, out=nearest[:, here])
-    distance: NDArray[np.float64] = np.sqrt(nearest)
-    return distance
+            np.minimum(nearest[:, here], in_column[:, there] + np.int32(step**2), out=nearest[:, here])
+    distances: NDArray[np.float64] = np.sqrt(nearest)
+    return distances
 
 
-def _count(labels: NDArray[np.int64], num_classes: int) -> NDArray[np.int64]:
+def _count(labels: Labels, num_classes: int) -> NDArray[np.int64]:
     """Pixels by class, without those of no class."""
     return np.bincount(labels[labels != NO_CLASS], minlength=num_classes)
