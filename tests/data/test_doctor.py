@@ -191,11 +191,11 @@ SABOTAGE: dict[str, tuple[Break, str]] = {
     ),
     "truncated image": (
         lambda root: truncate(root / "train/images/1.png"),
-        "error image-unreadable: 1 image cannot be read: train/images/1.png (cannot be read (image file is truncated",
+        "error image-unreadable: 1 image cannot be read: train/images/1.png (image file is truncated",
     ),
     "truncated JPEG": (
         lambda root: as_jpeg(root / "train/images/1.png"),
-        "error image-unreadable: 1 image cannot be read: train/images/1.jpg (cannot be read (image file is truncated",
+        "error image-unreadable: 1 image cannot be read: train/images/1.jpg (image file is truncated",
     ),
     "empty image": (
         lambda root: (root / "val/images/5.png").write_bytes(b""),
@@ -203,7 +203,7 @@ SABOTAGE: dict[str, tuple[Break, str]] = {
     ),
     "truncated mask": (
         lambda root: (root / "train/masks/1.png").write_bytes((root / "train/masks/1.png").read_bytes()[:60]),
-        "error mask-unreadable: 1 mask cannot be read: train/masks/1.png (cannot be read (",
+        "error mask-unreadable: 1 mask cannot be read: train/masks/1.png (",
     ),
     "text as mask": (
         lambda root: (root / "train/masks/1.png").write_text("0 1 2"),
@@ -532,8 +532,8 @@ REPAIRED = {
             "train/images/1.png: left out: another file has the same stem",
         ],
     ),
-    "truncated image": (6, ["train/images/1.png: left out: cannot be read (cannot be read (image file is truncated"]),
-    "text as mask": (6, ["train/images/1.png: left out: the mask holds none of"]),
+    "truncated image": (6, ["train/images/1.png: left out: cannot be read (image file is truncated"]),
+    "text as mask": (6, ["train/images/1.png: left out: the mask cannot be used (holds none of"]),
     "smaller mask": (7, ["train/masks/1.png: scaled to the size of its image: 24 x 32, image 48 x 64"]),
     "transposed mask": (6, ["train/images/1.png: left out: the mask is 64 x 48, image 48 x 64"]),
     "label out of range": (6, ["train/images/1.png: left out: 18% of the mask's pixels have labels that are no class"]),

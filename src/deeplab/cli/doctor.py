@@ -27,15 +27,13 @@ def doctor(settings: DoctorSettings, *, json: Json = False) -> None:
     for finding in diagnosis.findings:
         print(f"{finding.severity}: {finding.sentence(diagnosis.dataset.root)}")
         print(f"    {finding.why} {finding.fix}")
-    images = ", ".join(f"{len(samples):,} {split}" for split, samples in diagnosis.dataset.splits.items())
-    numbers = ", ".join(_number(diagnosis, kind) for kind in ("error", "warning", "note"))
-    print(f"{settings.data}: {numbers} in {images} images")
+    print(f"{settings.data}: {diagnosis.summary()}")
     if settings.report:
         print(f"the report is {settings.report}")
     if diagnosis.repair:
-        print_repairs(diagnosis)
+        _print_repairs(diagnosis)
     if json:
-        print_json(figures(diagnosis, settings))
+        print_json(_figures(diagnosis, settings))
     if diagnosis.errors and not diagnosis.repair:
         raise typer.Exit(1)
 
@@ -48,12 +46,7 @@ def _shares(diagnosis: Diagnosis) -> Iterator[tuple[str, ...]]:
         yield name, *("-" if share is None else f"{share:.2%}" if share else "0" for share in shares)
 
 
-def _number(diagnosis: Diagnosis, severity: Any) -> str:
-    count = diagnosis.number(severity)
-    return f"{count} {severity}{'' if count == 1 else 's'}"
-
-
-def print_repairs(diagnosis: Diagnosis) -> None:
+def _print_repairs(diagnosis: Diagnosis) -> None:
     """What was done, and where the copy is."""
     repair = diagnosis.repair
     assert repair is not None
@@ -64,7 +57,7 @@ def print_repairs(diagnosis: Diagnosis) -> None:
     print(f"{repair.folder}: {repair.samples} images, {len(repair.done)} repairs, no errors left")
 
 
-def figures(diagnosis: Diagnosis, settings: DoctorSettings) -> dict[str, Any]:
+def _figures(diagnosis: Diagnosis, settings: DoctorSettings) -> dict[str, Any]:
     """What `--json` prints."""
     found: dict[str, Any] = loads(diagnosis.to_json())
     repair = diagnosis.repair

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from deeplab.data.dataset import DataSet, Stray
 from deeplab.data.doctor.inspection import Inspection, MaskFacts, is_ignored
-from deeplab.data.doctor.kinds import KINDS, Severity
+from deeplab.data.doctor.kinds import KINDS, SEVERITIES, Severity
 from deeplab.data.sample import Sample
 from deeplab.kernels.label_map import OCTAVES
 
@@ -187,8 +187,7 @@ class Diagnosis:
     """What was written where it was asked for."""
 
     def __repr__(self) -> str:
-        numbers = ", ".join(f"{self.number(severity)} {severity}s" for severity in ("error", "warning", "note"))
-        return f"Diagnosis({len(self.evidence.examined)} images, {numbers})"
+        return f"Diagnosis({self.summary()})"
 
     @property
     def dataset(self) -> DataSet:
@@ -203,6 +202,12 @@ class Diagnosis:
     def number(self, severity: Severity) -> int:
         """How many findings are of this severity."""
         return sum(finding.severity == severity for finding in self.findings)
+
+    def summary(self) -> str:
+        """As in "1 error, 0 warnings, 2 notes in 10 train, 2 val images"."""
+        numbers = ", ".join(number_of(self.number(severity), severity) for severity in SEVERITIES)
+        images = ", ".join(f"{len(samples):,} {split}" for split, samples in self.dataset.splits.items())
+        return f"{numbers} in {images} images"
 
     def to_json(self) -> str:
         """One line: data, images and masks by split, classes, findings, errors, warnings, notes."""
@@ -233,7 +238,7 @@ class Diagnosis:
             "images": {split: len(samples) for split, samples in self.dataset.splits.items()},
             "classes": classes,
             "findings": findings,
-            **{f"{severity}s": self.number(severity) for severity in ("error", "warning", "note")},
+            **{f"{severity}s": self.number(severity) for severity in SEVERITIES},
         }
         return json.dumps(figures, ensure_ascii=False)
 

@@ -209,4 +209,6 @@ def _cut(octaves: list[int]) -> tuple[int, ...]:
 
 def _reason(error: DeepLabError, path: Path) -> str:
     """An error's text without the path before it and the way out behind it, which the finding says."""
-    return str(error).removeprefix(f"{path}: ").rpartition("; ")[0] or str(error)
+    text = str(error).removeprefix(f"{path}: ")
+    text = text.rpartition("; ")[0] or text
+    return text.removeprefix("cannot be read (").removesuffix(")") if text.startswith("cannot be read (") else text

@@ -6,7 +6,7 @@ import json
 import logging
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import asdict, fields
+from dataclasses import fields
 from hashlib import sha256
 from pathlib import Path
 from types import TracebackType
@@ -52,7 +52,7 @@ class Remembered:
     def put(self, sample: Sample, facts: Inspection) -> Inspection:
         """Remember `facts`, and return them."""
         if self._worthwhile:
-            self._known[str(sample.image)] = [_stamp(sample), asdict(facts)]
+            self._known[str(sample.image)] = [_stamp(sample), facts]
             self._new = True
         return facts
 
@@ -69,7 +69,7 @@ class Remembered:
             return
         try:
             with written_aside(self.path) as aside:
-                aside.write_text(json.dumps(self._known), encoding="utf-8")
+                aside.write_text(json.dumps(self._known, default=vars), encoding="utf-8")
         except OutputError as problem:
             logger.info("what was read is not remembered: %s", problem)
 

@@ -202,7 +202,7 @@ def _labels_by_nearness(item: Examined, dataset: DataSet) -> tuple[Labels, str]:
     assert mask is not None
     assert item.sample.mask is not None
     if mask.kind not in ("mask-lossy", "mask-colours"):
-        raise _Unrepairable(f"the mask {mask.problem}")
+        raise _Unrepairable(f"the mask cannot be used ({mask.problem})")
     pixels = read_image(item.sample.mask).astype(np.int16)
     colors = dataset.palette.astype(np.int16)
     if len(colors) == 2 and _is_black_and_white(pixels):

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from deeplab import _html
 from deeplab.data.doctor.diagnosis import Case, Diagnosis, Finding, shown_path
-from deeplab.data.doctor.inspection import raw_labels
+from deeplab.data.doctor.inspection import is_ignored, raw_labels
 from deeplab.data.sample import Sample
 from deeplab.errors import DeepLabError
 from deeplab.files import written_aside
@@ -25,19 +25,19 @@ PICTURES = 6
 SIDE = 220
 """Pixels of the longer side of a thumbnail."""
 
+ODD = (255, 0, 255)
+"""The colour of labels that are no class."""
+
 LISTED = 500
 """Cases of a finding that are listed."""
 
 
 def write_page(path: Path, diagnosis: Diagnosis) -> None:
     """Write the page. Raises OutputError."""
-    splits = diagnosis.dataset.splits
-    images = ", ".join(f"{len(samples):,} {split}" for split, samples in splits.items())
-    numbers = ", ".join(f"{diagnosis.number(severity)} {severity}s" for severity in ("error", "warning", "note"))
     body = [_findings(diagnosis), _classes(diagnosis), _objects(diagnosis)]
     title = f"Data set {diagnosis.dataset.root.resolve().name}"
     with written_aside(path) as aside:
-        text = _html.page(title, subtitle=f"{numbers} in {images} images", body="\n".join(body))
+        text = _html.page(title, subtitle=diagnosis.summary(), body="\n".join(body))
         aside.write_text(text, encoding="utf-8")
 
 
@@ -107,14 +107,19 @@ def _image(sample: Sample, diagnosis: Diagnosis) -> NDArray[np.uint8]:
 
 
 def _mask(sample: Sample, diagnosis: Diagnosis) -> NDArray[np.uint8] | None:
-    """The mask in the classes' colours, or as it is where it has no labels."""
+    """The mask in the classes' colours, what is no class in ODD, or as it is where it has no labels."""
     if sample.mask is None:
         return None
     origin = diagnosis.evidence.origin
     try:
-        return colorize(raw_labels(sample, origin), origin.palette)
+        labels = raw_labels(sample, origin)
     except DeepLabError:
         return read_image(sample.mask)
+    colors, num_classes, bits = colorize(labels, origin.palette), len(origin.classes), 8 * labels.dtype.itemsize
+    for label in np.unique(labels[labels >= num_classes]).tolist():
+        if not is_ignored(label, num_classes=num_classes, bits=bits):
+            colors[labels == label] = ODD
+    return colors
 
 
 def _classes(diagnosis: Diagnosis) -> str:
