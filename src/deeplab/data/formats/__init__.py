@@ -1,1 +1,1 @@
-"""Data set formats; a file here is a format: `detect(root)` and `read(root)`."""
+"""Data set formats; a file here is a format: `LAYOUT`, `detect(root)` and `read(root)`."""
