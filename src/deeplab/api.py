@@ -118,7 +118,8 @@ def evaluate(
         model: A name or the path of a model file, as in `load`.
         data: Folder of the data set.
         on_image: Called after each image with its sample and the predicted labels, (H, W).
-        options: The fields of `deeplab.settings.EvaluateSettings`: split, limit, classes, output, and those of `load`.
+        options: The fields of `deeplab.settings.EvaluateSettings`: format, classes, split, limit, output, and those of
+            `load`.
 
     Raises:
         SettingsError: An option that does not exist or cannot work, or `output` lies inside `data`.
@@ -130,18 +131,19 @@ def evaluate(
         raise SettingsError(f"output {settings.output} lies inside the data set; choose another folder")
     from deeplab import evaluation
     from deeplab.data import open_dataset, regroup
-    from deeplab.files import written_aside
+    from deeplab.files import distinct_stems, written_aside
     from deeplab.images import write_labels
 
     def write(sample: Sample, labels: NDArray[Any]) -> None:
         if settings.output:
-            write_labels(settings.output / f"{sample.image.stem}.png", labels, palette=dataset.palette)
+            write_labels(settings.output / f"{next(stems)}.png", labels, palette=dataset.palette)
         if on_image:
             on_image(sample, labels)
 
-    dataset = open_dataset(settings.data)
+    dataset = open_dataset(settings.data, format=settings.format)
     if settings.classes is not None:
         dataset = regroup(dataset, settings.classes)
+    stems = iter(distinct_stems(sample.image for sample in dataset.split(settings.split)))
     segmenter = load(**settings.part(LoadSettings))
     report = evaluation.evaluate(segmenter, dataset, split=settings.split, limit=settings.limit, on_image=write)
     if settings.output:

@@ -176,14 +176,23 @@ class SegmentSettings(LoadSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluateSettings(LoadSettings):
+class DataSettings(Settings):
+    """A data set and how it is read; the options that `train` and `evaluate` share."""
+
+    data: Path = argument("Folder of the data set.", metavar="DATA")
+    format: str | None = option(
+        None, "Format of the data set: {formats}.", shown="found by what lies in the folder", metavar="NAME"
+    )
+    classes: tuple[str, ...] | None = option(None, CLASSES_HELP, shown="as they are", metavar=CLASSES_METAVAR)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateSettings(DataSettings, LoadSettings):
     """The options of `deeplab evaluate`."""
 
     model: str = argument("The model: a name from 'deeplab models' or a file.", metavar="MODEL")
-    data: Path = argument("Folder of the data set.", metavar="DATA")
     split: str = option("val", "The part of the data set to measure on.")
     limit: int | None = option(None, "Measure on the first N images only.", at_least=1)
-    classes: tuple[str, ...] | None = option(None, CLASSES_HELP, shown="as they are", metavar=CLASSES_METAVAR)
     output: Path | None = option(None, "Folder for the report and the predicted label maps.", metavar="DIR")
 
 
@@ -219,10 +228,9 @@ class ConvertSettings(Settings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainSettings(Settings):
+class TrainSettings(DataSettings):
     """The options of `deeplab train`; None means: chosen from the data and the machine."""
 
-    data: Path = argument("Folder of images and masks.", metavar="DATA")
     output: Path = option(
         Path("runs/{data}"),
         "Folder of the run; {data} stands for the name of the data folder.",
@@ -251,7 +259,6 @@ class TrainSettings(Settings):
     )
 
     train_splits: tuple[str, ...] = option(("train",), "The parts of the data set to train on, as in train,val.")
-    classes: tuple[str, ...] | None = option(None, CLASSES_HELP, shown="as they are", metavar=CLASSES_METAVAR)
     val_split: str = option("val", "The part to choose the best epoch on; none: no validation.")
     validate_every: int = option(1, "Epochs between two validations.", at_least=1)
     val_limit: int | None = option(None, "Validate on the first N images only.", at_least=1)

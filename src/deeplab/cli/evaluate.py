@@ -17,7 +17,7 @@ def evaluate(settings: EvaluateSettings, *, json: Json = False) -> None:
     """Measure a model on a data set, each image at its own size."""
     from deeplab.data import open_dataset
 
-    total = len(open_dataset(settings.data).split(settings.split)[: settings.limit])
+    total = len(open_dataset(settings.data, format=settings.format).split(settings.split)[: settings.limit])
     with progress("Evaluating", total=total) as advance:
         report = api.evaluate(**settings.as_dict(), on_image=lambda *_: advance())
     figures: dict[str, Any] = loads(report.to_json())
