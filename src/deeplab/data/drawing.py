@@ -13,7 +13,10 @@ from deeplab.errors import DataError
 from deeplab.files import File
 from deeplab.images import read_labels
 
-__all__ = ["Bitmap", "Drawing", "Polygon", "Region", "Runs", "decompress"]
+__all__ = ["IGNORED", "Bitmap", "Drawing", "Polygon", "Region", "Runs", "decompress"]
+
+IGNORED = 65535
+"""The label of a drawing's pixels that do not count, however many classes there are."""
 
 FINENESS = 5
 """Steps to a pixel of the grid that COCO's tools lay the corners of a polygon on."""

@@ -168,6 +168,89 @@ def make_vistas(root: Path, config: str, labels: str) -> Made:
     return Made(("Road", "Bird", "Wheeled Slow"))
 
 
+def make_coco(root: Path) -> Made:
+    categories = [{"id": 7, "name": "cat"}, {"id": 3, "name": "table"}]
+    for split, stems in SPLITS.items():
+        images, annotations = [], []
+        for number, stem in enumerate(stems, start=10):
+            save_photo(root / f"images/{split}2017/{stem}.jpg")
+            images.append({"id": number, "file_name": f"{stem}.jpg", "height": SIZE[0], "width": SIZE[1]})
+            for label, rectangle in REGIONS[stem]:
+                if label == IGNORED:
+                    continue
+                inside = painted_rectangle(rectangle)
+                category, shape = (3, [corners(rectangle)]) if label == 1 else (7, run_lengths(inside))
+                annotations.append(
+                    {
+                        "id": len(annotations),
+                        "image_id": number,
+                        "category_id": category,
+                        "segmentation": shape,
+                        "area": int(inside.sum()),
+                        "iscrowd": 0,
+                    }
+                )
+        file = root / f"annotations/instances_{split}2017.json"
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(json.dumps({"images": images, "annotations": annotations, "categories": categories}))
+    return Made(("background", "table", "cat"), ignored=0)
+
+
+def painted_rectangle(rectangle: tuple[int, int, int, int]) -> NDArray[np.bool_]:
+    top, left, bottom, right = rectangle
+    rows, columns = np.indices(SIZE)
+    return (rows >= top) & (rows < bottom) & (columns >= left) & (columns < right)
+
+
+def run_lengths(inside: NDArray[np.bool_]) -> dict[str, Any]:
+    """As COCO counts them: down the columns, beginning outside."""
+    flat = inside.T.ravel()
+    changes = np.flatnonzero(np.diff(flat, prepend=False))
+    return {"size": list(inside.shape), "counts": np.diff([0, *changes, flat.size]).tolist()}
+
+
+def make_labelme(root: Path) -> Made:
+    names = {1: "road", 2: "a cat", IGNORED: "__ignore__"}
+    for split, stems in SPLITS.items():
+        for stem in stems:
+            save_photo(root / split / f"{stem}.jpg")
+            shapes = [
+                {"label": names[label], "points": np.reshape(corners(rectangle), (4, 2)).tolist(), "shape_type": kind}
+                for kind, (label, rectangle) in zip(("polygon", "rectangle", None), REGIONS[stem], strict=False)
+            ]
+            content = {"version": "5.5.0", "flags": {}, "shapes": shapes, "imagePath": f"..\\{split}\\{stem}.jpg"}
+            size = {"imageData": None, "imageHeight": SIZE[0], "imageWidth": SIZE[1]}
+            (root / split / f"{stem}.json").write_text(json.dumps({**content, **size}))
+    return Made(("background", "road", "a cat"))
+
+
+def make_cvat(root: Path) -> Made:
+    images = []
+    for split, stems in SPLITS.items():
+        for stem in stems:
+            save_photo(root / "images" / split.title() / f"{stem}.jpg")
+            shapes = []
+            for order, (label, (top, left, bottom, right)) in enumerate(REGIONS[stem]):
+                common = f'label="{("", "road", "cat")[label % IGNORED]}" occluded="0" z_order="{order}"'
+                if label == 1:
+                    shapes.append(f'<box {common} xtl="{left}" ytl="{top}" xbr="{right}" ybr="{bottom}"></box>')
+                if label == 2:
+                    points = f"{left},{top};{right},{top};{right},{bottom};{left},{bottom}.00"
+                    shapes.append(f'<polygon {common} points="{points}"><attribute name="old">no</attribute></polygon>')
+            size = f'width="{SIZE[1]}" height="{SIZE[0]}"'
+            head = f'<image id="{len(images)}" name="{stem}.jpg" subset="{split.title()}" {size}>'
+            images.append(head + "".join(reversed(shapes)) + "</image>")
+    labels = "".join(
+        f"<label><name>{name}</name><color>#01{index}203</color><type>any</type></label>"
+        for index, name in enumerate(("road", "cat"))
+    )
+    (root / "annotations.xml").write_text(
+        '<?xml version="1.0" encoding="utf-8"?>\n<annotations>\n  <version>1.1</version>\n'
+        f"<meta><project><labels>{labels}</labels></project></meta>{''.join(images)}</annotations>\n"
+    )
+    return Made(("background", "road", "cat"), ignored=0)
+
+
 MAKERS: dict[str, Callable[[Path], Made]] = {
     "folder": make_folder,
     "voc": make_voc,
@@ -178,6 +261,9 @@ MAKERS: dict[str, Callable[[Path], Made]] = {
     "coco_stuff": make_coco_stuff,
     "camvid": make_camvid,
     "camvid in colours": make_camvid_in_colors,
+    "coco": make_coco,
+    "labelme": make_labelme,
+    "cvat": make_cvat,
     "vistas_v1": lambda root: make_vistas(root, "config.json", "labels"),
     "vistas_v2": lambda root: make_vistas(root, "config_v2.0.json", "v2.0/labels"),
 }

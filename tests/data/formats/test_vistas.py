@@ -42,8 +42,8 @@ def test_names_that_two_classes_share_give_way_to_the_long_ones(make):
     [
         ("{", r"config\.json: line 1 is not JSON"),
         ("[]", r"config\.json: wanted a JSON object, came a list"),
-        ("{}", "wanted labels with readable, name, color and evaluate"),
-        ('{"labels": [{"readable": "a", "name": "b", "color": [1, 2], "evaluate": true}]}', "wanted labels with"),
+        ("{}", r"config\.json: labels: 'labels' is missing; export or fetch it again"),
+        ('{"labels": [{"readable": "a", "name": "b", "color": [1, 2], "evaluate": true}]}', "cannot reshape"),
     ],
 )
 def test_a_wrong_list_of_classes_is_refused(make, text, problem):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deeplab.data.sample import Sample
-from deeplab.errors import DataError
+from deeplab.errors import DataError, DeepLabError
 from deeplab.images import IMAGE_SUFFIXES, color_map
 
 __all__ = [
@@ -23,19 +24,21 @@ __all__ = [
     "images_in",
     "only_once",
     "paired",
+    "peek",
     "read_class_list",
     "read_json",
     "read_lines",
     "read_text",
     "refuse",
     "split_name",
+    "well_formed",
 ]
 
-SPLIT_NAMES = {"training": "train", "validation": "val", "valid": "val", "testing": "test"}
+SPLIT_NAMES = {"training": "train", "default": "train", "validation": "val", "valid": "val", "testing": "test"}
 
 
 def split_name(name: str) -> str:
-    """What we call a part of a data set: Training is train, valid and Validation are val, train2017 is train."""
+    """What we call a part of a data set: Training, train2017 and CVAT's default are train, valid is val."""
     plain = re.sub(r"[-_]?(19|20)\d\d$", "", name.lower())
     return SPLIT_NAMES.get(plain, plain)
 
@@ -142,6 +145,24 @@ def read_json(file: Path) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise DataError(f"{file}: wanted a JSON object, came a {type(values).__name__}; see docs/data.md")
     return values
+
+
+def peek(file: Path) -> str:
+    """How the file begins, without what is not UTF-8 in it."""
+    with file.open("rb") as stream:
+        return stream.read(4096).decode(errors="ignore")
+
+
+@contextmanager
+def well_formed(what: object) -> Iterator[None]:
+    """Turn what goes wrong with values that are missing or of another kind into a DataError about `what`."""
+    try:
+        yield
+    except DeepLabError:
+        raise
+    except (AttributeError, IndexError, KeyError, OverflowError, TypeError, ValueError) as error:
+        reason = f"{error} is missing" if isinstance(error, KeyError) else error
+        raise DataError(f"{what}: {reason}; export or fetch it again") from error
 
 
 def read_class_list(file: Path) -> tuple[tuple[str, ...], NDArray[np.uint8]]:

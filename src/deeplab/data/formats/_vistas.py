@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from deeplab.data.dataset import DataSet
-from deeplab.data.formats._listing import by_stem, has_folder, images_in, paired, read_json, split_name
+from deeplab.data.formats._listing import by_stem, has_folder, images_in, paired, read_json, split_name, well_formed
 from deeplab.data.regroup import regroup
 from deeplab.errors import DataError
 
@@ -41,12 +41,10 @@ def read_vistas(root: Path, *, configs: Sequence[str], labels: Sequence[str]) ->
     if not splits:
         raise DataError(f"{root}: no images; wanted {root}/training/images/*.jpg")
     content = read_json(config)
-    try:
+    with well_formed(f"{config}: labels"):
         entries = content["labels"]
         readable, names = (tuple(str(entry[key]) for entry in entries) for key in ("readable", "name"))
         palette = np.array([entry["color"] for entry in entries], np.uint8).reshape(len(entries), 3)
         evaluated = [bool(entry["evaluate"]) for entry in entries]
-    except (KeyError, TypeError, ValueError, OverflowError) as error:
-        raise DataError(f"{config}: wanted labels with readable, name, color and evaluate; fetch it again") from error
     classes = readable if len(set(readable)) == len(readable) else names
     return regroup(DataSet(root, classes, palette, splits, config), list(compress(classes, evaluated)))
