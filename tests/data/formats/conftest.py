@@ -5,7 +5,10 @@ A new format needs one entry of `MAKERS` here, and every test that takes `made` 
 
 from __future__ import annotations
 
+import importlib
+import io
 import json
+import tarfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +22,7 @@ from PIL import Image
 SIZE = (6, 8)
 SPLITS = {"train": ("a", "b"), "val": ("c",)}
 IGNORED = 255
+PHOTO = np.full((*SIZE, 3), 100, np.uint8)
 
 REGIONS = {
     "a": ((1, (1, 1, 4, 5)), (2, (3, 4, 6, 8)), (IGNORED, (5, 0, 6, 3))),
@@ -61,7 +65,7 @@ def save(path: Path, array: NDArray[Any]) -> None:
 
 
 def save_photo(path: Path) -> None:
-    save(path, np.full((*SIZE, 3), 100, np.uint8))
+    save(path, PHOTO)
 
 
 def corners(rectangle: tuple[int, int, int, int]) -> list[float]:
@@ -251,6 +255,67 @@ def make_cvat(root: Path) -> Made:
     return Made(("background", "road", "cat"), ignored=0)
 
 
+def png(array: NDArray[Any]) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(array).save(file, "PNG")
+    return file.getvalue()
+
+
+def tables(values: dict[int, int]) -> dict[str, Any]:
+    """An Arrow table for each split, as `datasets` has them: pictures are bytes and a name."""
+    arrow = pytest.importorskip("pyarrow", reason="needs the extra [arrow]")
+    made = {}
+    for split, stems in SPLITS.items():
+        columns = {
+            "id": list(stems),
+            "image": [{"bytes": png(PHOTO), "path": f"photos/{stem}.png"} for stem in stems],
+            "label": [{"bytes": png(painted(stem, values)), "path": None} for stem in stems],
+        }
+        picture = arrow.struct([("bytes", arrow.binary()), ("path", arrow.string())])
+        schema = arrow.schema([("id", arrow.string()), ("image", picture), ("label", picture)])
+        made[split] = arrow.table(columns, schema=schema)
+    return made
+
+
+def make_huggingface(root: Path) -> Made:
+    """As `DatasetDict.save_to_disk` writes it; each picture is a record batch."""
+    names = {"train": "train", "val": "validation"}
+    for split, table in tables({0: 0, 1: 2, 2: 1, IGNORED: 255}).items():
+        folder = root / names[split]
+        folder.mkdir()
+        with importlib.import_module("pyarrow.ipc").new_stream(
+            folder / "data-00000-of-00001.arrow", table.schema
+        ) as writer:
+            writer.write_table(table, max_chunksize=1)
+        (folder / "state.json").write_text('{"_data_files": [{"filename": "data-00000-of-00001.arrow"}]}')
+        (folder / "dataset_info.json").write_text("{}")
+    (root / "dataset_dict.json").write_text('{"splits": ["train", "validation"]}')
+    (root / "id2label.json").write_text('{"0": "road", "2": "tree", "1": "sky"}')
+    return Made(("road", "tree", "sky"))
+
+
+def make_huggingface_in_parquet(root: Path) -> Made:
+    (root / "data").mkdir()
+    for split, table in tables({0: 0, 1: 1, 2: 2, IGNORED: 255}).items():
+        file = root / "data" / f"{'validation' if split == 'val' else split}-00000-of-00001.parquet"
+        importlib.import_module("pyarrow.parquet").write_table(table, file, row_group_size=1)
+    (root / "classes.txt").write_text("road\nsky\ntree 1 2 3\n")
+    return Made(("road", "sky", "tree"))
+
+
+def make_webdataset(root: Path) -> Made:
+    for split, stems in SPLITS.items():
+        with tarfile.open(root / f"{split}-000000.tar", "w") as file:
+            for stem in stems:
+                mask = png(painted(stem, {0: 0, 1: 1, 2: 2, IGNORED: 255}))
+                for ending, content in (("json", b"{}"), ("png", png(PHOTO)), ("seg.png", mask)):
+                    header = tarfile.TarInfo(f"photos/{stem}.{ending}")
+                    header.size = len(content)
+                    file.addfile(header, io.BytesIO(content))
+    (root / "classes.txt").write_text("road\nsky\ntree\n")
+    return Made(("road", "sky", "tree"))
+
+
 MAKERS: dict[str, Callable[[Path], Made]] = {
     "folder": make_folder,
     "voc": make_voc,
@@ -264,6 +329,9 @@ MAKERS: dict[str, Callable[[Path], Made]] = {
     "coco": make_coco,
     "labelme": make_labelme,
     "cvat": make_cvat,
+    "huggingface": make_huggingface,
+    "huggingface in parquet": make_huggingface_in_parquet,
+    "webdataset": make_webdataset,
     "vistas_v1": lambda root: make_vistas(root, "config.json", "labels"),
     "vistas_v2": lambda root: make_vistas(root, "config_v2.0.json", "v2.0/labels"),
 }

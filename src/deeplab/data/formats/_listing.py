@@ -18,6 +18,7 @@ from deeplab.images import IMAGE_SUFFIXES, color_map
 
 __all__ = [
     "by_stem",
+    "find_class_list",
     "find_image",
     "folders_in",
     "has_folder",
@@ -160,8 +161,8 @@ def well_formed(what: object) -> Iterator[None]:
         yield
     except DeepLabError:
         raise
-    except (AttributeError, IndexError, KeyError, OverflowError, TypeError, ValueError) as error:
-        reason = f"{error} is missing" if isinstance(error, KeyError) else error
+    except (AttributeError, IndexError, KeyError, OSError, OverflowError, TypeError, ValueError) as error:
+        reason = f"{error} is missing" if isinstance(error, KeyError) else " ".join(str(error).split())
         raise DataError(f"{what}: {reason}; export or fetch it again") from error
 
 
@@ -180,6 +181,17 @@ def read_class_list(file: Path) -> tuple[tuple[str, ...], NDArray[np.uint8]]:
             palette[index] = color
         names.append((number, name))
     return only_once(names, file), palette
+
+
+def find_class_list(root: Path) -> tuple[tuple[str, ...], NDArray[np.uint8], Path]:
+    """Names and colours from the `classes.txt` or `id2label.json` of a data set, and that file. Raises DataError."""
+    if (file := root / "id2label.json").is_file():
+        with well_formed(file):
+            names = {int(number): str(name) for number, name in read_json(file).items()}
+        if not names or sorted(names) != list(range(len(names))):
+            raise DataError(f'{file}: wanted {{"0": "road", "1": ...}} with every number up to the last')
+        return only_once(sorted(names.items()), file), color_map(len(names)), file
+    return *read_class_list(root / "classes.txt"), root / "classes.txt"
 
 
 def only_once(names: Iterable[tuple[int, str]], file: Path) -> tuple[str, ...]:
