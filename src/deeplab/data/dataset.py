@@ -108,12 +108,7 @@ def load_sample(sample: Sample, dataset: DataSet) -> tuple[NDArray[np.uint8], ND
     dtype = np.uint8 if dataset.ignore_index == 255 else np.uint16
     if sample.mask is None:
         return image, np.full(image.shape[:2], dataset.ignore_index, dtype)
-    labels = (
-        sample.mask.read(image.shape[:2])
-        if isinstance(sample.mask, Drawing)
-        else read_labels(sample.mask, palette=dataset.palette)
-    )
-    _check_size(sample.mask, labels.shape, image.shape[:2])
+    labels = _read_mask(sample.mask, dataset, size=(image.shape[0], image.shape[1]))
     num_classes = len(dataset.classes)
     ignored = labels == np.iinfo(labels.dtype).max
     if num_classes <= 255:
@@ -130,6 +125,16 @@ def load_sample(sample: Sample, dataset: DataSet) -> tuple[NDArray[np.uint8], ND
             f"{add}correct the mask"
         )
     return image, np.where(ignored, dtype(dataset.ignore_index), labels).astype(dtype)
+
+
+def _read_mask(mask: File | Drawing, dataset: DataSet, *, size: tuple[int, int]) -> NDArray[np.uint8 | np.uint16]:
+    """The labels as they stand there, of the size of their image, or DataError."""
+    if isinstance(mask, Drawing):
+        _check_size(mask, mask.size or size, size)
+        return mask.read(size)
+    labels = read_labels(mask, palette=dataset.palette)
+    _check_size(mask, labels.shape, size)
+    return labels
 
 
 def _check_size(mask: File | Drawing, size: tuple[int, ...], wanted: tuple[int, ...]) -> None:

@@ -21,6 +21,9 @@ IGNORED = 65535
 FINENESS = 5
 """Steps to a pixel of the grid that COCO's tools lay the corners of a polygon on."""
 
+FARTHEST = 2**17
+"""No corner lies so many pixels away: a mistake would take all memory."""
+
 Labels = NDArray[np.uint16]
 
 
@@ -28,10 +31,10 @@ class Region(Protocol):
     """Some pixels of an image."""
 
     def paint(self, labels: Labels, label: int) -> None:
-        """Set these pixels of `labels`, (H, W), to `label`; those outside of it are left out.
+        """Set these pixels of `labels`, (H, W), to `label`.
 
         Raises:
-            ValueError: The region contradicts itself.
+            ValueError: The region contradicts itself or the size of the image.
         """
 
 
@@ -44,7 +47,7 @@ class Drawing:
     regions: Sequence[tuple[int, Region]]
     """A label and its pixels, from the bottom to the top."""
     size: tuple[int, int] | None = None
-    """(height, width) of the image that they were drawn on, in pixels; None: not said."""
+    """(height, width) in pixels of the image that they were drawn on; None: not said."""
     background: int = 0
     """The label outside of all regions."""
 
@@ -52,8 +55,8 @@ class Drawing:
         return self.name
 
     def read(self, size: tuple[int, int]) -> Labels:
-        """The labels, uint16, (height, width) as said by whoever drew them, else `size`. Raises DataError."""
-        labels = np.full(self.size or size, self.background, np.uint16)
+        """The labels, uint16, for an image of `size` = (height, width). Raises DataError."""
+        labels = np.full(size, self.background, np.uint16)
         for number, (label, region) in enumerate(self.regions, start=1):
             try:
                 region.paint(labels, label)
@@ -77,8 +80,8 @@ class Polygon:
     def of(cls, points: Any) -> Polygon:
         """From x and y in pixels, (N, 2) or one after the other. Raises ValueError unless that is what they are."""
         corners = np.asarray(points, np.float64).reshape(-1, 2)
-        if not (np.abs(corners) < 2**24).all():
-            raise ValueError("a polygon's corners are x and y in pixels")
+        if not (np.abs(corners) < FARTHEST).all():  # false for nan
+            raise ValueError(f"a corner of a polygon is not within {FARTHEST} pixels")
         return cls((FINENESS * corners + 0.5).astype(np.int32))
 
     def paint(self, labels: Labels, label: int) -> None:
@@ -141,11 +144,11 @@ class Runs:
     def paint(self, labels: Labels, label: int) -> None:
         counts = decompress(self.counts) if isinstance(self.counts, str) else self.counts
         height, width = self.size
+        box = _box(labels, self.corner, self.size)
         if counts.sum() != height * width or (counts < 0).any():
             raise ValueError(f"run lengths of {counts.sum()} pixels in all do not fill {height} x {width}")
         inside = np.repeat(np.arange(len(counts)) % 2 == 1, counts)
-        box = inside.reshape(width, height).T if self.by_column else inside.reshape(height, width)
-        _paint(labels, label, box, self.corner)
+        box[inside.reshape(width, height).T if self.by_column else inside.reshape(height, width)] = label
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,7 +160,8 @@ class Bitmap:
     """(row, column) of its top-left pixel."""
 
     def paint(self, labels: Labels, label: int) -> None:
-        _paint(labels, label, read_labels(self.picture) != 0, self.corner)
+        inside = read_labels(self.picture) != 0
+        _box(labels, self.corner, inside.shape)[inside] = label
 
 
 def decompress(text: str) -> NDArray[np.int64]:
@@ -188,10 +192,12 @@ def decompress(text: str) -> NDArray[np.int64]:
     return np.array(counts, np.int64)
 
 
-def _paint(labels: Labels, label: int, inside: NDArray[np.bool_], corner: tuple[int, int]) -> None:
-    """Set the pixels of a box where they lie within `labels`."""
-    (top, left), (height, width) = corner, inside.shape
-    first_row, first_column = max(top, 0), max(left, 0)
-    seen = labels[first_row : max(top + height, 0), first_column : max(left + width, 0)]
-    rows, columns = seen.shape
-    seen[inside[first_row - top :, first_column - left :][:rows, :columns]] = label
+def _box(labels: Labels, corner: tuple[int, int], size: tuple[int, ...]) -> Labels:
+    """The part of `labels` with this top-left corner, (row, column), and (height, width)."""
+    (top, left), (height, width) = corner, size
+    if not (0 <= top <= top + height <= labels.shape[0] and 0 <= left <= left + width <= labels.shape[1]):
+        raise ValueError(
+            f"a box of {height} x {width} pixels at (row {top}, column {left}) is not within the image of "
+            f"{labels.shape[0]} x {labels.shape[1]}"
+        )
+    return labels[top : top + height, left : left + width]

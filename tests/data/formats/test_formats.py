@@ -13,6 +13,7 @@ from deeplab import catalog
 from deeplab.data import load_sample, open_dataset, regroup
 from deeplab.data.dataset import _fitting, _formats
 from deeplab.errors import DataError, DeepLabError, UnknownNameError
+from deeplab.images import read_labels
 
 FORMATS = catalog.offering("data/formats", "read")
 DOCS = Path(__file__).parents[3] / "docs" / "data.md"
@@ -62,6 +63,17 @@ def test_worker_processes_can_read_it(made):
     dataset = pickle.loads(pickle.dumps(open_dataset(made.root)))
     sample = dataset.split("val")[0]
     np.testing.assert_array_equal(load_sample(sample, dataset)[1], made.truth("c", dataset.classes))
+
+
+@pytest.mark.parametrize(
+    "name", ["folder", "voc", "cityscapes", "ade20k", "coco_stuff", "camvid", "vistas_v1", "vistas_v2"]
+)
+def test_masks_of_16_bits_are_read_as_those_of_8(make, write, name):
+    made = make(name)
+    dataset = open_dataset(made.root)
+    sample = dataset.split("train")[0]
+    write(sample.mask, read_labels(sample.mask).astype(np.uint16))
+    np.testing.assert_array_equal(load_sample(sample, dataset)[1], made.truth("a", dataset.classes))
 
 
 @pytest.mark.parametrize("kind", ["image", "mask"])

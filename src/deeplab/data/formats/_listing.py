@@ -149,9 +149,12 @@ def read_json(file: Path) -> dict[str, Any]:
 
 
 def peek(file: Path) -> str:
-    """How the file begins, without what is not UTF-8 in it."""
-    with file.open("rb") as stream:
-        return stream.read(4096).decode(errors="ignore")
+    """How the file begins, without what is not UTF-8 in it; nothing where it cannot be read."""
+    try:
+        with file.open("rb") as stream:
+            return stream.read(4096).decode(errors="ignore")
+    except OSError:
+        return ""
 
 
 @contextmanager
