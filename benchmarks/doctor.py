@@ -65,12 +65,12 @@ def parts(root: Path) -> dict[str, float]:
     dataset = open_dataset(root)
     samples = dataset.split("train")[:200]
     pictures = [read_small(sample.image, (SIDE, SIDE))[1] for sample in samples]
-    maps = [read_labels(sample.mask) for sample in samples if sample.mask]
+    maps = [read_labels(sample.mask) for sample in samples if isinstance(sample.mask, Path)]
     work: dict[str, Callable[[], object]] = {
         "read image": lambda: [read_small(sample.image, (SIDE, SIDE)) for sample in samples],
         "fingerprint": lambda: [fingerprint(picture) for picture in pictures],
         "read mask": lambda: [
-            (read_header(sample.mask), read_labels(sample.mask)) for sample in samples if sample.mask
+            (read_header(sample.mask), read_labels(sample.mask)) for sample in samples if isinstance(sample.mask, Path)
         ],
         "count labels and objects": lambda: [measure(labels) for labels in maps],
     }

@@ -28,7 +28,7 @@ def link(samples: list[Sample], folder: Path) -> None:
     """The same photos and masks in another folder."""
     for sample in samples:
         for kind, file in (("images", sample.image), ("masks", sample.mask)):
-            assert file is not None, "every image of CamVid has its mask"
+            assert isinstance(file, Path), "every image of CamVid has its mask in a file"
             (folder / kind).mkdir(parents=True, exist_ok=True)
             (folder / kind / file.name).symlink_to(file.resolve())
 

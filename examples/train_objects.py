@@ -11,7 +11,6 @@ its labels, which are kept to choose by, and the rest takes no part: it is for t
 from __future__ import annotations
 
 import argparse
-import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -60,13 +59,13 @@ def gather(shared: Path, folder: Path, *, start: Path) -> None:
     for sample in clothing.split("train")[::4]:
         image, labels = load_sample(sample, clothing)
         rest = np.where(segmenter.labels(image) == BACKGROUND, BACKGROUND, IGNORE)
-        shutil.copy(sample.image, images)
+        (images / sample.image.name).write_bytes(sample.image.read_bytes())
         write_labels(
             masks / f"{sample.image.stem}.png", np.where(labels > 0, PERSON, rest).astype(np.uint8), palette=palette
         )
     for sample in open_dataset(shared / "data/coco128_voc21").split("test")[::2]:
         unlabelled = np.full(read_image(sample.image).shape[:2], IGNORE, np.uint8)
-        shutil.copy(sample.image, images)
+        (images / sample.image.name).write_bytes(sample.image.read_bytes())
         write_labels(masks / f"{sample.image.stem}.png", unlabelled, palette=palette)
     (folder / "classes.txt").write_text("".join(f"{name}\n" for name in segmenter.classes), encoding="utf-8")
 

@@ -6,6 +6,7 @@ import base64
 import io
 import struct
 import zlib
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -539,6 +540,34 @@ def test_an_unlisted_colour_is_named_with_its_pixel(tmp_path, color):
     values[2, 1] = color
     path = saved(tmp_path, Image.fromarray(values))
     refused(lambda: read_labels(path, palette=PALETTE), path, color, "(row 2, column 1)", "no class's colour")
+
+
+@pytest.mark.parametrize(("palette", "label"), [(PALETTE, 255), ([*PALETTE.tolist(), IGNORE_COLOR], len(PALETTE))])
+def test_the_colour_of_ignored_pixels_is_ignored_unless_it_is_a_class(tmp_path, palette, label):
+    values = PALETTE[np.zeros((3, 4), dtype=int)]
+    values[2, 1] = IGNORE_COLOR
+    path = saved(tmp_path, Image.fromarray(values))
+    labels = read_labels(path, palette=np.array(palette, np.uint8))
+    assert (labels[2, 1], labels.sum()) == (label, label)
+
+
+def test_a_file_within_another_is_read_like_a_path(tmp_path):
+    @dataclass
+    class Part:
+        inner: Path
+        name: str = "part"
+        stem: str = "part"
+
+        def read_bytes(self) -> bytes:
+            return self.inner.read_bytes()
+
+        def __str__(self) -> str:
+            return f"{self.inner}: part 3"
+
+    path = saved(tmp_path, plain(COLOR))
+    np.testing.assert_array_equal(read_image(Part(path)), read_image(path))
+    path.write_bytes(b"")
+    refused(lambda: read_image(Part(path)), f"{path}: part 3", "holds none of")
 
 
 def test_a_colour_mask_without_a_palette_is_refused(tmp_path):

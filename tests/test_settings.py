@@ -175,7 +175,7 @@ def test_an_unknown_option_is_refused_with_the_nearest_name() -> None:
 
 
 def test_a_missing_argument_is_said_with_its_help() -> None:
-    with pytest.raises(SettingsError, match=r"^data is missing: Folder of images and masks\.$"):
+    with pytest.raises(SettingsError, match=r"^data is missing: Folder of the data set\.$"):
         build(TrainSettings, {})
 
 

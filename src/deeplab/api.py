@@ -137,8 +137,8 @@ def evaluate(
         model: A name or the path of a model file, as in `load`.
         data: Folder of the data set.
         on_image: Called after each image with its sample and the predicted labels, (H, W).
-        options: The fields of `deeplab.settings.EvaluateSettings`: split, limit, classes, boundaries, calibration,
-            output, report, and those of `load`.
+        options: The fields of `deeplab.settings.EvaluateSettings`: format, classes, split, limit, boundaries,
+            calibration, output, report, and those of `load`.
 
     Raises:
         SettingsError: An option that does not exist or cannot work, or `output` lies inside `data`.
@@ -149,18 +149,19 @@ def evaluate(
     _check_outside(settings.output, settings.data)
     from deeplab import evaluation
     from deeplab.data import open_dataset, regroup
-    from deeplab.files import written_aside
+    from deeplab.files import distinct_stems, written_aside
     from deeplab.images import write_labels
 
     def write(sample: Sample, labels: NDArray[Any]) -> None:
         if settings.output:
-            write_labels(settings.output / f"{sample.image.stem}.png", labels, palette=dataset.palette)
+            write_labels(settings.output / f"{next(stems)}.png", labels, palette=dataset.palette)
         if on_image:
             on_image(sample, labels)
 
-    dataset = open_dataset(settings.data)
+    dataset = open_dataset(settings.data, format=settings.format)
     if settings.classes is not None:
         dataset = regroup(dataset, settings.classes)
+    stems = iter(distinct_stems(sample.image for sample in dataset.split(settings.split)))
     segmenter = load(**settings.part(LoadSettings))
     report = evaluation.evaluate(
         segmenter,
@@ -203,7 +204,8 @@ def compare(
         other: The one that is compared with it: a difference is its figure less that of `model`.
         data: Folder of the data set.
         on_image: Called after each image, of each model.
-        options: The fields of `deeplab.settings.CompareSettings`: split, limit, classes, report, and those of `load`.
+        options: The fields of `deeplab.settings.CompareSettings`: format, classes, split, limit, report, and those of
+            `load`.
 
     Raises:
         SettingsError: An option that does not exist or cannot work.
@@ -214,7 +216,7 @@ def compare(
     from deeplab import evaluation
     from deeplab.data import open_dataset, regroup
 
-    dataset = open_dataset(settings.data)
+    dataset = open_dataset(settings.data, format=settings.format)
     if settings.classes is not None:
         dataset = regroup(dataset, settings.classes)
     how = settings.part(LoadSettings)
@@ -280,8 +282,8 @@ def tune_crf(model: str | Path, data: str | Path, *, progress: Progress | None =
         model: A name or the path of a model file, as in `load`.
         data: Folder of the data set.
         progress: Shows each round: `with progress(title, total=steps) as advance`; None: nothing does.
-        options: The fields of `deeplab.settings.TuneCRFSettings`: split, limit, classes, weight, sigma_xy, sigma_rgb,
-            smoothness, rounds, output, and those of `load` but crf.
+        options: The fields of `deeplab.settings.TuneCRFSettings`: format, classes, split, limit, weight, sigma_xy,
+            sigma_rgb, smoothness, rounds, output, and those of `load` but crf.
 
     Raises:
         SettingsError: An option that does not exist or cannot work, or `output` lies inside `data`.
@@ -295,7 +297,7 @@ def tune_crf(model: str | Path, data: str | Path, *, progress: Progress | None =
     from deeplab.crf import save_crf
     from deeplab.data import open_dataset, regroup
 
-    dataset = open_dataset(settings.data)
+    dataset = open_dataset(settings.data, format=settings.format)
     if settings.classes is not None:
         dataset = regroup(dataset, settings.classes)
     report = evaluation.tune_crf(
@@ -321,7 +323,8 @@ def doctor(data: str | Path, **options: Any) -> Diagnosis:
 
     Args:
         data: Folder of the data set.
-        options: The fields of `deeplab.settings.DoctorSettings`: classes, output_stride, long_side, report, fix.
+        options: The fields of `deeplab.settings.DoctorSettings`: format, classes, output_stride, long_side, report,
+            fix.
 
     Returns:
         The findings, errors first. With `fix`, `repair` is what was done about them.
@@ -335,7 +338,7 @@ def doctor(data: str | Path, **options: Any) -> Diagnosis:
     from deeplab.data import regroup, survey
     from deeplab.data.doctor import examine, repair, write_page
 
-    dataset, strays = survey(settings.data)
+    dataset, strays = survey(settings.data, format=settings.format)
     if settings.classes is not None:
         dataset = regroup(dataset, settings.classes)
     diagnosis = examine(dataset, strays=strays, output_stride=settings.output_stride, long_side=settings.long_side)

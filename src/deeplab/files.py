@@ -12,10 +12,11 @@ import zipfile
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 from deeplab.errors import DeepLabError, InputNotFoundError, OutputError
 
-__all__ = ["cache_folder", "checkpoint_file", "distinct_stems", "expand_inputs", "not_weights", "written_aside"]
+__all__ = ["File", "cache_folder", "checkpoint_file", "distinct_stems", "expand_inputs", "not_weights", "written_aside"]
 
 IMAGE = "an image, not weights; name the file of the model"
 
@@ -39,6 +40,23 @@ SHARD = re.compile(r"(?P<checkpoint>.+)\.data-\d{5}-of-\d{5}")
 """How TensorFlow names the values of a checkpoint; what they are of is in the `.index` beside them."""
 
 
+@runtime_checkable
+class File(Protocol):
+    """What is read whole: a path, or what lies inside another file, as the member of an archive does.
+
+    Errors call it by its `str()`.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def stem(self) -> str:
+        """The name without its suffix."""
+
+    def read_bytes(self) -> bytes: ...
+
+
 def expand_inputs(inputs: Iterable[str | Path], *, suffixes: Collection[str]) -> list[Path]:
     """The files that `inputs` name, each once, in the order given.
 
@@ -54,7 +72,7 @@ def expand_inputs(inputs: Iterable[str | Path], *, suffixes: Collection[str]) ->
     return list(dict.fromkeys(files))
 
 
-def distinct_stems(paths: Iterable[Path]) -> list[str]:
+def distinct_stems(paths: Iterable[File]) -> list[str]:
     """A name without suffix for what is written of each path: its stem, with _2, _3 ... where that is taken.
 
     `a/x.jpg, b/x.jpg, X.png` give `x, x_2, X_3`: names that differ in case only are one file on some systems.

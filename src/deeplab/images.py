@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFile, UnidentifiedImageError
 
 from deeplab.errors import DeepLabError, ImageError, InputNotFoundError, OutputError
-from deeplab.files import written_aside
+from deeplab.files import File, written_aside
 
 __all__ = [
     "IGNORE_COLOR",
@@ -117,7 +117,7 @@ class Header:
         return self.format in LOSSY_FORMATS
 
 
-def read_image(source: str | Path | Image.Image | NDArray[Any]) -> NDArray[np.uint8]:
+def read_image(source: str | File | Image.Image | NDArray[Any]) -> NDArray[np.uint8]:
     """An image as uint8 (H, W, 3) RGB, upright (EXIF orientation applied).
 
     Transparent pixels are laid on white: the colours kept under them are not meant to be seen. Values of more
@@ -135,16 +135,17 @@ def read_image(source: str | Path | Image.Image | NDArray[Any]) -> NDArray[np.ui
         return _array_as_rgb(source)
     if isinstance(source, Image.Image):
         return _as_rgb(source, name=getattr(source, "filename", "") or "image")
-    if isinstance(source, str | Path):
+    if isinstance(source, str | File):
         return _file_as_rgb(source)
     raise ImageError(f"an image is a path, a Pillow image or a uint8 array (H, W, 3); came {type(source).__name__}")
 
 
-def read_labels(path: str | Path, *, palette: NDArray[np.uint8] | None = None) -> NDArray[np.uint8 | np.uint16]:
+def read_labels(path: str | File, *, palette: NDArray[np.uint8] | None = None) -> NDArray[np.uint8 | np.uint16]:
     """The class indices of a mask file: uint8 (H, W), or uint16 where the file has more bits.
 
-    The index of a palette file is the label, whatever its colours; the label of a 1-bit file is 0 or 1. EXIF
-    orientation is applied as for images.
+    The index of a palette file is the label, whatever its colours; the label of a 1-bit file is 0 or 1. In colours,
+    `IGNORE_COLOR` is the ignored label, 255 or 65535, unless it is a class's. EXIF orientation is applied as for
+    images.
 
     Args:
         path: A lossless image file with one band, or, with a `palette`, with three.
@@ -175,13 +176,13 @@ def read_labels(path: str | Path, *, palette: NDArray[np.uint8] | None = None) -
     raise ImageError(f"{path}: a mask holds integer class indices, one a pixel; came mode {mode}; save it as PNG")
 
 
-def read_header(path: str | Path) -> Header:
+def read_header(path: str | File) -> Header:
     """What the file says of itself. Raises as `read_image`, but does not notice damaged pixels."""
     with _opened(path) as image:
         return _header(image)
 
 
-def read_small(path: str | Path, size: tuple[int, int]) -> tuple[Header, NDArray[np.uint8]]:
+def read_small(path: str | File, size: tuple[int, int]) -> tuple[Header, NDArray[np.uint8]]:
     """A picture of `size` = (height, width), whatever its shape was, as uint8 (height, width, 3) RGB, upright.
 
     All of the file is read, so that damage is noticed, but a JPEG is not decoded at more than about that size.
@@ -309,22 +310,29 @@ def heat(values: NDArray[np.float32]) -> NDArray[np.uint8]:
 
 
 @contextmanager
-def _opened(path: str | Path) -> Iterator[ImageFile.ImageFile]:
+def _opened(path: str | File) -> Iterator[ImageFile.ImageFile]:
     """The file, its header read and its size checked, its pixels not decoded yet."""
-    name, path = str(path), Path(path)
-    if not path.exists():
-        raise InputNotFoundError(f"{name}: no such file")
-    if path.is_dir():
-        raise ImageError(f"{name}: is a folder; wanted an image file")
-    if path.stat().st_size == 0:
-        raise ImageError(f"{name}: the file is empty (0 bytes); fetch or save it again")
-    with _decoding(name), path.open("rb") as file, _open(file) as image:
+    name = str(path)
+    with _decoding(name), _bytes(path, name) as file, _open(file) as image:
         width, height = image.size
         if width * height > MAX_PIXELS:
             raise ImageError(
                 f"{name}: {height} x {width} pixels are more than the {MAX_PIXELS:,} allowed; cut or shrink the image"
             )
         yield image
+
+
+def _bytes(path: str | File, name: str) -> BinaryIO:
+    path = Path(path) if isinstance(path, str) else path
+    if not isinstance(path, Path):
+        return BytesIO(path.read_bytes())
+    if not path.exists():
+        raise InputNotFoundError(f"{name}: no such file")
+    if path.is_dir():
+        raise ImageError(f"{name}: is a folder; wanted an image file")
+    if path.stat().st_size == 0:
+        raise ImageError(f"{name}: the file is empty (0 bytes); fetch or save it again")
+    return path.open("rb")
 
 
 def _open(file: BinaryIO) -> ImageFile.ImageFile:
@@ -394,7 +402,7 @@ def _array_as_rgb(array: NDArray[Any]) -> NDArray[np.uint8]:
     return np.array(array if array.ndim == 3 else np.stack([array] * 3, axis=-1), order="C")
 
 
-def _file_as_rgb(path: str | Path) -> NDArray[np.uint8]:
+def _file_as_rgb(path: str | File) -> NDArray[np.uint8]:
     with _opened(path) as image:
         rawmode = _rawmode(image)
         rgb = _as_rgb(image, name=str(path))
@@ -472,8 +480,9 @@ def _labels_by_color(
     """(H, W, 3) in colours of the palette -> class indices (H, W)."""
     if palette is None:
         raise ImageError(f"{name}: the mask is in colours (RGB); give every class its colour, or save class indices")
-    order = np.argsort(_packed(palette), kind="stable")
-    known, wanted = _packed(palette)[order], _packed(values)
+    colors = _packed(np.vstack([palette, np.array(IGNORE_COLOR, np.uint8)]))
+    order = np.argsort(colors, kind="stable")
+    known, wanted = colors[order], _packed(values)
     place = np.minimum(np.searchsorted(known, wanted), len(known) - 1)
     unlisted = np.argwhere(known[place] != wanted)
     if len(unlisted):
@@ -483,6 +492,7 @@ def _labels_by_color(
             f"{name}: colour {color} at (row {row}, column {column}) is no class's colour;"
             f" {len(unlisted)} pixels are such; list the colour or repair the mask"
         )
+    order[order == len(palette)] = 255 if len(palette) <= 255 else 65535  # IGNORE_COLOR
     labels = order[place]
     return labels.astype(np.uint8) if len(palette) <= 255 else labels.astype(np.uint16)
 

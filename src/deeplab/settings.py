@@ -202,14 +202,23 @@ class SegmentSettings(LoadSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluateSettings(LoadSettings):
+class DataSettings(Settings):
+    """A data set and how it is read; the options that `train` and `evaluate` share."""
+
+    data: Path = argument("Folder of the data set.", metavar="DATA")
+    format: str | None = option(
+        None, "Format of the data set: {formats}.", shown="found by what lies in the folder", metavar="NAME"
+    )
+    classes: tuple[str, ...] | None = option(None, CLASSES_HELP, shown="as they are", metavar=CLASSES_METAVAR)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateSettings(DataSettings, LoadSettings):
     """The options of `deeplab evaluate`."""
 
     model: str = argument("The model: a name from 'deeplab models' or a file.", metavar="MODEL")
-    data: Path = argument("Folder of the data set.", metavar="DATA")
     split: str = option("val", "The part of the data set to measure on.")
     limit: int | None = option(None, "Measure on the first N images only.", at_least=1)
-    classes: tuple[str, ...] | None = option(None, CLASSES_HELP, shown="as they are", metavar=CLASSES_METAVAR)
     boundaries: bool = option(False, "Also boundary F-score, boundary IoU and mIoU near borders.")
     calibration: bool = option(False, "Also how far the probabilities can be believed.")
     output: Path | None = option(None, "Folder for the report and the predicted label maps.", metavar="DIR")
@@ -235,26 +244,28 @@ class ExplainSettings(LoadSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class CompareSettings(LoadSettings):
-    """The options of `deeplab compare`."""
+class TwoModelsSettings(LoadSettings):
+    """Two models, used alike."""
 
     model: str = argument("The first model: a name from 'deeplab models' or a file.", metavar="MODEL_A")
     other: str = argument("The second one.", metavar="MODEL_B")
-    data: Path = argument("Folder of the data set.", metavar="DATA")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompareSettings(DataSettings, TwoModelsSettings):
+    """The options of `deeplab compare`."""
+
     split: str = option("val", "The part of the data set to measure on.")
     limit: int | None = option(None, "Measure on the first N images only.", at_least=1)
-    classes: tuple[str, ...] | None = option(None, CLASSES_HELP, shown="as they are", metavar=CLASSES_METAVAR)
     report: Path | None = option(
         None, "Also write where they differ, with pictures, as one HTML page.", metavar="FILE.html"
     )
 
 
 @dataclass(frozen=True, kw_only=True)
-class DoctorSettings(Settings):
+class DoctorSettings(DataSettings):
     """The options of `deeplab doctor`."""
 
-    data: Path = argument("Folder of the data set.", metavar="DATA")
-    classes: tuple[str, ...] | None = option(None, CLASSES_HELP, shown="as they are", metavar=CLASSES_METAVAR)
     output_stride: Literal[4, 8, 16, 32] = option(
         16, "Image side over the side of the deepest features of the network that is to learn it."
     )
@@ -271,17 +282,15 @@ class DoctorSettings(Settings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TuneCRFSettings(ModelSettings):
+class TuneCRFSettings(DataSettings, ModelSettings):
     """The options of `deeplab tune-crf`.
 
     The ranges are those of the searches of DeepLab v1 and v2, and weight 1, for networks that see borders better.
     """
 
     model: str = argument("The model: a name from 'deeplab models' or a file.", metavar="MODEL")
-    data: Path = argument("Folder of the data set.", metavar="DATA")
     split: str = option("val", "The part of the data set to search on.")
     limit: int = option(100, "Take N images at most, evenly spread over the split.", at_least=4)
-    classes: tuple[str, ...] | None = option(None, CLASSES_HELP, shown="as they are", metavar=CLASSES_METAVAR)
     weight: tuple[float, ...] = option((1, 3, 6, 10), "Weights of the appearance kernel to try first.", above=0)
     sigma_xy: tuple[float, ...] = option((30, 65, 100), "Its standard deviations of distance, in pixels.", above=0)
     sigma_rgb: tuple[float, ...] = option(
@@ -343,10 +352,9 @@ class ConvertSettings(Settings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainSettings(Settings):
+class TrainSettings(DataSettings):
     """The options of `deeplab train`; None means: chosen from the data and the machine."""
 
-    data: Path = argument("Folder of images and masks.", metavar="DATA")
     output: Path = option(
         Path("runs/{data}"),
         "Folder of the run; {data} stands for the name of the data folder.",
@@ -394,7 +402,6 @@ class TrainSettings(Settings):
     )
 
     train_splits: tuple[str, ...] = option(("train",), "The parts of the data set to train on, as in train,val.")
-    classes: tuple[str, ...] | None = option(None, CLASSES_HELP, shown="as they are", metavar=CLASSES_METAVAR)
     val_split: str = option("val", "The part to choose the best epoch on; none: no validation.")
     validate_every: int = option(1, "Epochs between two validations.", at_least=1)
     val_limit: int | None = option(None, "Validate on the first N images only.", at_least=1)

@@ -88,3 +88,24 @@ def test_a_crf_is_measured_as_the_model_with_it(run: Run, tiny: Path, data: Path
     figures = json.loads(run("evaluate", tiny, data, "--json", "--crf").out.splitlines()[-1])
     report = deeplab.evaluate(tiny, data, crf=True)
     assert figures["miou"] == pytest.approx(report.miou)
+
+
+def test_the_format_can_be_given(run: Run, tiny: Path, data: Path) -> None:
+    detected = run("evaluate", tiny, data, "--json").out.splitlines()[-1]
+    assert run("evaluate", tiny, data, "--json", "--format", "folder").out.splitlines()[-1] == detected
+    status, _, err = run("evaluate", tiny, data, "--format", "voc")
+    assert status == 2
+    assert err.startswith(f"deeplab: {data}: no lists of images; wanted JPEGImages/*.jpg")
+    status, _, err = run("evaluate", tiny, data, "--format", "foldr")
+    assert (status, err) == (2, "deeplab: no data format 'foldr'; did you mean folder?\n")
+
+
+def test_images_of_one_stem_in_several_folders_have_label_maps_of_their_own(
+    run: Run, tiny: Path, data: Path, tmp_path: Path
+) -> None:
+    lists = data / "ImageSets" / "Segmentation" / "val.txt"
+    lists.parent.mkdir(parents=True)
+    lists.write_text("".join(f"{part}/images/0.png {part}/masks/0.png\n" for part in ("train", "val")))
+    status, _, err = run("evaluate", tiny, data, "--format", "voc", "--output", tmp_path / "out")
+    assert (status, err) == (0, "")
+    assert sorted(file.name for file in (tmp_path / "out").iterdir()) == ["0.png", "0_2.png", "report.json"]

@@ -36,6 +36,11 @@ def test_flags_become_settings(run: Run, seen: list[TrainSettings]) -> None:
     assert seen == [TrainSettings(data=Path("pets"), epochs=3, crop_size=(32, 48), photometric=False, seed=7)]
 
 
+def test_the_format_of_the_data_can_be_given(run: Run, seen: list[TrainSettings]) -> None:
+    assert run("train", "pets", "--format", "voc").status == 0
+    assert [settings.format for settings in seen] == ["voc"]
+
+
 def test_flags_override_the_file(run: Run, seen: list[TrainSettings], tmp_path: Path) -> None:
     config = tmp_path / "config.yaml"
     config.write_text("data: pets\nepochs: 9\nlearning_rate: 5e-4\nhalf: true\ncrop_size: [32, 48]\n")

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from deeplab.data import Sample, load_sample, open_dataset
+from deeplab.data.drawing import Drawing, Polygon
 from deeplab.errors import DataError
 
 
@@ -44,7 +45,8 @@ def test_a_label_out_of_range_is_named_with_file_pixel_and_value(root, write):
     with pytest.raises(
         DataError,
         match=r"masks/a\.png: label 37 at \(row 2, column 5\) is outside 0\.\.2 "
-        r"and is not the ignore value 255 \(2 such values: 37, 200\)",
+        r"and is not the ignore value 255 \(2 such values: 37, 200\); "
+        r"add the class to .*classes\.txt or correct the mask",
     ):
         load_first(root)
 
@@ -68,6 +70,18 @@ def test_a_colour_mask_is_read_by_the_palette(root, write):
     labels = load_first(root)[1]
     assert labels[1, 2] == 1
     assert labels.sum() == 1
+
+
+def test_a_drawn_mask_is_checked_as_a_file_is(root):
+    dataset = open_dataset(root)
+    image = dataset.split("train")[0].image
+    region = Polygon.of([1, 0, 3, 0, 3, 2, 1, 2])
+    labels = load_sample(Sample(image, Drawing("notes.json: a.png", [(2, region)])), dataset)[1]
+    assert (labels.shape, labels.dtype, labels.sum()) == ((6, 8), np.uint8, 8)
+    with pytest.raises(DataError, match=r"^notes\.json: a\.png: label 3 at \(row 0, column 1\) is outside 0\.\.2"):
+        load_sample(Sample(image, Drawing("notes.json: a.png", [(3, region)])), dataset)
+    with pytest.raises(DataError, match=r"^notes\.json: a\.png: mask is 8 x 6 .* it looks transposed"):
+        load_sample(Sample(image, Drawing("notes.json: a.png", [], (8, 6))), dataset)
 
 
 def test_without_a_mask_everything_is_ignored(root):

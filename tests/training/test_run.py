@@ -55,6 +55,11 @@ def rows(path):
         return list(csv.DictReader(file))
 
 
+def test_the_data_are_read_in_the_format_that_is_given(settings, tmp_path):
+    with pytest.raises(DataError, match="no lists of images; wanted JPEGImages"):
+        train(settings(tmp_path / "run", format="voc"))
+
+
 def test_a_run_leaves_models_figures_and_pictures(whole):
     names = {path.name for path in whole.iterdir()}
     assert names == {

@@ -17,6 +17,9 @@ from deeplab.training.recipes import RECIPES
 
 _S = TypeVar("_S", bound=Settings)
 
+LISTED = {"{sources}": ("weights", "convert"), "{formats}": ("data/formats", "read")}
+"""In a help text: the files of this package that offer this name."""
+
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 """Read by `deeplab.__main__` from the command line as it is; the commands only list it."""
 
@@ -87,11 +90,11 @@ def _parameter(option: Field[Any], annotation: Any, *, has_config: bool) -> insp
 
 
 def _help(option: Field[Any]) -> str:
-    """The help text, {sources} and {recipes} in it named, and, where there is one, the default as it is typed."""
-    text = str(option.metadata["help"])
-    if "{sources}" in text:
-        text = text.replace("{sources}", ", ".join(catalog.offering("weights", "convert")))
-    text = text.replace("{recipes}", ", ".join(RECIPES))
+    """The help text, what is listed in it named, and, where there is one, the default as it is typed."""
+    text = str(option.metadata["help"]).replace("{recipes}", ", ".join(RECIPES))
+    for listed, (package, name) in LISTED.items():
+        if listed in text:
+            text = text.replace(listed, ", ".join(catalog.offering(package, name)))
     default = option.metadata["shown"] or option.default
     if any(default is nothing for nothing in (None, False, MISSING)):
         return text

@@ -20,7 +20,7 @@ def compare(settings: CompareSettings, *, json: Json = False) -> None:
     from deeplab.data import open_dataset
     from deeplab.evaluation import NAMES, shown
 
-    total = len(open_dataset(settings.data).split(settings.split)[: settings.limit])
+    total = len(open_dataset(settings.data, format=settings.format).split(settings.split)[: settings.limit])
     with progress("Comparing", total=2 * total) as advance:
         comparison = api.compare(**settings.as_dict(), on_image=advance)
     first, second = comparison.first, comparison.second

@@ -20,7 +20,7 @@ def evaluate(settings: EvaluateSettings, *, json: Json = False) -> None:
     from deeplab.data import open_dataset
     from deeplab.evaluation import NAMES, shown
 
-    total = len(open_dataset(settings.data).split(settings.split)[: settings.limit])
+    total = len(open_dataset(settings.data, format=settings.format).split(settings.split)[: settings.limit])
     with progress("Evaluating", total=total) as advance:
         report = api.evaluate(**settings.as_dict(), on_image=lambda *_: advance())
     pixels = max(1, sum(report.pixels.values()))

@@ -10,7 +10,7 @@ from deeplab.settings import TrainSettings
 
 
 def train(settings: TrainSettings) -> None:
-    """Train on a folder of images and masks."""
+    """Train on a data set: a folder of images and masks, or one in a known format."""
     logger, handler = logging.getLogger("deeplab"), logging.StreamHandler(sys.stderr)
     logger.setLevel(logging.INFO)
     logger.addHandler(handler)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from types import ModuleType
 from typing import Literal
@@ -12,24 +13,31 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from deeplab import catalog
+from deeplab.data.drawing import Drawing
 from deeplab.data.sample import Sample
 from deeplab.errors import DataError, InputNotFoundError, unknown_name
+from deeplab.files import File
 from deeplab.images import read_image, read_labels
 
 __all__ = ["DataSet", "Regrouped", "Stray", "load_sample", "open_dataset", "survey"]
 
+SUBFOLDERS = 50
+"""So many are looked into where a folder is no data set, for the one that was meant."""
+
 
 @dataclass(frozen=True, eq=False)
 class DataSet:
-    """Classes and samples of one folder.
-
-    `palette` is uint8 (num_classes, 3); `splits` maps "train", "val", "test" to samples, sorted by name.
-    """
+    """Classes and samples of one folder."""
 
     root: Path
     classes: tuple[str, ...]
     palette: NDArray[np.uint8]
+    """(num_classes, 3); masks in colours are read by it."""
     splits: Mapping[str, tuple[Sample, ...]]
+    """Samples in order by "train", "val", "test" and what else the data set calls its parts."""
+    class_list: Path | None = None
+    """The file that the classes come from; None: they are those that the format always has."""
     regrouped: Regrouped | None = None
     """What `regroup` made it of."""
 
@@ -53,7 +61,10 @@ class DataSet:
 
 @dataclass(frozen=True, eq=False)
 class Regrouped:
-    """How the classes of a data set were made of those of its `origin`, whose masks it shares."""
+    """How the classes of a data set were made of those of its `origin`, whose masks it shares.
+
+    The origin may be what lies in the files: the 34 ids of Cityscapes, the 32 colours of CamVid.
+    """
 
     origin: DataSet
     groups: Mapping[str, tuple[str, ...]]
@@ -90,16 +101,17 @@ def open_dataset(root: str | Path, *, format: str | None = None) -> DataSet:
         UnknownNameError: there is no format of that name.
         DataError: no format fits, or the folder is not in order.
     """
-    module = _format_of(Path(root), format)
-    dataset: DataSet = module.read(Path(root))
+    root = Path(root)
+    dataset: DataSet = _format_of(root, format).read(root)
     return dataset
 
 
 def survey(root: str | Path, *, format: str | None = None) -> tuple[DataSet, list[Stray]]:
     """As `open_dataset`, but where files are missing, list the samples that are whole, and the files that are not."""
-    module = _format_of(Path(root), format)
+    root = Path(root)
+    module = _format_of(root, format)
     listing: tuple[DataSet, list[Stray]]
-    listing = module.survey(Path(root)) if hasattr(module, "survey") else (module.read(Path(root)), [])
+    listing = module.survey(root) if hasattr(module, "survey") else (module.read(root), [])
     return listing
 
 
@@ -121,8 +133,7 @@ def load_sample(sample: Sample, dataset: DataSet) -> tuple[NDArray[np.uint8], ND
     dtype = np.uint8 if dataset.ignore_index == 255 else np.uint16
     if sample.mask is None:
         return image, np.full(image.shape[:2], dataset.ignore_index, dtype)
-    labels = read_labels(sample.mask, palette=dataset.palette)
-    _check_size(sample.mask, labels.shape, image.shape[:2])
+    labels = _read_mask(sample.mask, dataset, size=(image.shape[0], image.shape[1]))
     num_classes = len(dataset.classes)
     ignored = labels == np.iinfo(labels.dtype).max
     if num_classes <= 255:
@@ -132,15 +143,26 @@ def load_sample(sample: Sample, dataset: DataSet) -> tuple[NDArray[np.uint8], ND
         row, column = np.argwhere(wrong)[0]
         values = np.unique(labels[wrong])
         more = f" ({len(values)} such values: {_some(values)})" if len(values) > 1 else ""
+        add = f"add the class to {dataset.class_list} or " if dataset.class_list else ""
         raise DataError(
             f"{sample.mask}: label {labels[row, column]} at (row {row}, column {column}) is outside "
             f"0..{num_classes - 1} and is not the ignore value {np.iinfo(labels.dtype).max}{more}; "
-            f"add the class to {dataset.root / 'classes.txt'} or correct the mask"
+            f"{add}correct the mask"
         )
     return image, np.where(ignored, dtype(dataset.ignore_index), labels).astype(dtype)
 
 
-def _check_size(mask: Path, size: tuple[int, ...], wanted: tuple[int, ...]) -> None:
+def _read_mask(mask: File | Drawing, dataset: DataSet, *, size: tuple[int, int]) -> NDArray[np.uint8 | np.uint16]:
+    """The labels as they stand there, of the size of their image, or DataError."""
+    if isinstance(mask, Drawing):
+        _check_size(mask, mask.size or size, size)
+        return mask.read(size)
+    labels = read_labels(mask, palette=dataset.palette)
+    _check_size(mask, labels.shape, size)
+    return labels
+
+
+def _check_size(mask: File | Drawing, size: tuple[int, ...], wanted: tuple[int, ...]) -> None:
     if size != wanted:
         guess = "it looks transposed" if size == wanted[::-1] else "export the mask at the size of its image"
         raise DataError(
@@ -154,23 +176,34 @@ def _some(values: NDArray[np.integer]) -> str:
 
 
 def _format_of(root: Path, format: str | None) -> ModuleType:
+    """The format of this name, or the one that `root` looks like; raises as `open_dataset`."""
     if not root.is_dir():
-        raise InputNotFoundError(
-            f"{root}: no such folder; wanted a data set with train/images, train/masks and classes.txt"
-        )
+        raise InputNotFoundError(f"{root}: no such folder; name the folder of a data set")
     formats = _formats()
     if format is not None and format not in formats:
         raise unknown_name("data format", format, formats)
-    for name, module in formats.items():
-        if format == name or (format is None and module.detect(root)):
-            return module
-    raise DataError(
-        f"{root}: not a data set in a known format ({', '.join(formats)}); "
-        f"wanted {root}/train/images/*, {root}/train/masks/*.png and {root}/classes.txt"
-    )
+    return formats[format or _detected(root, formats)]
 
 
 def _formats() -> dict[str, ModuleType]:
-    """Every file in `formats/` is a format: `detect(root) -> bool` and `read(root) -> DataSet`."""
-    files = sorted((Path(__file__).parent / "formats").glob("[!_]*.py"))
-    return {file.stem: importlib.import_module(f"deeplab.data.formats.{file.stem}") for file in files}
+    """Every file in `formats/` with `detect(root) -> bool`, `read(root) -> DataSet` and `LAYOUT`, by its name."""
+    names = catalog.offering("data/formats", "read")
+    return {name: importlib.import_module(f"deeplab.data.formats.{name}") for name in names}
+
+
+def _detected(root: Path, formats: Mapping[str, ModuleType]) -> str:
+    """The name of the one format that `root` looks like, or DataError."""
+    found = _fitting(root, formats)
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise DataError(f"{root}: could be {' or '.join(found)}; say which one by --format, as in --format {found[0]}")
+    for folder in islice((path for path in sorted(root.iterdir()) if path.is_dir()), SUBFOLDERS):
+        if inner := _fitting(folder, formats):
+            raise DataError(f"{root}: not a data set, but {folder} looks like one ({inner[0]}); name that folder")
+    layouts = "; ".join(f"{module.LAYOUT} ({name})" for name, module in formats.items())
+    raise DataError(f"{root}: not a data set in a known format; looked for {layouts}")
+
+
+def _fitting(root: Path, formats: Mapping[str, ModuleType]) -> list[str]:
+    return [name for name, module in formats.items() if module.detect(root)]

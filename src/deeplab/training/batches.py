@@ -7,7 +7,6 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,6 +18,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from deeplab.data import DataSet, Sample, load_sample
 from deeplab.data.transforms import Augmentation
 from deeplab.errors import DeepLabError
+from deeplab.files import File
 from deeplab.images import resize_image, size_at
 
 __all__ = ["Batch", "Epochs", "Photos", "RareCrops", "TrainingCrops", "loader", "workers_that_fit"]
@@ -223,6 +223,6 @@ def _collate(items: list[Any]) -> Batch | DeepLabError:
     )
 
 
-def files(samples: Sequence[Sample], indices: Sequence[int]) -> list[Path]:
+def files(samples: Sequence[Sample], indices: Sequence[int]) -> list[File]:
     """The image files of a batch."""
     return [samples[index].image for index in indices]

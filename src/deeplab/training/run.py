@@ -145,7 +145,7 @@ def _check_folder(folder: Path, *, resume: bool) -> None:
 
 def _open(settings: TrainSettings) -> DataSet:
     """The data set with the classes that it is to have."""
-    dataset = open_dataset(settings.data)
+    dataset = open_dataset(settings.data, format=settings.format)
     if settings.classes is None:
         return dataset
     regrouped = regroup(dataset, settings.classes)

@@ -40,6 +40,13 @@ def test_a_split_without_a_masks_folder_is_unlabelled(root, write):
     assert [sample.mask for sample in open_dataset(root).split("test")] == [None]
 
 
+def test_masks_that_are_all_missing_are_asked_for(root):
+    for mask in (root / "train/masks").iterdir():
+        mask.unlink()
+    with pytest.raises(DataError, match=r"2 images have no mask \(a, b\)"):
+        open_dataset(root)
+
+
 def test_a_missing_mask_is_named(root):
     (root / "train/masks/b.png").unlink()
     with pytest.raises(DataError, match=r"1 images have no mask \(b\); put them as <stem>.png into .*masks"):
@@ -90,8 +97,16 @@ def test_a_split_that_is_not_there_names_those_that_are(root):
 
 
 def test_a_folder_of_something_else_is_refused(tmp_path):
-    with pytest.raises(DataError, match=r"not a data set in a known format \(folder\)"):
+    with pytest.raises(DataError, match=r"not a data set in a known format; looked for .*classes.txt \(folder\)"):
         open_dataset(tmp_path)
+
+
+def test_the_folder_within_is_named_where_it_is_the_data_set(root):
+    (root / "inner").mkdir()
+    for part in ("train", "classes.txt"):
+        (root / part).rename(root / "inner" / part)
+    with pytest.raises(DataError, match=r"not a data set, but .*inner looks like one \(folder\); name that folder"):
+        open_dataset(root)
 
 
 def test_a_missing_folder_is_said_to_be_missing(tmp_path):

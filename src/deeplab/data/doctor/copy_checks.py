@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import filecmp
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from pathlib import Path
 
 import numpy as np
 
 from deeplab.data.doctor.diagnosis import Case, Evidence, Examined, Finding, found, number_of
 from deeplab.data.doctor.duplicates import alike
+from deeplab.files import File
 
 __all__ = ["Twins", "check_copies", "find_twins"]
 
@@ -52,19 +51,19 @@ def check_copies(evidence: Evidence) -> Iterator[Finding]:
         yield found("copies-labelled-differently", f"{words}, with other labels", cases)
 
 
-def _images(pair: Twins) -> tuple[Path, ...]:
+def _images(pair: Twins) -> tuple[File, ...]:
     return pair[0].sample.image, pair[1].sample.image
 
 
-def _same_bytes(one: Path, other: Path) -> bool:
+def _same_bytes(one: File, other: File) -> bool:
     with suppress(OSError):
-        return filecmp.cmp(one, other, shallow=False)
+        return one.read_bytes() == other.read_bytes()
     return False
 
 
-def _groups(twins: Sequence[Twins]) -> Iterator[tuple[Path, ...]]:
+def _groups(twins: Sequence[Twins]) -> Iterator[tuple[File, ...]]:
     """The images that are connected by likeness, sorted."""
-    group: dict[Path, set[Path]] = {}
+    group: dict[File, set[File]] = {}
     for pair in twins:
         one, other = (group.setdefault(path, {path}) for path in _images(pair))
         if one is not other:
@@ -75,7 +74,7 @@ def _groups(twins: Sequence[Twins]) -> Iterator[tuple[Path, ...]]:
     for members in group.values():
         if id(members) not in seen:
             seen.add(id(members))
-            yield tuple(sorted(members))
+            yield tuple(sorted(members, key=str))
 
 
 def _difference(one: Examined, other: Examined) -> float:

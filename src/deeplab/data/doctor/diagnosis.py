@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from deeplab.data.dataset import DataSet, Stray
 from deeplab.data.doctor.inspection import Inspection, MaskFacts, is_ignored
 from deeplab.data.doctor.kinds import KINDS, SEVERITIES, Severity
-from deeplab.data.sample import Sample
+from deeplab.data.sample import Part, Sample
 from deeplab.kernels.label_map import OCTAVES
 
 __all__ = [
@@ -41,7 +41,7 @@ SHOWN = 3
 class Case:
     """One place where a finding shows."""
 
-    files: tuple[Path, ...]
+    files: tuple[Part, ...]
     """One file, or those that are alike."""
     remark: str = ""
 
@@ -259,9 +259,11 @@ def mask_case(item: Examined, remark: str = "") -> Case:
     return Case((item.sample.mask,), remark)
 
 
-def shown_path(file: Path, root: Path) -> str:
-    """The file's path inside the data set."""
-    return file.relative_to(root).as_posix() if file.is_relative_to(root) else str(file)
+def shown_path(part: Part, root: Path) -> str:
+    """The file's path inside the data set, or what else errors call it."""
+    if isinstance(part, Path) and part.is_relative_to(root):
+        return part.relative_to(root).as_posix()
+    return str(part)
 
 
 def _in_words(case: Case, root: Path) -> str:

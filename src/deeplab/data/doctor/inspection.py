@@ -6,15 +6,16 @@ A finding speaks of many samples, so the files are read first, each once, and ju
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from deeplab.data.dataset import DataSet
 from deeplab.data.doctor.duplicates import SIDE, fingerprint
-from deeplab.data.sample import Sample
+from deeplab.data.drawing import Drawing
+from deeplab.data.sample import Part, Sample
 from deeplab.errors import DeepLabError
+from deeplab.files import File
 from deeplab.images import Header, read_header, read_image, read_labels, read_small
 from deeplab.kernels.label_map import measure
 
@@ -105,17 +106,22 @@ def inspect(sample: Sample, dataset: DataSet) -> Inspection:
     Args:
         dataset: As it is in the files, not regrouped.
     """
-    return Inspection(_image(sample.image), None if sample.mask is None else _mask(sample, dataset))
+    image = _image(sample.image)
+    return Inspection(image, None if sample.mask is None else _mask(sample.mask, dataset, image.size))
 
 
-def raw_labels(sample: Sample, dataset: DataSet) -> Labels:
-    """The labels of the sample's mask, (H, W), unchecked: the one place here that reads them.
+def raw_labels(mask: Part, dataset: DataSet, size: tuple[int, int]) -> Labels:
+    """The labels of a mask, (H, W), unchecked: the one place here that reads them.
+
+    Args:
+        size: (height, width) of the image, by which a drawing goes that does not know its own.
 
     Raises:
         DeepLabError: As `read_labels`.
     """
-    assert sample.mask is not None
-    return read_labels(sample.mask, palette=dataset.palette)
+    if isinstance(mask, Drawing):
+        return mask.read(mask.size or size)
+    return read_labels(mask, palette=dataset.palette)
 
 
 def is_ignored(label: int, *, num_classes: int, bits: int) -> bool:
@@ -123,7 +129,7 @@ def is_ignored(label: int, *, num_classes: int, bits: int) -> bool:
     return label == 2**bits - 1 or (num_classes <= 255 and label == 255)
 
 
-def _image(path: Path) -> ImageFacts:
+def _image(path: File) -> ImageFacts:
     try:
         header, small = read_small(path, (SIDE, SIDE))
     except DeepLabError as error:
@@ -138,13 +144,11 @@ def _image(path: Path) -> ImageFacts:
     )
 
 
-def _mask(sample: Sample, dataset: DataSet) -> MaskFacts:
-    path = sample.mask
-    assert path is not None
+def _mask(path: Part, dataset: DataSet, size: tuple[int, int]) -> MaskFacts:
     header = None
     try:
-        header = read_header(path)
-        labels = raw_labels(sample, dataset)
+        header = None if isinstance(path, Drawing) else read_header(path)
+        labels = raw_labels(path, dataset, size)
     except DeepLabError as error:
         kind, problem = _why_no_labels(path, header, dataset)
         return MaskFacts(problem=problem or _reason(error, path), kind=kind, header=header)
@@ -168,8 +172,10 @@ def _mask(sample: Sample, dataset: DataSet) -> MaskFacts:
     )
 
 
-def _why_no_labels(path: Path, header: Header | None, dataset: DataSet) -> tuple[str, str]:
+def _why_no_labels(path: Part, header: Header | None, dataset: DataSet) -> tuple[str, str]:
     """The kind of finding, and the problem where we know more of it than that it occurred."""
+    if isinstance(path, Drawing):
+        return "mask-unreadable", ""
     try:
         pixels = read_image(path)
     except DeepLabError:
@@ -207,7 +213,7 @@ def _cut(octaves: list[int]) -> tuple[int, ...]:
     return tuple(octaves)
 
 
-def _reason(error: DeepLabError, path: Path) -> str:
+def _reason(error: DeepLabError, path: Part) -> str:
     """An error's text without the path before it and the way out behind it, which the finding says."""
     text = str(error).removeprefix(f"{path}: ")
     text = text.rpartition("; ")[0] or text

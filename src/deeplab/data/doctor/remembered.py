@@ -51,8 +51,8 @@ class Remembered:
 
     def put(self, sample: Sample, facts: Inspection) -> Inspection:
         """Remember `facts`, and return them."""
-        if self._worthwhile:
-            self._known[str(sample.image)] = [_stamp(sample), facts]
+        if self._worthwhile and (stamp := _stamp(sample)) is not None:
+            self._known[str(sample.image)] = [stamp, facts]
             self._new = True
         return facts
 
@@ -74,10 +74,15 @@ class Remembered:
             logger.info("what was read is not remembered: %s", problem)
 
 
-def _stamp(sample: Sample) -> list[Any]:
-    """What changes when a file of the sample does."""
-    files = [sample.image] if sample.mask is None else [sample.image, sample.mask]
-    return [_file_stamp(file) for file in files]
+def _stamp(sample: Sample) -> list[Any] | None:
+    """What changes when a file of the sample does; None where it is not made of files of its own."""
+    stamps = []
+    for part in (sample.image, sample.mask):
+        if isinstance(part, Path):
+            stamps.append(_file_stamp(part))
+        elif part is not None:
+            return None
+    return stamps
 
 
 def _file_stamp(file: Path) -> list[Any]:

@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from glob import escape
 from pathlib import Path
 from uuid import uuid4
 
@@ -23,8 +24,9 @@ from deeplab.data.doctor.examination import examine
 from deeplab.data.doctor.file_checks import affixes
 from deeplab.data.doctor.inspection import inspect, is_ignored, raw_labels
 from deeplab.data.doctor.numbering import Numbering, find_numbering
-from deeplab.data.sample import Sample
+from deeplab.data.sample import Part, Sample
 from deeplab.errors import DataError, DeepLabError, OutputError
+from deeplab.files import File
 from deeplab.images import read_image, turn_upright, write_image, write_labels
 
 __all__ = ["repair"]
@@ -116,7 +118,7 @@ def _paired_anew(evidence: Evidence) -> list[Examined]:
     return found
 
 
-def _second_copies(evidence: Evidence) -> dict[Path, Path]:
+def _second_copies(evidence: Evidence) -> dict[File, File]:
     """Images of train that are also, byte for byte, in a split to measure on -> that one."""
     found = {}
     for one, other, same in find_twins(evidence):
@@ -126,19 +128,21 @@ def _second_copies(evidence: Evidence) -> dict[Path, Path]:
     return found
 
 
-def _write_sample(item: Examined, dataset: DataSet, numbering: Numbering, folder: Path) -> list[tuple[Path, str]]:
+def _write_sample(item: Examined, dataset: DataSet, numbering: Numbering, folder: Path) -> list[tuple[Part, str]]:
     """Write image and mask, and return the changes. Raises _Unrepairable."""
     sample, image = item.sample, item.facts.image
     if image.header is None:
         raise _Unrepairable(f"cannot be read ({image.problem})")
-    changes: list[tuple[Path, str]] = []
+    changes: list[tuple[Part, str]] = []
     labels = None
     if sample.mask is not None:
         labels, done = _labels(item, dataset, numbering)
         changes = [(sample.mask, what) for what in done]
     (folder / "images").mkdir(parents=True, exist_ok=True)
+    if any((folder / "images").glob(f"{escape(sample.image.stem)}.*")):
+        raise _Unrepairable("another file has the same stem")
     if image.header.orientation == 1:
-        shutil.copyfile(sample.image, folder / "images" / sample.image.name)
+        (folder / "images" / sample.image.name).write_bytes(sample.image.read_bytes())
     else:
         write_image(folder / "images" / f"{sample.image.stem}.png", read_image(sample.image))
         changes.append((sample.image, f"turned upright, EXIF orientation {image.header.orientation}"))
@@ -157,7 +161,8 @@ def _labels(item: Examined, dataset: DataSet, numbering: Numbering) -> tuple[Lab
         labels, change = _labels_by_nearness(item, dataset)
         changes.append(change)
     else:
-        labels = raw_labels(item.sample, dataset)
+        assert item.sample.mask is not None
+        labels = raw_labels(item.sample.mask, dataset, image.size)
         if numbering.name != "as is":
             labels = numbering.repaired(labels)
             changes.append(f"renumbered, {numbering.name}")
@@ -200,8 +205,7 @@ def _labels_by_nearness(item: Examined, dataset: DataSet) -> tuple[Labels, str]:
     """Labels of a mask in colours that are not quite those of the classes. Raises _Unrepairable."""
     mask = item.facts.mask
     assert mask is not None
-    assert item.sample.mask is not None
-    if mask.kind not in ("mask-lossy", "mask-colours"):
+    if mask.kind not in ("mask-lossy", "mask-colours") or not isinstance(item.sample.mask, Path):
         raise _Unrepairable(f"the mask cannot be used ({mask.problem})")
     pixels = read_image(item.sample.mask).astype(np.int16)
     colors = dataset.palette.astype(np.int16)

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from deeplab import _html
 from deeplab.data.doctor.diagnosis import Case, Diagnosis, Finding, shown_path
 from deeplab.data.doctor.inspection import is_ignored, raw_labels
-from deeplab.data.sample import Sample
+from deeplab.data.drawing import Drawing
+from deeplab.data.sample import Part, Sample
 from deeplab.errors import DeepLabError
 from deeplab.files import written_aside
 from deeplab.images import colorize, data_uri, read_image, resize_image, size_at
@@ -42,7 +43,7 @@ def write_page(path: Path, diagnosis: Diagnosis) -> None:
 
 
 def _findings(diagnosis: Diagnosis) -> str:
-    samples: dict[Path, Sample] = {}
+    samples: dict[Part, Sample] = {}
     for item in diagnosis.evidence.examined:
         samples[item.sample.image] = item.sample
         if item.sample.mask is not None:
@@ -53,7 +54,7 @@ def _findings(diagnosis: Diagnosis) -> str:
     return "<h2>What was found</h2>" + "".join(cards)
 
 
-def _card(finding: Finding, diagnosis: Diagnosis, samples: dict[Path, Sample]) -> str:
+def _card(finding: Finding, diagnosis: Diagnosis, samples: dict[Part, Sample]) -> str:
     root = diagnosis.dataset.root
     parts = [
         f'<div class="card {finding.severity}"><h3><span class="tag">{finding.severity}</span>'
@@ -71,9 +72,9 @@ def _card(finding: Finding, diagnosis: Diagnosis, samples: dict[Path, Sample]) -
     return "".join([*parts, "</div>"])
 
 
-def _pictures(finding: Finding, diagnosis: Diagnosis, samples: dict[Path, Sample]) -> Iterator[str]:
+def _pictures(finding: Finding, diagnosis: Diagnosis, samples: dict[Part, Sample]) -> Iterator[str]:
     for case in finding.cases[:PICTURES]:
-        of = list(dict.fromkeys(samples.get(file, Sample(file)) for file in case.files[:3]))
+        of = list(dict.fromkeys(samples.get(file) or Sample(Path(str(file))) for file in case.files[:3]))
         strip = _strip(of, diagnosis)
         if strip is not None:
             yield _html.figure(data_uri(strip), _line(case, diagnosis.dataset.root))
@@ -111,10 +112,12 @@ def _mask(sample: Sample, diagnosis: Diagnosis) -> NDArray[np.uint8] | None:
     if sample.mask is None:
         return None
     origin = diagnosis.evidence.origin
+    drawn = isinstance(sample.mask, Drawing)
+    height, width = read_image(sample.image).shape[:2] if drawn else (0, 0)
     try:
-        labels = raw_labels(sample, origin)
+        labels = raw_labels(sample.mask, origin, (height, width))
     except DeepLabError:
-        return read_image(sample.mask)
+        return None if isinstance(sample.mask, Drawing) else read_image(sample.mask)
     colors, num_classes, bits = colorize(labels, origin.palette), len(origin.classes), 8 * labels.dtype.itemsize
     for label in np.unique(labels[labels >= num_classes]).tolist():
         if not is_ignored(label, num_classes=num_classes, bits=bits):

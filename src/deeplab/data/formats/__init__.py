@@ -1,2 +1,2 @@
-"""Data set formats; a file here is a format: `detect(root)` and `read(root)`, and, if it can list what is in order
-where not all is, `survey(root)`."""
+"""Data set formats; a file here is a format: `LAYOUT`, `detect(root)` and `read(root)`, and, if it can list what is in
+order where not all is, `survey(root)`."""
