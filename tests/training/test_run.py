@@ -243,7 +243,7 @@ def test_a_resumed_run_with_an_auxiliary_head_goes_on_as_if_it_was_not_interrupt
 
 
 def test_a_resumed_run_with_a_crf_rnn_goes_on_as_if_it_was_not_interrupted(settings, tmp_path, stop_at, monkeypatch):
-    options = {"crf_rnn": True, "epochs": 2, "val_split": "none", "model": "deeplabv3", "backbone": "resnet18"}
+    options = {"crf_rnn": True, "epochs": 2, "val_split": "none"}
     saved = train(settings(tmp_path / "whole", **options))
     layer = checkpoints.load(saved).model.crf_rnn
     assert all((now != start).all() for now, start in zip(layer.parameters(), CRFRNN(3).parameters(), strict=True))

@@ -1,7 +1,7 @@
 """CRF-RNN: Zheng et al., Conditional Random Fields as Recurrent Neural Networks, ICCV 2015 (arXiv:1502.03240).
 
-The mean-field inference of `dense_crf` as a layer at the end of a network, which learns its weights by the network's
-own loss (section 4); the standard deviations of its kernels stay as they are.
+The mean-field inference of `dense_crf` as a layer at the end of a network (section 4), which learns its weights by the
+network's own loss; the standard deviations of its kernels stay as they are.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ class CRFRNN(nn.Module):
         """
         Args:
             kernels: The pairwise kernels, or a name of `PRESETS`: standard deviations, and weights to start from.
-            training_iterations: Of the mean field in training, where more would let gradients vanish (section 6).
-            iterations: In evaluation.
+            training_iterations: Of the mean field in training; the paper's.
+            iterations: In evaluation; the paper's.
 
         Raises:
             UnknownNameError: No preset of that name.

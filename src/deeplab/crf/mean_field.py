@@ -1,7 +1,7 @@
 """Mean-field inference on the tensors of one image, differentiable: algorithm 1 of Kraehenbuehl and Koltun, NIPS 2011.
 
 An iteration adds to the logits what each kernel gathers of the marginals, times a matrix of classes (Zheng et al.,
-Conditional Random Fields as Recurrent Neural Networks, ICCV 2015, arXiv:1502.03240, section 4.2). The gradient goes
+Conditional Random Fields as Recurrent Neural Networks, ICCV 2015, arXiv:1502.03240, section 4). The gradient goes
 through the filter by its transpose, before the matrix, and so needs the marginals only: of each iteration nothing else
 is kept.
 """
