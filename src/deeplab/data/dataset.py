@@ -13,7 +13,6 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from deeplab import catalog
 from deeplab.data.drawing import Drawing
 from deeplab.data.sample import Sample
 from deeplab.errors import DataError, InputNotFoundError, unknown_name
@@ -187,8 +186,8 @@ def _format_of(root: Path, format: str | None) -> ModuleType:
 
 def _formats() -> dict[str, ModuleType]:
     """Every file in `formats/` with `detect(root) -> bool`, `read(root) -> DataSet` and `LAYOUT`, by its name."""
-    names = catalog.offering("data/formats", "read")
-    return {name: importlib.import_module(f"deeplab.data.formats.{name}") for name in names}
+    files = sorted((Path(__file__).parent / "formats").glob("[!_]*.py"))
+    return {file.stem: importlib.import_module(f"deeplab.data.formats.{file.stem}") for file in files}
 
 
 def _detected(root: Path, formats: Mapping[str, ModuleType]) -> str:

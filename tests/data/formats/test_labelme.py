@@ -84,6 +84,9 @@ def test_a_list_gives_the_classes_and_their_order(make):
     (root / "labels.txt").write_text("__ignore__\r\n_background_\r\nroad\r\nsky\r\na cat\r\n")
     dataset = open_dataset(root)
     assert (dataset.classes, dataset.class_list) == (("background", "road", "sky", "a cat"), root / "labels.txt")
+    (root / "labels.txt").write_text("road\na cat\nroad\n")
+    with pytest.raises(DataError, match=r"labels\.txt: line 3: class 'road' occurs twice"):
+        open_dataset(root)
     (root / "labels.txt").write_text("rode\na cat\n")
     with pytest.raises(DataError, match=r"a\.json: shape 1: no class 'road'; did you mean rode\?"):
         open_dataset(root)
@@ -108,6 +111,7 @@ def test_shapes_drawn_on_a_turned_image_are_refused(change):
     [
         ({"imagePath": "d.jpg"}, r"a\.json: no image 'd\.jpg'; put it into .*train"),
         ({"imagePath": None}, r"a\.json: .*export or fetch it again"),
+        ({"shapes": None}, r"a\.json: shapes: 'NoneType' object is not iterable"),
         ({"shapes": [{"points": []}]}, r"a\.json: shapes: 'label' is missing"),
         ({"shapes": [shape("polygon", [[1]])]}, r"a\.json: shape 1: not enough values"),
         ({"shapes": [shape("polygon", [])]}, r"a\.json: shape 1: not enough values"),

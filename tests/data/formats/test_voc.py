@@ -97,3 +97,9 @@ def test_a_line_of_the_label_map_that_cannot_be_read_is_refused(make, line):
     (root / "labelmap.txt").write_text(f"background:0,0,0::\n{line}\n")
     with pytest.raises(DataError, match=rf"labelmap\.txt: line 2: wanted name:R,G,B:: .*came '{line}'"):
         open_dataset(root)
+
+
+def test_two_lists_of_one_split_are_refused(root):
+    (root / LISTS / "Validation.txt").write_text("a\n")
+    with pytest.raises(DataError, match="Validation and val would both be the split val; rename or remove one"):
+        open_dataset(root)

@@ -23,6 +23,7 @@ __all__ = [
     "folders_in",
     "has_folder",
     "images_in",
+    "named_splits",
     "only_once",
     "paired",
     "peek",
@@ -42,6 +43,18 @@ def split_name(name: str) -> str:
     """What we call a part of a data set: Training, train2017 and CVAT's default are train, valid is val."""
     plain = re.sub(r"[-_]?(19|20)\d\d$", "", name.lower())
     return SPLIT_NAMES.get(plain, plain)
+
+
+def named_splits(parts: Iterable[tuple[str, Sequence[Sample]]], root: Path) -> dict[str, tuple[Sample, ...]]:
+    """The parts of a data set under our names. Raises DataError where two would have the same."""
+    splits: dict[str, tuple[Sample, ...]] = {}
+    theirs: dict[str, str] = {}
+    for name, samples in parts:
+        ours = split_name(name)
+        if ours in splits:
+            raise DataError(f"{root}: {theirs[ours]} and {name} would both be the split {ours}; rename or remove one")
+        splits[ours], theirs[ours] = tuple(samples), name
+    return splits
 
 
 def has_folder(root: Path, *patterns: str) -> bool:

@@ -13,8 +13,9 @@ from pathlib import Path
 import numpy as np
 
 from deeplab.data.dataset import DataSet
-from deeplab.data.formats._listing import by_stem, has_folder, images_in, paired, read_json, split_name, well_formed
+from deeplab.data.formats._listing import by_stem, has_folder, images_in, named_splits, paired, read_json, well_formed
 from deeplab.data.regroup import regroup
+from deeplab.data.sample import Sample
 from deeplab.errors import DataError
 
 __all__ = ["is_vistas", "read_vistas"]
@@ -32,14 +33,10 @@ def read_vistas(root: Path, *, configs: Sequence[str], labels: Sequence[str]) ->
         DataError: A list that is missing or not as Vistas has it, an image without a mask or the other way round.
     """
     config = next((root / name for name in configs if (root / name).is_file()), root / configs[0])
-    splits = {}
-    for folder in sorted(path.parent for path in root.glob("*/images") if path.is_dir()):
-        masks = next((folder / name for name in labels if (folder / name).is_dir()), folder / labels[0])
-        splits[split_name(folder.name)] = paired(
-            by_stem(images_in(folder / "images")), by_stem(images_in(masks)), folders=(folder / "images", masks)
-        )
-    if not splits:
+    folders = sorted(path.parent for path in root.glob("*/images") if path.is_dir())
+    if not folders:
         raise DataError(f"{root}: no images; wanted {root}/training/images/*.jpg")
+    splits = named_splits(((folder.name, _read_part(folder, labels)) for folder in folders), root)
     content = read_json(config)
     with well_formed(f"{config}: labels"):
         entries = content["labels"]
@@ -48,3 +45,9 @@ def read_vistas(root: Path, *, configs: Sequence[str], labels: Sequence[str]) ->
         evaluated = [bool(entry["evaluate"]) for entry in entries]
     classes = readable if len(set(readable)) == len(readable) else names
     return regroup(DataSet(root, classes, palette, splits, config), list(compress(classes, evaluated)))
+
+
+def _read_part(folder: Path, labels: Sequence[str]) -> tuple[Sample, ...]:
+    images = folder / "images"
+    masks = next((folder / name for name in labels if (folder / name).is_dir()), folder / labels[0])
+    return paired(by_stem(images_in(images)), by_stem(images_in(masks)), folders=(images, masks))

@@ -11,9 +11,10 @@ from pathlib import Path
 import numpy as np
 
 from deeplab.data.dataset import DataSet
-from deeplab.data.formats._listing import by_stem, folders_in, has_folder, images_in, paired, split_name
+from deeplab.data.formats._listing import by_stem, folders_in, has_folder, images_in, named_splits, paired
 from deeplab.data.label_sets import ADE20K
 from deeplab.data.regroup import regroup
+from deeplab.data.sample import Sample
 from deeplab.errors import DataError
 from deeplab.images import color_map
 
@@ -34,11 +35,11 @@ def read(root: Path) -> DataSet:
     folders = folders_in(root / "images")
     if not folders:
         raise DataError(f"{root}: no images; wanted {LAYOUT}")
-    splits = {}
-    for folder in folders:
-        masks = root / "annotations" / folder.name
-        splits[split_name(folder.name)] = paired(
-            by_stem(images_in(folder)), by_stem(images_in(masks)), folders=(folder, masks)
-        )
+    parts = ((folder.name, _read_part(folder, root / "annotations" / folder.name)) for folder in folders)
+    splits = named_splits(parts, root)
     palette = np.vstack([np.zeros((1, 3), np.uint8), color_map(len(ADE20K))])
     return regroup(DataSet(root, (UNLABELLED, *ADE20K), palette, splits), ADE20K)
+
+
+def _read_part(images: Path, masks: Path) -> tuple[Sample, ...]:
+    return paired(by_stem(images_in(images)), by_stem(images_in(masks)), folders=(images, masks))

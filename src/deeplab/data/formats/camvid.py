@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from deeplab.data.dataset import DataSet
-from deeplab.data.formats._listing import by_stem, has_folder, images_in, paired, split_name
+from deeplab.data.formats._listing import by_stem, has_folder, images_in, named_splits, paired
 from deeplab.data.regroup import regroup
 from deeplab.data.sample import Sample
 from deeplab.errors import DataError
@@ -115,7 +115,8 @@ def read(root: Path) -> DataSet:
 
 def _read_splits(root: Path, *, suffix: str, ending: str = "") -> dict[str, tuple[Sample, ...]]:
     masks = {folder.name.removesuffix(suffix): folder for folder in sorted(root.glob(f"?*{suffix}"))}
-    return {split_name(name): _pair(root / name, folder, ending=ending) for name, folder in masks.items()}
+    parts = ((name, _pair(root / name, folder, ending=ending)) for name, folder in masks.items())
+    return named_splits(parts, root)
 
 
 def _pair(images: Path, masks: Path, *, ending: str) -> tuple[Sample, ...]:

@@ -17,7 +17,7 @@ from typing import Any
 
 from deeplab._optional import require
 from deeplab.data.dataset import DataSet
-from deeplab.data.formats._listing import find_class_list, read_json, split_name, well_formed
+from deeplab.data.formats._listing import find_class_list, named_splits, read_json, well_formed
 from deeplab.data.sample import Sample
 from deeplab.errors import DataError
 
@@ -49,10 +49,8 @@ def read(root: Path) -> DataSet:
     if not any(files.values()):
         raise DataError(f"{root}: no tables; wanted {LAYOUT}")
     classes, palette, class_list = find_class_list(root)
-    splits = {}
-    for split, tables in files.items():
-        splits[split] = tuple(sample for table in tables for sample in _samples(table, split))
-    return DataSet(root, classes, palette, splits, class_list)
+    parts = ((name, [sample for table in tables for sample in _samples(table, name)]) for name, tables in files.items())
+    return DataSet(root, classes, palette, named_splits(parts, root), class_list)
 
 
 @dataclass(frozen=True)
@@ -83,12 +81,12 @@ def _files(root: Path) -> dict[str, list[Path]]:
     if (root / "dataset_dict.json").is_file():
         with well_formed(root / "dataset_dict.json"):
             names = [str(name) for name in read_json(root / "dataset_dict.json")["splits"]]
-        return {split_name(name): _saved(root / name) for name in names}
+        return {name: _saved(root / name) for name in names}
     if (root / "state.json").is_file():
         return {"train": _saved(root)}
     files = defaultdict(list)
     for file in sorted([*root.glob("*.parquet"), *root.glob("data/*.parquet")]):
-        files[split_name(file.stem.partition("-")[0])].append(file)
+        files[file.stem.partition("-")[0]].append(file)
     return files
 
 
@@ -97,7 +95,7 @@ def _saved(folder: Path) -> list[Path]:
         return [folder / part["filename"] for part in read_json(folder / "state.json")["_data_files"]]
 
 
-def _samples(file: Path, split: str) -> Iterator[Sample]:
+def _samples(file: Path, part: str) -> Iterator[Sample]:
     """Those of a table, in its order; a row without a mask is unlabelled."""
     with well_formed(file):
         image, mask = _picture_columns(file)
@@ -106,7 +104,7 @@ def _samples(file: Path, split: str) -> Iterator[Sample]:
             names = _names(file, group, image)
             masks = _names(file, group, mask) if mask is not None else [None] * len(names)
             for row, name in enumerate(names):
-                name = name or f"{split}_{number:06d}"
+                name = name or f"{part}_{number:06d}"
                 labels = Cell(file, group, row, mask, name) if mask is not None and masks[row] is not None else None
                 yield Sample(Cell(file, group, row, image, name), labels)
                 number += 1

@@ -19,7 +19,7 @@ from typing import Any
 
 from deeplab.data.dataset import DataSet
 from deeplab.data.drawing import IGNORED, Bitmap, Drawing, Polygon, Region
-from deeplab.data.formats._listing import find_image, peek, read_json, read_lines, split_name, well_formed
+from deeplab.data.formats._listing import find_image, only_once, peek, read_json, read_lines, split_name, well_formed
 from deeplab.data.formats._shapes import BACKGROUND, ellipse, rectangle, warn_left_out, with_background
 from deeplab.data.sample import Sample
 from deeplab.errors import DataError, unknown_name
@@ -49,10 +49,8 @@ def read(root: Path) -> DataSet:
     if not contents:
         raise DataError(f"{root}: no files of shapes; wanted {LAYOUT}")
     class_list = root / "labels.txt" if (root / "labels.txt").is_file() else None
-    if class_list is not None:
-        names = [line for _, line in read_lines(class_list)]
-    else:
-        names = sorted({label for file, content in contents.items() for label in _labels(content, file)})
+    used = {label for file, content in contents.items() for label in _labels(content, file)}
+    names = sorted(used) if class_list is None else only_once(read_lines(class_list), class_list)
     classes = with_background(name for each in names if (name := OWN_NAMES.get(each, each)))
     labels = {"__ignore__": IGNORED, "_background_": 0, **{name: label for label, name in enumerate(classes)}}
     left_out: Counter[str] = Counter()

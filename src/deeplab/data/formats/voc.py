@@ -19,11 +19,11 @@ from deeplab.data.formats._listing import (
     by_stem,
     find_image,
     images_in,
+    named_splits,
     only_once,
     read_class_list,
     read_lines,
     refuse,
-    split_name,
 )
 from deeplab.data.label_sets import VOC
 from deeplab.data.sample import Sample
@@ -49,13 +49,13 @@ def read(root: Path) -> DataSet:
         raise DataError(f"{root}: no lists of images; wanted {LAYOUT}")
     images = by_stem(images_in(root / "JPEGImages"))
     masks, augmented = (by_stem(images_in(root / folder)) for folder in (MASKS, AUGMENTED))
-    splits = {}
+    parts = []
     for file in lists:
-        name = split_name(file.stem).replace("train_aug", "trainaug")
-        masks_of_split = {**masks, **augmented} if name == "trainaug" else {**augmented, **masks}
-        splits[name] = _read_list(file, root, images, masks_of_split)
+        name = file.stem.replace("train_aug", "trainaug")
+        masks_of_part = {**masks, **augmented} if name == "trainaug" else {**augmented, **masks}
+        parts.append((name, _read_list(file, root, images, masks_of_part)))
     classes, palette, class_list = _read_classes(root)
-    return DataSet(root, classes, palette, splits, class_list)
+    return DataSet(root, classes, palette, named_splits(parts, root), class_list)
 
 
 def _read_list(file: Path, root: Path, images: Mapping[str, Path], masks: Mapping[str, Path]) -> tuple[Sample, ...]:
