@@ -583,6 +583,15 @@ def test_exif_is_applied_to_the_image_and_to_a_mask_that_was_drawn_without(
         assert (labels == turn_upright(label_map(1), orientation)).all()
 
 
+def test_masks_of_other_names_and_numbers_are_repaired_at_once(root: Path, tmp_path: Path) -> None:
+    make_binary(root)
+    shutil.rmtree(root / "val")
+    rename_masks(root)
+    repair(diagnose(root), tmp_path / "repaired")
+    labels = np.asarray(Image.open(tmp_path / "repaired/train/masks/1.png"))
+    assert (labels == (label_map(1) == 2)).all()
+
+
 def test_a_lossy_mask_in_black_and_white_becomes_labels(root: Path, tmp_path: Path) -> None:
     make_binary(root, lambda labels: labels // 255)
     Image.fromarray(binary(label_map(1))).save(root / "train/masks/1.png", format="JPEG", quality=80)

@@ -78,12 +78,12 @@ def _write(evidence: Evidence, folder: Path) -> tuple[list[RepairDone], int]:
     """Write what can be saved, and return what was done and the number of samples."""
     origin = evidence.origin
     root, done, samples = origin.root, [], 0
+    paired = _paired_anew(evidence)
+    evidence = replace(evidence, examined=(*evidence.examined, *paired))
     numbering, twins = find_numbering(evidence), _second_copies(evidence)
     colors = zip(origin.classes, origin.palette.tolist(), strict=True)
     named = [f"{name} {' '.join(map(str, color))}\n" for name, color in colors]
     (folder / "classes.txt").write_text("".join(named), encoding="utf-8")
-    paired = _paired_anew(evidence)
-    examined = (*evidence.examined, *paired)
     found = {file for item in paired for file in (item.sample.image, item.sample.mask)}
     for stray in evidence.strays:
         reason = REASONS[stray.kind]
@@ -91,8 +91,8 @@ def _write(evidence: Evidence, folder: Path) -> tuple[list[RepairDone], int]:
     for item in paired:
         assert item.sample.mask is not None
         done.append(RepairDone(shown_path(item.sample.mask, root), f"renamed as {item.sample.image.name}"))
-    with progress("Repairing", total=len(examined)) as advance:
-        for item in examined:
+    with progress("Repairing", total=len(evidence.examined)) as advance:
+        for item in evidence.examined:
             try:
                 if item.sample.image in twins:
                     raise _Unrepairable(f"the same file as {shown_path(twins[item.sample.image], root)}")
