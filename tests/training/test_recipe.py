@@ -117,6 +117,27 @@ def test_images_of_8_pixels_get_features_of_stride_4(make_data):
     assert (chosen.long_side, chosen.crop_size, chosen.output_stride) == (16, (16, 16), 4)
 
 
+@pytest.mark.parametrize(
+    ("crop", "stride", "rates"),
+    [
+        (513, 16, None),
+        (769, 16, None),
+        (513, 8, None),
+        (257, 16, (3, 6, 9)),
+        (96, 16, (1, 2, 3)),
+        (353, 16, (4, 8, 12)),
+    ],
+)
+def test_rates_reach_half_way_across_the_crop_as_at_513(make_data, crop, stride, rates):
+    settings = replace(make_data([(40, 50)]), crop_size=(crop, crop), output_stride=stride, epochs=1)
+    assert choose(settings)[0].atrous_rates == rates
+
+
+def test_a_head_that_comes_with_the_weights_keeps_its_rates(make_data):
+    settings = replace(make_data([(40, 50)]), crop_size=(96, 96), epochs=1, weights="street")
+    assert choose(settings)[0].atrous_rates is None
+
+
 def test_grey_images_of_one_size_keep_their_scale_more_or_less(make_data):
     assert choose(make_data([(40, 50)] * 2, grey=True))[0].scale == (0.7, 1.4)
 
@@ -221,6 +242,8 @@ def test_the_backbone_is_that_of_the_weights(make_data):
 def test_a_gpu_takes_the_best_backbone_whose_weights_are_here(make_data, monkeypatch):
     settings = replace(make_data([(40, 40)]), batch_size=16, epochs=1)
     assert choose(settings, GPU)[0].backbone == "mobilenetv2"
+    objects = recipe.start_from("objects", backbone="mobilenetv2")
+    monkeypatch.setattr(recipe, "start_from", lambda weights, *, backbone: objects)
     monkeypatch.setattr(recipe, "_is_here", lambda weights: weights != "tf/xception65_coco_voc_trainaug")
     chosen, why = choose(settings, GPU)
     assert (chosen.backbone, chosen.weights) == ("resnet101", "torchvision/deeplabv3_resnet101")
