@@ -260,10 +260,10 @@ class TrainSettings(Settings):
         "none", "Keep the backbone's start weights and statistics up to this stage."
     )
     output_stride: Literal[4, 8, 16, 32] | None = option(
-        None, "Image side over the side of the deepest features.", shown="16, or 8 for small objects"
+        None, "Image side over the side of the deepest features.", shown="16, less for small crops"
     )
     atrous_rates: tuple[int, ...] | None = option(
-        None, "Rates of the atrous branches.", shown="by the output stride", at_least=1
+        None, "Rates of the atrous branches.", shown="by the output stride and the crop", at_least=1
     )
 
     train_splits: tuple[str, ...] = option(("train",), "The parts of the data set to train on, as in train,val.")

@@ -175,6 +175,7 @@ def _choose_arithmetic(choices: _Choices, machine: Machine) -> None:
 
 def _choose_start(choices: _Choices) -> None:
     """Backbone and start weights, each by the other where one is given."""
+    start = None
     if choices.is_open("backbone", "weights"):
         here = [backbone for backbone, weights in STARTS if _is_here(weights)]
         small = choices.kind != "cuda" and "mobilenetv2" in here
@@ -187,8 +188,8 @@ def _choose_start(choices: _Choices) -> None:
         if choices.settings.weights == "none":
             choices.take("backbone", "mobilenetv2", "small and quick to learn from nothing")
         else:
-            start = start_from(choices.settings.weights, backbone="").model
-            choices.take("backbone", start.arguments["backbone"], f"that of {choices.settings.weights}")
+            start = start_from(choices.settings.weights, backbone="")
+            choices.take("backbone", start.model.arguments["backbone"], f"that of {choices.settings.weights}")
     if choices.is_open("weights"):
         backbone = choices.settings.backbone
         found = [weights for name, weights in STARTS if name == backbone and _is_here(weights)]
@@ -199,7 +200,8 @@ def _choose_start(choices: _Choices) -> None:
             choices.take("weights", "none", f"none ship with the backbone {backbone}")
     settings = choices.settings
     if settings.weights != "none":
-        choices.head_is_given = start_from(settings.weights, backbone=settings.backbone).model.entry == settings.model
+        start = start or start_from(settings.weights, backbone=settings.backbone)
+        choices.head_is_given = start.model.entry == settings.model
 
 
 def _is_here(weights: str) -> bool:
