@@ -35,6 +35,8 @@ TRAINING: dict[str, Any] = {
     "learning_rate": 3e-7,
     "head_multiplier": 200.0,
     "batch_norm": "freeze",
+    "class_weights": "none",
+    "rare_crops": 0.0,
     "distillation": 0.7,
     "half": True,
 }

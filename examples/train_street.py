@@ -38,6 +38,7 @@ TRAINING = {
     "learning_rate": 4e-4,
     "head_multiplier": 3.0,
     "class_weights": "sqrt",
+    "rare_crops": 0.0,
     "half": True,
 }
 

@@ -392,10 +392,10 @@ class TrainSettings(DataSettings):
         "none", "Keep the backbone's start weights and statistics up to this stage."
     )
     output_stride: Literal[4, 8, 16, 32] | None = option(
-        None, "Image side over the side of the deepest features.", shown="16, or 8 for small objects"
+        None, "Image side over the side of the deepest features.", shown="16, less for small crops"
     )
     atrous_rates: tuple[int, ...] | None = option(
-        None, "Rates of the atrous branches.", shown="by the output stride", at_least=1
+        None, "Rates of the atrous branches.", shown="by the output stride and the crop", at_least=1
     )
     crf_rnn: bool = option(
         False, "End the model in a CRF-RNN and train it too; best from --weights that were trained without one."

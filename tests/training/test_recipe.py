@@ -117,6 +117,27 @@ def test_images_of_8_pixels_get_features_of_stride_4(make_data):
     assert (chosen.long_side, chosen.crop_size, chosen.output_stride) == (16, (16, 16), 4)
 
 
+@pytest.mark.parametrize(
+    ("crop", "stride", "rates"),
+    [
+        (513, 16, None),
+        (769, 16, None),
+        (513, 8, None),
+        (257, 16, (3, 6, 9)),
+        (96, 16, (1, 2, 3)),
+        (353, 16, (4, 8, 12)),
+    ],
+)
+def test_rates_reach_half_way_across_the_crop_as_at_513(make_data, crop, stride, rates):
+    settings = replace(make_data([(40, 50)]), crop_size=(crop, crop), output_stride=stride, epochs=1)
+    assert choose(settings)[0].atrous_rates == rates
+
+
+def test_a_head_that_comes_with_the_weights_keeps_its_rates(make_data):
+    settings = replace(make_data([(40, 50)]), crop_size=(96, 96), epochs=1, weights="street")
+    assert choose(settings)[0].atrous_rates is None
+
+
 def test_grey_images_of_one_size_keep_their_scale_more_or_less(make_data):
     assert choose(make_data([(40, 50)] * 2, grey=True))[0].scale == (0.7, 1.4)
 
@@ -158,7 +179,7 @@ def test_one_class_is_refused(make_data):
 
 
 def test_a_slow_machine_gets_a_run_of_about_an_hour(make_data):
-    settings = replace(make_data([(64, 64)] * 160), crop_size=(257, 257))
+    settings = replace(make_data([(64, 64)] * 160, val=False), crop_size=(257, 257))
     fast, why = choose(settings, replace(CPU, threads=64))
     assert (fast.epochs, fast.passes, why["epochs"]) == (50, 1, "50 passes over the images")  # 1000 steps
     slow, why = choose(settings, replace(CPU, threads=1))
@@ -171,7 +192,7 @@ def test_a_slow_machine_gets_a_run_of_about_an_hour(make_data):
 def test_a_large_network_on_a_slow_machine_gets_the_least_steps(make_data, monkeypatch):
     large = replace(SMALL, multiply_adds=7 * SMALL.multiply_adds)
     monkeypatch.setattr(recipe, "_cost", lambda settings, *, num_classes: large)
-    chosen, why = choose(replace(make_data([(64, 64)] * 160), crop_size=(257, 257)), replace(CPU, threads=1))
+    chosen, why = choose(replace(make_data([(64, 64)] * 160, val=False), crop_size=(257, 257)), replace(CPU, threads=1))
     assert recipe.epochs_of(chosen, images=160).steps * chosen.epochs == 600
     assert why["epochs"] == "about 1 h on 1 of the cores"
 
@@ -221,6 +242,8 @@ def test_the_backbone_is_that_of_the_weights(make_data):
 def test_a_gpu_takes_the_best_backbone_whose_weights_are_here(make_data, monkeypatch):
     settings = replace(make_data([(40, 40)]), batch_size=16, epochs=1)
     assert choose(settings, GPU)[0].backbone == "mobilenetv2"
+    objects = recipe.start_from("objects", backbone="mobilenetv2")
+    monkeypatch.setattr(recipe, "start_from", lambda weights, *, backbone: objects)
     monkeypatch.setattr(recipe, "_is_here", lambda weights: weights != "tf/xception65_coco_voc_trainaug")
     chosen, why = choose(settings, GPU)
     assert (chosen.backbone, chosen.weights) == ("resnet101", "torchvision/deeplabv3_resnet101")

@@ -370,9 +370,9 @@ def test_group_norm_takes_the_place_of_batch_norm_in_the_saved_model(settings, t
 
 def test_the_log_says_how_long_it_takes_and_how_long_it_waits(settings, tmp_path, caplog):
     caplog.set_level(logging.INFO, "deeplab")
-    train(settings(tmp_path / "run", passes=2, epochs=2, val_split="none", batch_norm="sync"))
+    train(settings(tmp_path / "run", passes=3, epochs=2, val_split="none", batch_norm="sync"))
     told = "\n".join(caplog.messages)
-    assert told.count("on this machine for the 5 steps") == 1  # of 10, as the first 5 tell it
+    assert told.count("on this machine for the 11 steps") == 1  # of 16, as the first 5 tell it
     assert told.count("% of it waiting for images") == 2
     assert told.count("to go") == 1
     (first, _) = rows(tmp_path / "run/epochs.csv")

@@ -8,7 +8,7 @@ cut from the source and resized once, so the cost follows the crop and not the s
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -41,13 +41,13 @@ class Augmentation:
     """(height, width) of the crop in pixels."""
     scale: tuple[float, float]
     """Range of the scale factor, uniform."""
-    scale_step: float = field(default=0.0, kw_only=True)
-    """Steps between the scale factors, from the least; 0: any of the range."""
     fill: tuple[float, ...]
     """Colour of the padding, 0..255: the mean that the model subtracts."""
     ignore_index: int
     photometric: bool = True
     flip: bool = True
+    scale_step: float = 0.0
+    """Steps between the scale factors, from the least; 0: any of the range."""
     probabilities_stride: int = 4
     """A teacher's probabilities come out at the crop's size divided by this, rounded up."""
 
@@ -72,12 +72,7 @@ class Augmentation:
             generator: Where the randomness comes from.
         """
         height, width = image.shape[-2:]
-        low, high = self.scale
-        scale = low + (high - low) * _uniform(generator)
-        if self.scale_step > 0:
-            steps = round((high - low) / self.scale_step) + 1
-            scale = low + self.scale_step * math.floor(steps * (scale - low) / max(high - low, 1e-9))
-            scale = min(scale, high)
+        scale = self._draw_scale(generator)
         row, column = (None, None) if centre is None else centre
         rows = _Window.draw(height, self.size[0], scale, generator, middle=row)
         columns = _Window.draw(width, self.size[1], scale, generator, middle=column)
@@ -100,6 +95,13 @@ class Augmentation:
             image, labels, inside = image.flip(-1), labels.flip(-1), inside.flip(-1)
             probabilities = probabilities.flip(-1) if probabilities is not None else None
         return TrainingSample(image, labels, inside, probabilities)
+
+    def _draw_scale(self, generator: Generator) -> float:
+        low, high = self.scale
+        if self.scale_step == 0:
+            return low + (high - low) * _uniform(generator)
+        count = round((high - low) / self.scale_step) + 1
+        return low + self.scale_step * math.floor(count * _uniform(generator))
 
 
 def photometric(image: Tensor, *, generator: Generator, strength: float = 0.3) -> Tensor:

@@ -14,7 +14,7 @@ def train(settings: TrainSettings) -> Path:
     """Train as the settings say and return the file of the best model.
 
     The folder of the run gets best.safetensors and last.safetensors, config.yaml (every value and why),
-    steps.csv, validation.csv, curves.png, samples.png and TensorBoard's logs.
+    fingerprint.json, steps.csv, validation.csv, epochs.csv, curves.png, samples.png and TensorBoard's logs.
 
     Raises:
         MissingExtraError: What training needs is not installed.

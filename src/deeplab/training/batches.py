@@ -57,9 +57,9 @@ class Photos:
         return self._kept[index] if self._kept is not None else self._read(index)
 
     def keep(self, limit: int = CACHE_BYTES) -> None:
-        """Read everything into memory if it takes less than `limit` bytes, judged by the first image."""
-        image, labels = self._read(0)
-        needed = len(self) * (image.nbytes + labels.nbytes)
+        """Read everything into memory if it takes less than `limit` bytes, judged by up to 20 images."""
+        some = range(0, len(self), -(-len(self) // 20))
+        needed = len(self) * sum(part.nbytes for index in some for part in self._read(index)) / len(some)
         if needed < limit:
             with ThreadPoolExecutor(os.cpu_count()) as pool:
                 self._kept = list(pool.map(self._read, range(len(self))))

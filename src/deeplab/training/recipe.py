@@ -18,6 +18,7 @@ from deeplab.data import DataSet, Sample
 from deeplab.errors import SettingsError
 from deeplab.files import written_aside
 from deeplab.images import size_at
+from deeplab.layers import ATROUS_RATES
 from deeplab.models import create_model
 from deeplab.settings import LEARNING_RATES, WEIGHT_DECAYS, TrainSettings, build
 from deeplab.training.batches import Epochs, workers_that_fit
@@ -60,6 +61,11 @@ LARGEST_CROP = {"cpu": 257, "mps": 513, "cuda": 513}
 
 OUTPUT_STRIDES = ((128, 16), (64, 8), (0, 4))
 """Least short side of the crop, in pixels, for an output stride: at least 8 features along it, as far as it goes."""
+
+CROP_OVER_FIRST_RATE = 33 / 6
+"""Features across the crop over the first of the three rates of ASPP, as with the papers' crop of 513; the third then
+reaches half way across. At a rate as large as the features a 3 x 3 sees its middle only (v3, section 3.3): its outer
+weights learn nothing, and disturb where whole images are larger than the crops."""
 
 SCALE, SCALE_OF_ONE_INSTRUMENT = (0.5, 2.0), (0.7, 1.4)
 """The papers' (v3, section 4.1); nnU-Net's, for grey images of one size, whose magnification is fixed."""
@@ -115,19 +121,26 @@ def choose(
         SettingsError: Values that cannot work with each other or with the data.
     """
     choices = _Choices(settings, kind=machine.device.partition(":")[0])
+    _choose_validation(choices, dataset)
     _choose_arithmetic(choices, machine)
     _choose_start(choices)
     _choose_sizes(choices, data)
     _choose_balance(choices, data)
-    _choose_length(choices, dataset, data, machine)
+    to_reckon = choices.is_open("batch_size") or choices.is_open("epochs", "steps")
+    cost = _cost(choices.settings, num_classes=len(dataset.classes)) if to_reckon else None
+    _choose_step(choices, cost, machine, num_classes=len(dataset.classes))
+    _choose_length(choices, cost, data, machine, shown=len(validation_samples(choices.settings, dataset)))
     _choose_norm(choices)
     _choose_rates(choices, data)
+    _check(choices.settings, dataset, images=data.images)
+    return choices.settings, choices.why
+
+
+def _choose_validation(choices: _Choices, dataset: DataSet) -> None:
     if choices.settings.val_split != "none" and not dataset.splits.get(choices.settings.val_split):
         if choices.settings.val_split != "val":
             dataset.split(choices.settings.val_split)  # raises: it was asked for
         choices.take("val_split", "none", "the data has no split 'val'; the last model counts as the best")
-    _check(choices.settings, dataset, images=data.images)
-    return choices.settings, choices.why
 
 
 class _Choices:
@@ -138,6 +151,8 @@ class _Choices:
         self.kind = kind
         """Of device: "cpu", "mps" or "cuda"."""
         self.why: Reasons = {}
+        self.head_is_given = False
+        """Whether the head of the start weights is that of the model."""
 
     def is_open(self, *names: str) -> bool:
         """Whether all of them are."""
@@ -160,6 +175,7 @@ def _choose_arithmetic(choices: _Choices, machine: Machine) -> None:
 
 def _choose_start(choices: _Choices) -> None:
     """Backbone and start weights, each by the other where one is given."""
+    start = None
     if choices.is_open("backbone", "weights"):
         here = [backbone for backbone, weights in STARTS if _is_here(weights)]
         small = choices.kind != "cuda" and "mobilenetv2" in here
@@ -172,8 +188,8 @@ def _choose_start(choices: _Choices) -> None:
         if choices.settings.weights == "none":
             choices.take("backbone", "mobilenetv2", "small and quick to learn from nothing")
         else:
-            start = start_from(choices.settings.weights, backbone="").model
-            choices.take("backbone", start.arguments["backbone"], f"that of {choices.settings.weights}")
+            start = start_from(choices.settings.weights, backbone="")
+            choices.take("backbone", start.model.arguments["backbone"], f"that of {choices.settings.weights}")
     if choices.is_open("weights"):
         backbone = choices.settings.backbone
         found = [weights for name, weights in STARTS if name == backbone and _is_here(weights)]
@@ -182,6 +198,10 @@ def _choose_start(choices: _Choices) -> None:
             choices.take("weights", found[0], "ships with this backbone" if ships else "was downloaded before")
         else:
             choices.take("weights", "none", f"none ship with the backbone {backbone}")
+    settings = choices.settings
+    if settings.weights != "none":
+        start = start or start_from(settings.weights, backbone=settings.backbone)
+        choices.head_is_given = start.model.entry == settings.model
 
 
 def _is_here(weights: str) -> bool:
@@ -210,6 +230,13 @@ def _choose_sizes(choices: _Choices, data: Fingerprint) -> None:
         side = min(chosen(choices.settings.crop_size))
         stride = next(stride for least, stride in OUTPUT_STRIDES if side >= least)
         choices.take("output_stride", stride, f"for crops of {side} pixels")
+    if choices.is_open("atrous_rates") and choices.settings.model in ("deeplabv3", "deeplabv3plus"):
+        stride = chosen(choices.settings.output_stride)
+        features = math.ceil(min(chosen(choices.settings.crop_size)) / stride)
+        first = max(1, round(features / CROP_OVER_FIRST_RATE))
+        if first < ATROUS_RATES[stride][0] and not choices.head_is_given:
+            rates = (first, 2 * first, 3 * first)
+            choices.take("atrous_rates", rates, f"reach half way across the {features} features of a crop")
     if choices.is_open("scale"):
         fixed = data.grey and data.size_spread == 1
         choices.take(
@@ -229,51 +256,73 @@ def _choose_balance(choices: _Choices, data: Fingerprint) -> None:
         choices.take("rare_crops", RARE_CROPS if share < VERY_RARE else 0.0, rarest)
 
 
-def _choose_length(choices: _Choices, dataset: DataSet, data: Fingerprint, machine: Machine) -> None:
-    """Of a step and of the run."""
-    if choices.is_open("batch_size") or choices.is_open("epochs", "steps"):
-        cost = _cost(choices.settings, num_classes=len(dataset.classes))
-    wanted = BATCH[choices.kind]
-    if choices.is_open("batch_size"):
-        share = max(1, wanted // (choices.settings.devices * (choices.settings.accumulate or 1)))
-        fits = _images_that_fit(choices, cost, machine, num_classes=len(dataset.classes))
+def _choose_step(choices: _Choices, cost: Cost | None, machine: Machine, *, num_classes: int) -> None:
+    """The images of a step, and how many of them at a time."""
+    devices, wanted = choices.settings.devices, BATCH[choices.kind]
+    if cost is not None and choices.is_open("batch_size"):
+        share = max(1, wanted // (devices * (choices.settings.accumulate or 1)))
+        fits = _images_that_fit(choices, cost, machine, num_classes=num_classes)
         batch = share
         while batch > max(1, fits):
             batch //= 2
-        choices.take(
-            "batch_size", batch, f"{wanted} in a step on {choices.kind}" if batch == share else "what fits in memory"
-        )
+        reason = f"{wanted} in a step on {choices.kind}" if batch == share else "what fits in memory"
+        choices.take("batch_size", batch, reason)
         if choices.is_open("accumulate"):
-            parts = -(-wanted // (batch * choices.settings.devices))
-            choices.take("accumulate", parts, f"makes a step of {parts * batch * choices.settings.devices} images")
+            parts = -(-wanted // (batch * devices))
+            choices.take("accumulate", parts, f"makes a step of {parts * batch * devices} images")
     if choices.is_open("accumulate"):
         choices.take("accumulate", 1, "the batch was given")
+
+
+def _images_that_fit(choices: _Choices, cost: Cost, machine: Machine, *, num_classes: int) -> int:
+    """Crops at a time: what the way back keeps, the loss of full size, and five times the weights."""
+    memory = MEMORY_SHARE[choices.kind] * machine.memory_gb * 1e9 - 5 * cost.weights
+    kept = cost.memory * (0.5 if choices.settings.precision == "bf16" else 1.0) + 3 * 4 * num_classes
+    return int(memory / (kept * _pixels(chosen(choices.settings.crop_size))))
+
+
+def _choose_length(choices: _Choices, cost: Cost | None, data: Fingerprint, machine: Machine, *, shown: int) -> None:
+    """The epochs of the run and the passes of an epoch; `shown` images are in a validation."""
     settings = choices.settings
-    images = chosen(settings.batch_size) * chosen(settings.accumulate) * settings.devices  # in a step
-    if not choices.is_open("epochs"):
+    if settings.epochs is not None:
         if choices.is_open("passes"):
             choices.take("passes", 1, "epochs were given")
         return
+    images = chosen(settings.batch_size) * chosen(settings.accumulate) * settings.devices  # in a step
     steps, most_epochs, reason = settings.steps, MOST_EPOCHS, ""
     if steps is None:
-        steps, reason = _steps(choices.kind, passes=data.images / images)
+        assert cost is not None
+        steps, reason = _steps(choices.kind, a_pass=data.images / images)
         if choices.kind in HOURS:
-            speed = SPEED * machine.threads / cost.multiply_adds  # pixels a second, forward
             seconds = 3600 * HOURS[choices.kind]
+            speed = SPEED * machine.threads / cost.multiply_adds  # pixels a second, forward
             a_step = 3 * images * _pixels(chosen(settings.crop_size)) / speed
             affordable = int((1 - VALIDATION_SHARE) * seconds / a_step)
             if affordable < steps:
                 steps = max(affordable, LEAST_STEPS[choices.kind])
                 reason = f"about {seconds / 3600:g} h on {machine.threads} of the cores"
-            shown = len(validation_samples(settings, dataset)) if dataset.splits.get(settings.val_split) else 0
-            a_validation = shown * _pixels(size_at(settings.long_side, data.median_size)) / speed
-            most_epochs = min(MOST_EPOCHS, max(1, int(VALIDATION_SHARE * seconds / max(a_validation, 1e-9))))
+            validations = VALIDATION_SHARE * seconds * speed / _pixels(size_at(settings.long_side, data.median_size))
+            most_epochs = min(MOST_EPOCHS, max(1, int(validations / max(1, shown))))
     if choices.is_open("passes"):
         passes = max(1, round(steps * images / (most_epochs * data.images)))
         choices.take("passes", passes, f"at most {most_epochs} epochs, each with a validation")
-    if choices.is_open("steps"):
+    if settings.steps is None:
         epochs = max(1, round(steps / epochs_of(choices.settings, images=data.images).steps))
         choices.take("epochs", epochs, reason)
+
+
+def _steps(kind: str, *, a_pass: float) -> tuple[int, str]:
+    """The steps of a run, where one pass over the images is `a_pass` of them, and why so many."""
+    usual, least = round(USUAL_PASSES * a_pass), LEAST_STEPS[kind]
+    if usual < least:
+        return least, f"at least {least} steps on {kind}"
+    if usual > MOST_STEPS:
+        return MOST_STEPS, f"at most {MOST_STEPS} steps"
+    return usual, f"{USUAL_PASSES} passes over the images"
+
+
+def _pixels(size: tuple[int, int]) -> int:
+    return size[0] * size[1]
 
 
 def epochs_of(settings: TrainSettings, *, images: int, rank: int = 0) -> Epochs:
@@ -289,16 +338,6 @@ def epochs_of(settings: TrainSettings, *, images: int, rank: int = 0) -> Epochs:
     )
 
 
-def _steps(kind: str, *, passes: float) -> tuple[int, str]:
-    """The steps of a run where one pass over the images has `passes` steps, and why so many."""
-    usual, least = round(USUAL_PASSES * passes), LEAST_STEPS[kind]
-    if usual < least:
-        return least, f"at least {least} steps on {kind}"
-    if usual > MOST_STEPS:
-        return MOST_STEPS, f"at most {MOST_STEPS} steps"
-    return usual, f"{USUAL_PASSES} passes over the images"
-
-
 def _cost(settings: TrainSettings, *, num_classes: int) -> Cost:
     model = create_model(
         settings.model,
@@ -308,17 +347,6 @@ def _cost(settings: TrainSettings, *, num_classes: int) -> Cost:
         **(settings.model_options or {}),
     )
     return cost_of(model.eval())
-
-
-def _images_that_fit(choices: _Choices, cost: Cost, machine: Machine, *, num_classes: int) -> int:
-    """Crops at a time: what the way back keeps, the loss of full size, and five times the weights."""
-    memory = MEMORY_SHARE[choices.kind] * machine.memory_gb * 1e9 - 5 * cost.weights
-    kept = cost.memory * (0.5 if choices.settings.precision == "bf16" else 1.0) + 3 * 4 * num_classes
-    return int(memory / (kept * _pixels(chosen(choices.settings.crop_size))))
-
-
-def _pixels(size: tuple[int, int]) -> int:
-    return size[0] * size[1]
 
 
 def _choose_norm(choices: _Choices) -> None:
