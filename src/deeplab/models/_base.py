@@ -80,6 +80,11 @@ class SegmentationModel(nn.Module):
         logits = resize(coarse.float(), self.grid_size(size), align_corners=self.align_corners)
         return logits[..., :height, :width]
 
+    @property
+    def ends_coarse(self) -> bool:
+        """Whether `full_size` is the last step, so that a loss may take the coarse logits instead."""
+        return type(self).forward is SegmentationModel.forward
+
     def forward(self, image: Tensor) -> Tensor:
         return self.full_size(self.coarse_logits(image), (image.shape[-2], image.shape[-1]))
 

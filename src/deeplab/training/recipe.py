@@ -30,8 +30,8 @@ LARGEST_CROP = 512
 
 Reasons = dict[str, str]
 
-PLACES = ("data", "output", "config", "resume", "device", "workers")
-"""Settings that say where, not what: free to change when a run is resumed, not told by its model."""
+PLACES = ("data", "output", "config", "resume", "device", "workers", "on_nan")
+"""Settings that say where and how, not what: free to change when a run is resumed, not told by its model."""
 
 
 def choose(settings: TrainSettings, dataset: DataSet) -> tuple[TrainSettings, Reasons]:

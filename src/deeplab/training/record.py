@@ -62,6 +62,9 @@ class Record(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
+        assert isinstance(pl_module, SegmentationTask)
+        if pl_module.skipped:
+            return
         row = (trainer.global_step - 1, trainer.current_epoch, outputs["loss"].item(), self._rate)
         self._steps.append(dict(zip(STEP_COLUMNS, row, strict=True)))
 
@@ -79,15 +82,14 @@ class Record(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         assert isinstance(pl_module, SegmentationTask)
-        loss = float(np.mean([row["loss"] for row in self._steps]))
+        loss = float(np.mean([row["loss"] for row in self._steps])) if self._steps else float("nan")
         words = f"epoch {trainer.current_epoch + 1} of {trainer.max_epochs}: loss {loss:.4f}"
         if trainer.is_global_zero:
             _append(self.folder / "steps.csv", self._steps)
             facts = {
                 "epoch": trainer.current_epoch,
                 "step": trainer.global_step - 1,
-                "loss": loss,
-                **_known(self._scores),
+                **_known({"loss": loss, **self._scores}),
             }
             self.save(self.folder / "last.safetensors", facts)
             if self._scores:
@@ -105,11 +107,13 @@ class Record(Callback):
 
 
 def _known(scores: dict[str, Any]) -> dict[str, Any]:
-    """Scores as JSON holds them: a class in neither truth nor prediction has none."""
+    """Figures as JSON holds them: a class in neither truth nor prediction has none, nor an epoch without a step."""
     return {name: None if value != value else value for name, value in scores.items()}
 
 
 def _append(path: Path, rows: Sequence[dict[str, Any]]) -> None:
+    if not rows:
+        return
     new = not path.exists()
     try:
         with path.open("a", newline="", encoding="utf-8") as file:
@@ -127,5 +131,4 @@ def _keep_rows(path: Path, *, below: int) -> None:
         with path.open(newline="", encoding="utf-8") as file:
             rows = [row for row in csv.DictReader(file) if int(row["step"]) < below]
         path.unlink()
-        if rows:
-            _append(path, rows)
+        _append(path, rows)
