@@ -66,7 +66,11 @@ class Strip:
 
 
 class Strips:
-    """The strips of upsampled logits, one after the other, and their gradients back at the coarse logits."""
+    """The strips of upsampled logits, one after the other, and their gradients back at the coarse logits.
+
+    Both are products with the weights of `resize`, in the precision that `torch.set_float32_matmul_precision` grants:
+    float32, unless somebody has lowered it.
+    """
 
     def __init__(self, upsampled: Upsampled) -> None:
         self.coarse = upsampled.coarse.detach()
@@ -79,7 +83,7 @@ class Strips:
                 self.coarse.shape[-2:], (grid_height, grid_width), (height, width), strict=True
             )
         )
-        self.across = across.to(self.coarse.device, self.dtype)  # (W, w)
+        self.across = across.to(self.dtype).to(self.coarse.device)  # (W, w)
 
     def __iter__(self) -> Iterator[Strip]:
         images, num_classes = self.coarse.shape[:2]
@@ -113,7 +117,7 @@ class Strips:
         shares = self.down[rows]
         used = shares.any(dim=0).nonzero()
         coarse_rows = slice(int(used[0]), int(used[-1]) + 1)
-        return rows, coarse_rows, shares[:, coarse_rows].to(self.coarse.device, self.dtype)
+        return rows, coarse_rows, shares[:, coarse_rows].to(self.dtype).to(self.coarse.device)
 
 
 def _shares(length: int, size: int, *, align_corners: bool) -> Tensor:

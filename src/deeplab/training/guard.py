@@ -82,7 +82,7 @@ class Guard(Callback):
             raise TrainingError(
                 f"{told}; lower --learning-rate, train with --precision 32, or go on by --resume --on-nan skip"
             )
-        if self.in_a_row == SKIPPED_IN_A_ROW:
+        if self.in_a_row >= SKIPPED_IN_A_ROW:
             raise TrainingError(
                 f"{self.in_a_row} steps in a row were not finite, the last one: {told}; lower --learning-rate, or "
                 "train with --precision 32"
