@@ -117,9 +117,8 @@ class SegmentationTask(LightningModule):
         """
         assert isinstance(self.model, SegmentationModel)
         size = (image.shape[-2], image.shape[-1])
-        upsampled = partial(
-            losses.Upsampled, size=size, grid_size=self.model.grid_size(size), align_corners=self.model.align_corners
-        )
+        grid_size = self.model.prepare.grid_size(size)
+        upsampled = partial(losses.Upsampled, size=size, grid_size=grid_size, align_corners=self.model.align_corners)
         with features_of(self.model.backbone) as seen:
             logits = upsampled(self.model.coarse_logits(image)) if self.model.ends_coarse else self.model(image)
         if self.auxiliary is None:
