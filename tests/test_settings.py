@@ -23,6 +23,7 @@ from deeplab.settings import (
     TuneCRFSettings,
     build,
     is_required,
+    loss_weights,
     takes,
 )
 
@@ -167,6 +168,44 @@ def test_an_auxiliary_head_over_frozen_stages_is_refused() -> None:
 def test_a_length_is_said_once(pair: tuple[str, str]) -> None:
     with pytest.raises(SettingsError, match=f"^{pair[0]} and {pair[1]} both say how long; leave one out$"):
         made(TrainSettings, **dict.fromkeys(pair, 3))
+
+
+@pytest.mark.parametrize(
+    "text, weights",
+    [
+        ("dice", {"dice": 1.0}),
+        ("cross_entropy+0.5*dice", {"cross_entropy": 1.0, "dice": 0.5}),
+        (" 2 * focal + lovasz ", {"focal": 2.0, "lovasz": 1.0}),
+    ],
+)
+def test_a_loss_is_a_weighted_sum_of_names(text: str, weights: dict[str, float]) -> None:
+    assert loss_weights(text) == weights
+    assert made(TrainSettings, loss=text).loss == text
+
+
+@pytest.mark.parametrize("text", ["0*dice", "-1*dice", "x*dice", "inf*dice", "*dice", "dice+dice"])
+def test_what_is_no_such_sum_is_refused(text: str) -> None:
+    with pytest.raises(SettingsError, match=r"^loss wants names with \+ between, .*; got "):
+        made(TrainSettings, loss=text)
+
+
+def test_an_unknown_loss_is_refused_with_the_nearest_name() -> None:
+    with pytest.raises(SettingsError, match=r"^no loss 'dise'; did you mean dice\?$"):
+        made(TrainSettings, loss="cross_entropy+dise")
+
+
+@pytest.mark.parametrize(
+    "loss, options, told",
+    [
+        ("dice", {"hard_pixels": 0.5}, "hard_pixels is an option of cross_entropy and focal, which"),
+        ("focal", {"label_smoothing": 0.1}, "label_smoothing is an option of cross_entropy, which"),
+        ("cross_entropy", {"focal_gamma": 1.0}, "focal_gamma is an option of focal, which"),
+        ("focal", {"hard_pixels_epochs": 1}, "hard_pixels_epochs wants --hard-pixels below 1"),
+    ],
+)
+def test_an_option_that_no_loss_would_look_at_is_refused(loss: str, options: dict[str, Any], told: str) -> None:
+    with pytest.raises(SettingsError, match=f"^{told}"):
+        made(TrainSettings, loss=loss, **options)
 
 
 def test_an_unknown_option_is_refused_with_the_nearest_name() -> None:

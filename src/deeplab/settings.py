@@ -37,6 +37,9 @@ WEIGHT_DECAYS = {"adamw": 0.01, "sgd": 4e-5}
 LARGEST_SIDE = 1024
 """Pixels; a training shrinks larger images to it first."""
 
+LOSSES = ("cross_entropy", "focal", "dice", "lovasz")
+"""The losses by name; `losses/` has them."""
+
 CRFPreset = Literal[
     "v1",
     "v1-msc",
@@ -467,12 +470,26 @@ class TrainSettings(DataSettings):
         above=0,
         at_most=1,
     )
+    loss: str = option(
+        "cross_entropy",
+        "Losses, each with its weight, as in cross_entropy+0.5*dice; there are cross_entropy, focal, dice and lovasz.",
+        metavar="[X*]NAME+...",
+    )
+    loss_divisor: Literal["counted", "weights", "all"] = option(
+        "counted",
+        "What the sum over the pixels is divided by: the number of counted ones, their classes' weights, or the number "
+        "of all, the ignored ones too.",
+    )
+    focal_gamma: float = option(2.0, "How much less the focal loss weighs what is right already.", at_least=0)
     class_weights: Literal["auto", "none", "sqrt", "balanced"] = option(
         "auto", "Weigh rare classes more: by the inverse of their share or its square root."
     )
     label_smoothing: float = option(0.0, "Share of each label spread over all classes.", at_least=0, at_most=1)
     hard_pixels: float = option(
         1.0, "Share of the pixels that is learned: those of the largest loss.", above=0, at_most=1
+    )
+    hard_pixels_epochs: float = option(
+        0.0, "Epochs over which that share falls from all pixels to --hard-pixels; 0: at once.", at_least=0
     )
     auxiliary: float = option(
         0.0, "Weight in the loss of a second head, on res4 and not saved; 0: none, 0.4 is usual.", at_least=0
@@ -489,6 +506,9 @@ class TrainSettings(DataSettings):
     device: str = option("auto", "Where to compute.", metavar="cpu|cuda|mps|auto")
     devices: int = option(1, "Number of GPUs.", at_least=1)
     workers: int = option(-1, "Processes that read images; -1: as many as fit.", at_least=-1)
+    on_nan: Literal["stop", "skip"] = option(
+        "stop", "After a loss or gradient that is not finite: stop the run, or skip the step."
+    )
     seed: int = option(0, "Seed of everything random.", at_least=0, at_most=2**32 - 1)
     half: bool = option(False, "Write the model's weights in half precision.")
 
@@ -504,6 +524,7 @@ class TrainSettings(DataSettings):
             raise SettingsError(
                 f"auxiliary teaches the backbone up to res4, all of which freeze {self.freeze} keeps; leave one out"
             )
+        _check_loss(self)
         name = self.data.resolve().name
         object.__setattr__(self, "output", Path(str(self.output).replace("{data}", name)))
 
@@ -511,6 +532,51 @@ class TrainSettings(DataSettings):
 def names_crf(text: str) -> bool:
     """Whether `text` is the name of a CRF preset or of a .json file."""
     return text in get_args(CRFPreset) or text.lower().endswith(".json")
+
+
+def loss_weights(text: str) -> dict[str, float]:
+    """A weighted sum of losses by name: "cross_entropy+0.5*dice" is {"cross_entropy": 1.0, "dice": 0.5}.
+
+    Raises:
+        SettingsError: A text that is no such sum, a name that is none of `LOSSES`, or one that comes twice.
+    """
+    weights: dict[str, float] = {}
+    for term in text.split("+"):
+        factor, times, name = term.rpartition("*")
+        name = name.strip()
+        if name not in LOSSES:
+            raise SettingsError(str(unknown_name("loss", name, LOSSES)))
+        try:
+            weight = float(factor) if times else 1.0
+        except ValueError:
+            weight = math.nan
+        if not (0 < weight < math.inf) or name in weights:
+            raise SettingsError(
+                "loss wants names with + between, each once, with or without a weight above 0 as in 0.5*dice; "
+                f"got {text!r}"
+            )
+        weights[name] = weight
+    return weights
+
+
+def _check_loss(settings: TrainSettings) -> None:
+    """Raise SettingsError where an option is given that none of the losses has."""
+    names = loss_weights(settings.loss)
+    owners = {
+        "label_smoothing": ("cross_entropy",),
+        "hard_pixels": ("cross_entropy", "focal"),
+        "class_weights": ("cross_entropy", "focal"),
+        "loss_divisor": ("cross_entropy", "focal"),
+        "focal_gamma": ("focal",),
+    }
+    defaults = {each.name: each.default for each in fields(settings)}
+    for name, losses in owners.items():
+        if getattr(settings, name) != defaults[name] and not names.keys() & set(losses):
+            raise SettingsError(
+                f"{name} is an option of {' and '.join(losses)}, which is not in the loss {settings.loss}; leave it out"
+            )
+    if settings.hard_pixels_epochs > 0 and settings.hard_pixels == 1:
+        raise SettingsError("hard_pixels_epochs wants --hard-pixels below 1 to fall to; give it, or leave both out")
 
 
 def _converted(option: Field[Any], annotation: Any, value: Any) -> Any:

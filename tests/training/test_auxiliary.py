@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from deeplab.losses import full_size
 from deeplab.models import create_model
 from deeplab.training.auxiliary import AuxiliaryHead
 from deeplab.training.batches import Batch, Epochs, seeded
@@ -54,7 +55,7 @@ def test_the_head_has_a_quarter_of_the_channels():
 @pytest.mark.parametrize("model", ["deeplabv3", "deeplabv3plus", "deeplabv2"])
 def test_both_heads_give_logits_of_the_image_size(make_task, batch, model):
     logits, auxiliary = make_task(model, auxiliary=0.4).eval().logits(batch.image.float() / 255)
-    assert logits.shape == auxiliary.shape == (2, 3, 40, 30)
+    assert full_size(logits).shape == full_size(auxiliary).shape == (2, 3, 40, 30)
 
 
 def test_the_second_logits_are_those_of_res4(make_task, batch):
@@ -62,7 +63,7 @@ def test_the_second_logits_are_those_of_res4(make_task, batch):
     image = batch.image.float() / 255
     res4 = task.model.backbone(task.model.prepare(image)).res4
     expected = task.model.full_size(task.auxiliary(res4), (40, 30))
-    torch.testing.assert_close(task.logits(image)[1], expected)
+    torch.testing.assert_close(full_size(task.logits(image)[1]), expected)
 
 
 def test_the_loss_is_the_main_one_and_a_share_of_the_second(make_task, batch):

@@ -1,6 +1,6 @@
 import pytest
 
-from deeplab.training.schedule import Schedule, poly
+from deeplab.training.schedule import Schedule, falling_share, poly
 
 
 def test_poly_starts_at_one_and_ends_at_zero():
@@ -30,3 +30,13 @@ def test_a_schedule_falls_to_its_end_in_strides():
 def test_the_last_epoch_is_as_long_as_what_is_left():
     assert Schedule(steps=40, steps_per_epoch=15).epochs == 3
     assert Schedule(steps=45, steps_per_epoch=15).epochs == 3
+
+
+def test_the_share_of_hard_pixels_falls_in_a_line_and_stays():
+    """`hard_example_mining_step` 1000, `top_k_percent_pixels` 0.25 of the official code."""
+    shares = [falling_share(step, share=0.25, steps=1000) for step in (0, 400, 1000, 5000)]
+    assert shares == pytest.approx([1, 0.4 * 0.25 + 0.6, 0.25, 0.25])
+
+
+def test_without_steps_to_fall_the_share_is_the_last_one_at_once():
+    assert falling_share(0, share=0.25, steps=0) == 0.25

@@ -109,3 +109,8 @@ def test_the_learning_rate_of_the_last_step_is_the_last_above_zero(make_task):
         entry["scheduler"].step()
     assert rates == pytest.approx([1 / 2, 1, 2 / 3, 1 / 3])
     assert min(group["lr"] for group in optimizer.param_groups) == 0
+
+
+def test_the_share_of_hard_pixels_falls_over_its_epochs(make_task):
+    task = make_task(images=4, batch_size=2, epochs=8, hard_pixels=0.2, hard_pixels_epochs=2)
+    assert [task.hard_pixels(step) for step in (0, 2, 4, 5)] == pytest.approx([1, 0.6, 0.2, 0.2])

@@ -92,9 +92,14 @@ class SegmentationModel(nn.Module):
         logits = resize(coarse.float(), self.prepare.grid_size(size), align_corners=self.align_corners)
         return logits[..., :height, :width]
 
+    @property
+    def ends_coarse(self) -> bool:
+        """Whether `full_size` is the last step, so that a loss may take the coarse logits instead."""
+        return self.crf_rnn is None
+
     def forward(self, image: Tensor) -> Tensor:
         logits = self.coarse_logits(image)
-        return self.full_size(logits, (image.shape[-2], image.shape[-1])) if self.crf_rnn is None else logits
+        return self.full_size(logits, (image.shape[-2], image.shape[-1])) if self.ends_coarse else logits
 
 
 def create_model(

@@ -21,7 +21,7 @@ def train(settings: TrainSettings) -> Path:
         SettingsError: Settings that cannot work with each other, or with the data.
         DataError, ImageError: Data that cannot be trained on.
         OutputError: The folder of the run is not empty, or cannot be written.
-        TrainingError: The loss is no longer a number.
+        TrainingError: The loss or its gradient is no longer finite.
         KeyboardInterrupt: Ctrl-C; the run can be resumed from its last whole epoch.
     """
     for module in ("torchvision", "lightning.pytorch", "tensorboard", "matplotlib", "yaml"):

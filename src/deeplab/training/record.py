@@ -79,8 +79,9 @@ class Record(Callback):
         if seconds is not None:
             logger.info("about %s on this machine for the %d steps, without validations", in_words(seconds), left)
         if (batch_idx + 1) % trainer.accumulate_grad_batches == 0:
-            row = (trainer.global_step - 1, trainer.current_epoch, self._loss, self._rate)
-            self._steps.append(dict(zip(STEP_COLUMNS, row, strict=True)))
+            if not pl_module.skipped:
+                row = (trainer.global_step - 1, trainer.current_epoch, self._loss, self._rate)
+                self._steps.append(dict(zip(STEP_COLUMNS, row, strict=True)))
             self._loss = 0.0
             if left == 0:
                 trainer.should_stop = True  # in the middle of the last epoch
@@ -99,7 +100,7 @@ class Record(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         assert isinstance(pl_module, SegmentationTask)
-        loss = float(np.mean([row["loss"] for row in self._steps]))
+        loss = float(np.mean([row["loss"] for row in self._steps])) if self._steps else float("nan")
         words = f"epoch {trainer.current_epoch + 1} of {trainer.max_epochs}: loss {loss:.4f}"
         waited = self.pace.waited
         if trainer.is_global_zero:
@@ -107,8 +108,7 @@ class Record(Callback):
             facts = {
                 "epoch": trainer.current_epoch,
                 "step": trainer.global_step - 1,
-                "loss": loss,
-                **_known(self._scores),
+                **_known({"loss": loss, **self._scores}),
             }
             self.save(self.folder / "last.safetensors", facts)
             if self._scores:
@@ -133,11 +133,13 @@ class Record(Callback):
 
 
 def _known(scores: dict[str, Any]) -> dict[str, Any]:
-    """Scores as JSON holds them: a class in neither truth nor prediction has none."""
+    """Figures as JSON holds them: a class in neither truth nor prediction has none, nor an epoch without a step."""
     return {name: None if value != value else value for name, value in scores.items()}
 
 
 def _append(path: Path, rows: Sequence[dict[str, Any]]) -> None:
+    if not rows:
+        return
     new = not path.exists()
     try:
         with path.open("a", newline="", encoding="utf-8") as file:
@@ -155,5 +157,4 @@ def _keep_rows(path: Path, *, below: int) -> None:
         with path.open(newline="", encoding="utf-8") as file:
             rows = [row for row in csv.DictReader(file) if int(row["step"]) < below]
         path.unlink()
-        if rows:
-            _append(path, rows)
+        _append(path, rows)

@@ -30,10 +30,12 @@ def draw_curves(folder: Path) -> None:
     figure = Figure(figsize=(15, 4.5), layout="constrained")
     FigureCanvasAgg(figure)
     loss, rate, quality = figure.subplots(1, 3)
-    loss.plot(steps["step"], steps["loss"], color="0.8", linewidth=0.5)
-    loss.plot(steps["step"], _smooth(steps["loss"]))
-    loss.set(title="training loss", xlabel="step", ylim=(0, 1.1 * np.quantile(steps["loss"], 0.99)))
-    rate.plot(steps["step"], steps["learning_rate"])
+    if steps:  # none where every step was skipped
+        loss.plot(steps["step"], steps["loss"], color="0.8", linewidth=0.5)
+        loss.plot(steps["step"], _smooth(steps["loss"]))
+        loss.set(ylim=(0, 1.1 * np.quantile(steps["loss"], 0.99)))
+        rate.plot(steps["step"], steps["learning_rate"])
+    loss.set(title="training loss", xlabel="step")
     rate.set(title="learning rate of the backbone", xlabel="step")
     if scores:
         for name in [name for name in scores if name.startswith("iou ")][:20]:

@@ -38,6 +38,7 @@ from deeplab.models import SegmentationModel, create_model
 from deeplab.settings import TrainSettings
 from deeplab.training import fingerprint, recipe, report, teacher
 from deeplab.training.batches import Photos, RareCrops, TrainingCrops, loader, seeded
+from deeplab.training.guard import Guard
 from deeplab.training.optimizers import freeze
 from deeplab.training.recipes import RECIPES
 from deeplab.training.record import Record
@@ -303,7 +304,7 @@ def _trainer(settings: TrainSettings, record: Record, *, epochs: int, validate: 
             gradient_clip_val=settings.gradient_clip or None,
             logger=TensorBoardLogger(settings.output, name="", version="tensorboard"),
             log_every_n_steps=10,
-            callbacks=[record, _Bar(leave=True)] if bar else [record],
+            callbacks=[Guard(settings.output, on_nan=settings.on_nan), record, *([_Bar(leave=True)] if bar else [])],
             enable_progress_bar=bar,
             enable_model_summary=False,
             enable_checkpointing=False,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from functools import partial
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -15,18 +16,20 @@ from torch.optim.swa_utils import AveragedModel
 
 from deeplab import losses
 from deeplab.data import Sample
-from deeplab.errors import DeepLabError, TrainingError
+from deeplab.errors import DeepLabError
 from deeplab.inference import Segmenter
 from deeplab.layers import resize
 from deeplab.metrics import confusion_matrix, miou
 from deeplab.models import SegmentationModel
-from deeplab.settings import TrainSettings
+from deeplab.settings import TrainSettings, loss_weights
 from deeplab.training.auxiliary import AuxiliaryHead, features_of
-from deeplab.training.batches import Batch, Epochs, files, seeded
+from deeplab.training.batches import Batch, Epochs, seeded
 from deeplab.training.optimizers import create_optimizer, parameter_groups
-from deeplab.training.schedule import chosen, schedule_of
+from deeplab.training.schedule import chosen, falling_share, schedule_of
 
 __all__ = ["SegmentationTask"]
+
+Logits: TypeAlias = Tensor | losses.Upsampled
 
 LONG_RUN = 30_000
 """Steps of the papers' runs on VOC; the statistics of so long a run keep the momentum of their layers."""
@@ -64,6 +67,8 @@ class SegmentationTask(LightningModule):
         self.class_weights: Tensor | None
         self.register_buffer("class_weights", class_weights, persistent=False)
         self.average = _average(model, decay=settings.ema) if settings.ema > 0 else None
+        self.skipped = False
+        """Whether the optimizer did not do the latest step (see `Guard`)."""
         self.confusion: NDArray[np.int64] = np.zeros((num_classes, num_classes), np.int64)
 
     @property
@@ -96,53 +101,64 @@ class SegmentationTask(LightningModule):
     def training_step(self, batch: Batch | DeepLabError, batch_index: int) -> Tensor:
         if isinstance(batch, DeepLabError):
             raise batch
-        step = self.global_step
-        part = batch_index % chosen(self.settings.accumulate)
-        torch.manual_seed(seeded(self.settings.seed, step, -2 - part).initial_seed())  # dropout; same after a resume
-        logits, auxiliary = self.logits(to_float(batch.image))
+        logits, auxiliary = self.step_logits(batch, part=batch_index % chosen(self.settings.accumulate))
         with torch.autocast(self.device.type, enabled=False):
             loss = self.loss(logits, batch)
             if auxiliary is not None:
                 loss = loss + self.settings.auxiliary * self.loss(auxiliary, batch)
-        if not torch.isfinite(loss):
-            names = ", ".join(str(file) for file in files(self.samples, batch.indices))
-            raise TrainingError(
-                f"the loss is {loss.item()} at step {step} on {names}; "
-                "lower --learning-rate, or train with --precision 32"
-            )
         self.log("loss", loss.detach(), prog_bar=True)
         return loss
 
-    def logits(self, image: Tensor) -> tuple[Tensor, Tensor | None]:
-        """The logits (N, num_classes, H, W) of the model and, if there is one, of the auxiliary head."""
-        if self.auxiliary is None:
-            return self.model(image), None
-        assert isinstance(self.model, SegmentationModel)
-        with features_of(self.model.backbone) as seen:
-            logits = self.model(image)
-        largest = self.model.scales.index(max(self.model.scales))
-        coarse = self.auxiliary(seen[largest].res4)
-        return logits, self.model.full_size(coarse, (image.shape[-2], image.shape[-1]))
+    def step_logits(self, batch: Batch, *, part: int) -> tuple[Logits, Logits | None]:
+        """The logits of a batch, a part of this step, with the dropout that it has in a resumed run, too."""
+        torch.manual_seed(seeded(self.settings.seed, self.global_step, -2 - part).initial_seed())
+        return self.logits(to_float(batch.image))
 
-    def loss(self, logits: Tensor, batch: Batch) -> Tensor:
+    def logits(self, image: Tensor) -> tuple[Logits, Logits | None]:
+        """The logits (N, num_classes, H, W) of the model and, if there is one, of the auxiliary head.
+
+        They stay coarse where nothing but their enlargement follows: most losses never need them full size.
+        """
+        assert isinstance(self.model, SegmentationModel)
+        size = (image.shape[-2], image.shape[-1])
+        grid_size = self.model.prepare.grid_size(size)
+        upsampled = partial(losses.Upsampled, size=size, grid_size=grid_size, align_corners=self.model.align_corners)
+        with features_of(self.model.backbone) as seen:
+            logits = upsampled(self.model.coarse_logits(image)) if self.model.ends_coarse else self.model(image)
+        if self.auxiliary is None:
+            return logits, None
+        largest = self.model.scales.index(max(self.model.scales))
+        return logits, upsampled(self.auxiliary(seen[largest].res4))
+
+    def loss(self, logits: Logits, batch: Batch) -> Tensor:
         """The loss of logits (N, num_classes, H, W): of the labels, mixed with the teacher's if any."""
-        loss = losses.cross_entropy(
+        settings = self.settings
+        loss = losses.weighted_sum(
             logits,
             batch.labels,
+            weights=loss_weights(settings.loss),
             ignore_index=self.ignore_index,
             class_weights=self.class_weights,
-            label_smoothing=self.settings.label_smoothing,
-            hard_pixels=self.settings.hard_pixels,
+            label_smoothing=settings.label_smoothing,
+            hard_pixels=self.hard_pixels(self.global_step),
+            divisor=settings.loss_divisor,
+            focal_gamma=settings.focal_gamma,
         )
         if batch.probabilities is None:
             return loss
-        probabilities = resize(batch.probabilities, (logits.shape[-2], logits.shape[-1]), align_corners=False)
-        share = self.settings.distillation
-        return (1 - share) * loss + share * losses.distillation(logits, probabilities, inside=batch.inside)
+        pixels = losses.full_size(logits)
+        probabilities = resize(batch.probabilities, (pixels.shape[-2], pixels.shape[-1]), align_corners=False)
+        share = settings.distillation
+        return (1 - share) * loss + share * losses.distillation(pixels, probabilities, inside=batch.inside)
+
+    def hard_pixels(self, step: int) -> float:
+        """The share of hard pixels."""
+        steps = round(self.settings.hard_pixels_epochs * self.epochs.steps)
+        return falling_share(step, share=self.settings.hard_pixels, steps=steps)
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
         stepped = (batch_idx + 1) % chosen(self.settings.accumulate) == 0
-        if self.average is not None and stepped:
+        if self.average is not None and stepped and not self.skipped:
             self.average.update_parameters(self.model)
 
     def on_validation_epoch_start(self) -> None:

@@ -1,9 +1,11 @@
+import json
 import math
 
+import numpy as np
 import pytest
 import torch
 
-from deeplab.losses import cross_entropy, distillation
+from deeplab.losses import Upsampled, cross_entropy, full_size
 
 
 def test_equal_logits_cost_the_logarithm_of_the_number_of_classes():
@@ -73,23 +75,60 @@ def test_half_precision_logits_give_a_float32_loss():
     assert loss.dtype == torch.float32
 
 
-def test_a_student_that_equals_its_teacher_costs_nothing():
-    logits = torch.randn(2, 3, 4, 4, generator=torch.Generator().manual_seed(0))
-    inside = torch.ones(2, 4, 4, dtype=torch.bool)
-    assert distillation(logits, logits.softmax(dim=1), inside=inside).item() == pytest.approx(0, abs=1e-6)
+@pytest.mark.parametrize(
+    ("divisor", "expected"),
+    [
+        ("counted", (1 + 3) * math.log(2) / 2),
+        ("weights", math.log(2)),  # PyTorch's mean
+        ("all", (1 + 3) * math.log(2) / 3),  # detectron2
+    ],
+)
+def test_the_sum_is_divided_by_what_is_named(divisor, expected):
+    labels = torch.tensor([[[0, 1, 255]]])
+    logits, weights = torch.zeros(1, 2, 1, 3), torch.tensor([1.0, 3.0])
+    loss = cross_entropy(logits, labels, class_weights=weights, divisor=divisor)
+    assert loss.item() == pytest.approx(expected)
 
 
-def test_distillation_by_hand():
-    # teacher (1, 0), student (1/2, 1/2): 1 x log(1 / (1/2)) = log 2
-    loss = distillation(
-        torch.zeros(1, 2, 1, 1), torch.tensor([1.0, 0.0]).view(1, 2, 1, 1), inside=torch.ones(1, 1, 1).bool()
+def test_divided_by_weights_it_is_the_mean_of_torch():
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(2, 3, 4, 5, generator=generator)
+    labels = torch.randint(0, 3, (2, 4, 5), generator=generator)
+    labels[0, 0] = 255
+    options = {"label_smoothing": 0.2, "ignore_index": 255}
+    weights = torch.tensor([0.5, 1.0, 2.0])
+    expected = torch.nn.functional.cross_entropy(logits, labels, weight=weights, **options)
+    assert cross_entropy(logits, labels, class_weights=weights, divisor="weights", **options).item() == pytest.approx(
+        expected.item()
     )
-    assert loss.item() == pytest.approx(math.log(2))
 
 
-def test_distillation_leaves_the_padding_out():
-    probabilities = torch.tensor([1.0, 0.0]).view(1, 2, 1, 1).expand(1, 2, 2, 2).clone()
-    inside = torch.tensor([[[True, False], [False, False]]])
-    logits = torch.zeros(1, 2, 2, 2)
-    assert distillation(logits, probabilities, inside=inside).item() == pytest.approx(math.log(2))
-    assert distillation(logits, probabilities, inside=torch.zeros_like(inside)) == 0
+def test_detectron2_divides_the_hard_pixels_by_their_number():
+    labels = torch.full((1, 1, 4), 255)
+    labels[..., 0] = 0
+    loss = cross_entropy(torch.zeros(1, 2, 1, 4), labels, hard_pixels=0.5, divisor="all")
+    assert loss.item() == pytest.approx(math.log(2) / 2)  # its second hardest is an ignored one
+
+
+@pytest.mark.parametrize("case", ["plain", "class_weights", "top_k_0.25", "top_k_0.15_weights", "all_ignored"])
+@pytest.mark.parametrize("coarse", [True, False], ids=["in strips", "full size"])
+def test_loss_and_gradient_are_those_of_the_official_code(shared, case, coarse):
+    folder = shared / "golden" / "tf_train" / "losses"
+    facts = json.loads((folder / "case.json").read_text())["cases"][case]
+    data = np.load(folder / "data.npz")
+    logits = torch.from_numpy(data["logits"]).permute(0, 3, 1, 2).requires_grad_()
+    labels = torch.from_numpy(data["labels"][..., 0]).clone()
+    if facts["ignore_all"]:
+        labels.fill_(255)
+    weights = facts["kwargs"].get("loss_weight")
+    enlarged = Upsampled(logits, size=(65, 49), grid_size=(65, 49), align_corners=True)
+    loss = cross_entropy(
+        enlarged if coarse else full_size(enlarged),
+        labels,
+        class_weights=None if weights is None else torch.tensor(weights),
+        hard_pixels=facts["kwargs"].get("top_k_percent_pixels", 1.0),
+    )
+    loss.backward()
+    gradient = data[f"grad_{case}"].transpose(0, 3, 1, 2)
+    assert loss.item() == pytest.approx(facts["total"], rel=3e-7)
+    np.testing.assert_allclose(logits.grad, gradient, rtol=0, atol=1e-6 * max(abs(gradient).max(), 1e-9))
