@@ -58,7 +58,12 @@ def test_it_stops_the_run_and_names_step_files_and_the_kept_batch(short, tmp_pat
     assert kept["step"] == 1
     assert np.isnan(kept["loss"])
     assert all(name in told for name in kept["files"].tolist())
-    assert {path.name for path in folder.iterdir()} == {"config.yaml", "tensorboard", "bad_step_1.npz"}
+    assert {path.name for path in folder.iterdir()} == {
+        "config.yaml",
+        "fingerprint.json",
+        "tensorboard",
+        "bad_step_1.npz",
+    }
 
 
 def test_a_skipped_step_changes_nothing(short, data, tmp_path, spoil, caplog):
