@@ -583,6 +583,21 @@ def test_exif_is_applied_to_the_image_and_to_a_mask_that_was_drawn_without(
         assert (labels == turn_upright(label_map(1), orientation)).all()
 
 
+@pytest.mark.parametrize("orientation", range(5, 9))
+def test_exif_of_a_mask_only_is_taken_back(root: Path, tmp_path: Path, orientation: int) -> None:
+    with_exif(root / "train/masks/1.png", orientation)
+    repair(diagnose(root), tmp_path / "repaired")
+    assert (np.asarray(Image.open(tmp_path / "repaired/train/masks/1.png")) == label_map(1)).all()
+
+
+def test_many_classes_in_8_bit_masks_are_repaired_too(root: Path, tmp_path: Path) -> None:
+    (root / "classes.txt").write_text("".join(f"class {chr(0x4E00 + index)}\n" for index in range(300)))
+    save(root / "train/masks/1.png", np.where(label_map(1) == 2, 255, label_map(1)).astype(np.uint8))
+    repair(diagnose(root), tmp_path / "repaired")
+    labels = np.asarray(Image.open(tmp_path / "repaired/train/masks/1.png"))
+    assert sorted(np.unique(labels).tolist()) == [0, 1, 65535]
+
+
 def test_masks_of_other_names_and_numbers_are_repaired_at_once(root: Path, tmp_path: Path) -> None:
     make_binary(root)
     shutil.rmtree(root / "val")

@@ -42,13 +42,14 @@ def test_a_map_of_one_pixel_is_one_part() -> None:
 
 
 @pytest.mark.skipif(not _numba.COMPILES, reason="needs numba")
-@pytest.mark.parametrize("kind", ["noise", "spiral", "comb", "stripes"])
+@pytest.mark.parametrize("kind", ["noise", "spiral", "comb", "stripes", "single pixels"])
 def test_the_compiled_version_agrees_with_the_readable_one(kind: str) -> None:
     generator = np.random.default_rng(0)
     maps = {
         "noise": [generator.integers(0, 3, generator.integers(1, 14, 2)) for _ in range(300)],
         "spiral": [_spiral(31)],
         "comb": [np.where(np.arange(40)[:, np.newaxis] < 39, np.arange(41) % 2, 1)],
+        "single pixels": [np.arange(60 * 60).reshape(60, 60)],
         "stripes": [np.arange(30)[:, np.newaxis] // 3 % 4 + np.zeros((1, 7), int)],
     }
     for labels in maps[kind]:

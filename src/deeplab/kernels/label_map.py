@@ -19,6 +19,10 @@ OCTAVES = 32
 """Of areas: a part of 2^n .. 2^(n+1) - 1 pixels counts in octave n."""
 
 
+FIRST = 1024
+"""Parts that there is room for at first: to fetch memory for as many as there are pixels takes as long as the work."""
+
+
 class LabelMap(NamedTuple):
     """The figures of one label map."""
 
@@ -113,8 +117,7 @@ def _measure_compiled(labels: Labels) -> tuple[Labels, Indices, int, int]:
     Neighbours that touch each other are joined already, so that at most two are asked.
     """
     height, width = labels.shape
-    parent, area = np.empty(labels.size, np.int32), np.zeros(labels.size, np.int64)
-    of_part = np.empty(labels.size, labels.dtype)
+    parent, area, of_part = np.zeros(FIRST, np.int32), np.zeros(FIRST, np.int64), np.zeros(FIRST, labels.dtype)
     above, row = np.empty(width, np.int32), np.empty(width, np.int32)  # the part of each pixel
     count = border = between = 0
     for y in range(height):
@@ -136,6 +139,8 @@ def _measure_compiled(labels: Labels) -> tuple[Labels, Indices, int, int]:
                 part = above[x + 1]
             else:
                 part = np.int32(count)
+                if count == len(parent):
+                    parent, area, of_part = _longer(parent), _longer(area), _longer(of_part)
                 parent[part], of_part[part] = part, label
                 count += 1
             if up_right and not up:
@@ -171,6 +176,12 @@ def _measure_compiled(labels: Labels) -> tuple[Labels, Indices, int, int]:
             found[parts], sizes[parts] = of_part[part], area[part]
             parts += 1
     return found, sizes, border, between
+
+
+@njit
+def _longer(values: NDArray[Any]) -> NDArray[Any]:
+    """Twice as long, with zeros at the end."""
+    return np.concatenate((values, np.zeros_like(values)))
 
 
 @njit

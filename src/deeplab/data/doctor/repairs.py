@@ -43,6 +43,9 @@ SHAPE = 0.02
 """By how much the ratio of the sides of a mask may differ from that of its image, for both to show the same."""
 
 
+TURNED_BACK = {6: 8, 8: 6}
+"""EXIF orientation -> the one that undoes it; each other undoes itself."""
+
 REASONS = {
     "image without mask": "left out: it has no mask",
     "mask without image": "left out: it has no image",
@@ -180,7 +183,8 @@ def _labels(item: Examined, dataset: DataSet, numbering: Numbering) -> tuple[Lab
         raise _Unrepairable(f"{odd.mean():.0%} of the mask's pixels have labels that are no class")
     if odd.any():
         changes.append(f"{odd.sum():,} pixels with labels that are no class are ignored")
-    return np.where(odd | np.isin(labels, ignored), labels.dtype.type(dataset.ignore_index), labels), changes
+    dtype = np.uint8 if dataset.ignore_index == 255 else np.uint16
+    return np.where(odd | np.isin(labels, ignored), dtype(dataset.ignore_index), labels).astype(dtype), changes
 
 
 def _fitted(labels: Labels, item: Examined) -> tuple[Labels, str]:
@@ -189,9 +193,9 @@ def _fitted(labels: Labels, item: Examined) -> tuple[Labels, str]:
     assert mask is not None
     assert image.header is not None
     size = f"{labels.shape[0]} x {labels.shape[1]}, image {image.size[0]} x {image.size[1]}"
-    turns = image.header.orientation, mask.header.orientation if mask.header else 1
-    if turns[1] == 1 and turns[0] != 1 and labels.shape == image.header.size:
-        return turn_upright(labels, turns[0]), "turned as its image is"
+    if mask.header is not None and mask.header.size == image.header.size:
+        stored = turn_upright(labels, TURNED_BACK.get(mask.header.orientation, mask.header.orientation))
+        return turn_upright(stored, image.header.orientation), "turned as its image is"
     ratio = labels.shape[0] * image.size[1] / (labels.shape[1] * image.size[0])
     if abs(ratio - 1) > SHAPE:
         raise _Unrepairable(f"the mask is {size}")
