@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from deeplab import losses
 from deeplab.backbones import resnet
 from deeplab.errors import UnknownNameError
 from deeplab.models import create_model
@@ -133,7 +134,8 @@ def test_its_model_is_built_and_takes_a_step(name: str, monkeypatch: pytest.Monk
     [optimizer], _ = task.configure_optimizers()
     before = {key: value.clone() for key, value in model.named_parameters()}
     image = torch.rand(2, 3, *(settings.crop_size or ()))
-    logits, auxiliary = task.logits(image)
+    logits, auxiliary = (None if each is None else losses.full_size(each) for each in task.logits(image))
+    assert logits is not None
     assert logits.shape == (2, 3, 33, 33)
     (logits.square().sum() + (0 if auxiliary is None else auxiliary.square().sum())).backward()
     optimizer.step()
