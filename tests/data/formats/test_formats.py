@@ -12,6 +12,7 @@ import pytest
 from deeplab import catalog
 from deeplab.data import load_sample, open_dataset, regroup
 from deeplab.data.dataset import _fitting, _formats
+from deeplab.data.doctor import examine, repair, write_page
 from deeplab.errors import DataError, DeepLabError, UnknownNameError
 from deeplab.images import read_labels
 
@@ -47,6 +48,21 @@ def test_the_labels_are_those_of_the_regions(made):
 def test_a_format_given_by_name_reads_the_same(made):
     given, detected = open_dataset(made.root, format=made.format), open_dataset(made.root)
     assert (given.classes, given.splits.keys()) == (detected.classes, detected.splits.keys())
+
+
+def test_the_doctor_counts_the_same_labels_and_can_copy_them(made, tmp_path):
+    dataset = open_dataset(made.root)
+    diagnosis = examine(dataset)
+    assert not [finding.kind for finding in diagnosis.errors if finding.kind.startswith(("image", "mask"))]
+    labels = [load_sample(sample, dataset)[1] for sample in dataset.split("train")]
+    wanted = sum(np.bincount(each[each != 255], minlength=len(dataset.classes)) for each in labels)
+    np.testing.assert_array_equal(diagnosis.evidence.counts["train"].pixels, wanted)
+    write_page(tmp_path / "page.html", diagnosis)
+    copied = repair(diagnosis, tmp_path / "copy").repair
+    assert copied.samples == 3
+    copy, origin = open_dataset(tmp_path / "copy"), diagnosis.evidence.origin
+    for one, other in zip(copy.split("train"), origin.split("train"), strict=True):
+        np.testing.assert_array_equal(load_sample(one, copy)[1], load_sample(other, origin)[1])
 
 
 def test_the_classes_can_be_regrouped(made):
