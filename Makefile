@@ -32,7 +32,7 @@ docs/crf.png: demo
 	@$(BIN)/python examples/sharpen_edges.py demo/grace_hopper.jpg --long-side 321 --output $@
 
 test: .venv/dev.stamp
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
 check: lint test
 

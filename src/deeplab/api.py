@@ -13,6 +13,7 @@ from deeplab.errors import InputNotFoundError, OutputError, SettingsError
 from deeplab.settings import (
     CompareSettings,
     ConvertSettings,
+    DataSettings,
     DoctorSettings,
     EvaluateSettings,
     ExplainSettings,
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL import Image
 
-    from deeplab.data import Sample
+    from deeplab.data import DataSet, Sample
     from deeplab.data.doctor import Diagnosis
     from deeplab.evaluation import Comparison, CRFReport, Progress, Report
     from deeplab.inference import Explanation, Segmenter
@@ -148,7 +149,6 @@ def evaluate(
     settings = build(EvaluateSettings, {"model": model, "data": data, **options})
     _check_outside(settings.output, settings.data)
     from deeplab import evaluation
-    from deeplab.data import open_dataset, regroup
     from deeplab.files import distinct_stems, written_aside
     from deeplab.images import write_labels
 
@@ -158,9 +158,7 @@ def evaluate(
         if on_image:
             on_image(sample, labels)
 
-    dataset = open_dataset(settings.data, format=settings.format)
-    if settings.classes is not None:
-        dataset = regroup(dataset, settings.classes)
+    dataset = _open(settings)
     stems = iter(distinct_stems(sample.image for sample in dataset.split(settings.split)))
     segmenter = load(**settings.part(LoadSettings))
     report = evaluation.evaluate(
@@ -214,11 +212,8 @@ def compare(
     """
     settings = build(CompareSettings, {"model": model, "other": other, "data": data, **options})
     from deeplab import evaluation
-    from deeplab.data import open_dataset, regroup
 
-    dataset = open_dataset(settings.data, format=settings.format)
-    if settings.classes is not None:
-        dataset = regroup(dataset, settings.classes)
+    dataset = _open(settings)
     how = settings.part(LoadSettings)
     segmenters = load(**how), load(**{**how, "model": settings.other})
     advance = None if on_image is None else lambda *_: on_image()
@@ -295,11 +290,8 @@ def tune_crf(model: str | Path, data: str | Path, *, progress: Progress | None =
     _check_outside(settings.output, settings.data)
     from deeplab import evaluation
     from deeplab.crf import save_crf
-    from deeplab.data import open_dataset, regroup
 
-    dataset = open_dataset(settings.data, format=settings.format)
-    if settings.classes is not None:
-        dataset = regroup(dataset, settings.classes)
+    dataset = _open(settings)
     report = evaluation.tune_crf(
         load(**settings.part(ModelSettings)),
         dataset,
@@ -451,6 +443,14 @@ def with_config(options: Mapping[str, Any]) -> dict[str, Any]:
         path = build(TrainSettings, {"data": ".", **options}).output / "config.yaml"
         path = path if path.is_file() else None
     return with_recipe(dict(options) if path is None else {**_read_config(path), **options})
+
+
+def _open(settings: DataSettings) -> DataSet:
+    """The data set with the classes that it is to have. Raises DataError."""
+    from deeplab.data import open_dataset, regroup
+
+    dataset = open_dataset(settings.data, format=settings.format)
+    return dataset if settings.classes is None else regroup(dataset, settings.classes)
 
 
 def _check_outside(output: Path | None, data: Path) -> None:
