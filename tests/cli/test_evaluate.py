@@ -108,4 +108,5 @@ def test_images_of_one_stem_in_several_folders_have_label_maps_of_their_own(
     lists.write_text("".join(f"{part}/images/0.png {part}/masks/0.png\n" for part in ("train", "val")))
     status, _, err = run("evaluate", tiny, data, "--format", "voc", "--output", tmp_path / "out")
     assert (status, err) == (0, "")
-    assert sorted(file.name for file in (tmp_path / "out").iterdir()) == ["0.png", "0_2.png", "images.csv", "report.json"]
+    written = {file.name for file in (tmp_path / "out").iterdir()}
+    assert written == {"0.png", "0_2.png", "images.csv", "report.json"}
