@@ -130,6 +130,7 @@ def evaluate(
     data: str | Path,
     *,
     on_image: Callable[[Sample, NDArray[Any]], None] | None = None,
+    progress: Progress | None = None,
     **options: Any,
 ) -> Report:
     """Measure a model on a data set, each image at its own size.
@@ -138,6 +139,7 @@ def evaluate(
         model: A name or the path of a model file, as in `load`.
         data: Folder of the data set.
         on_image: Called after each image with its sample and the predicted labels, (H, W).
+        progress: Shows how far it is: `with progress(title, total=images) as advance`; None: nothing does.
         options: The fields of `deeplab.settings.EvaluateSettings`: format, classes, split, limit, boundaries,
             calibration, output, report, and those of `load`.
 
@@ -157,19 +159,22 @@ def evaluate(
             write_labels(settings.output / f"{next(stems)}.png", labels, palette=dataset.palette)
         if on_image:
             on_image(sample, labels)
+        advance()
 
     dataset = _open(settings)
     stems = iter(distinct_stems(sample.image for sample in dataset.split(settings.split)))
     segmenter = load(**settings.part(LoadSettings))
-    report = evaluation.evaluate(
-        segmenter,
-        dataset,
-        split=settings.split,
-        limit=settings.limit,
-        boundaries=settings.boundaries or settings.report is not None,
-        calibration=settings.calibration or settings.report is not None,
-        on_image=write,
-    )
+    samples = dataset.split(settings.split)[: settings.limit]
+    with (progress or no_progress)("Evaluating", total=len(samples)) as advance:
+        report = evaluation.evaluate(
+            segmenter,
+            dataset,
+            split=settings.split,
+            limit=settings.limit,
+            boundaries=settings.boundaries or settings.report is not None,
+            calibration=settings.calibration or settings.report is not None,
+            on_image=write,
+        )
     if settings.output:
         for name, text in (("report.json", report.to_json() + "\n"), ("images.csv", report.to_csv())):
             with written_aside(settings.output / name) as aside:
@@ -181,7 +186,7 @@ def evaluate(
             title=f"{settings.model} on {settings.data.resolve().name}, {settings.split}",
             segmenter=segmenter,
             dataset=dataset,
-            samples=dataset.split(settings.split)[: settings.limit],
+            samples=samples,
         )
     return report
 
@@ -192,7 +197,7 @@ def compare(
     other: str | Path,
     data: str | Path,
     *,
-    on_image: Callable[[], None] | None = None,
+    progress: Progress | None = None,
     **options: Any,
 ) -> Comparison:
     """Measure two models on the same images, and how far the difference can be believed.
@@ -201,7 +206,7 @@ def compare(
         model: A name or the path of a model file, as in `load`.
         other: The one that is compared with it: a difference is its figure less that of `model`.
         data: Folder of the data set.
-        on_image: Called after each image, of each model.
+        progress: As in `evaluate`.
         options: The fields of `deeplab.settings.CompareSettings`: format, classes, split, limit, report, and those of
             `load`.
 
@@ -216,11 +221,14 @@ def compare(
     dataset = _open(settings)
     how = settings.part(LoadSettings)
     segmenters = load(**how), load(**{**how, "model": settings.other})
-    advance = None if on_image is None else lambda *_: on_image()
-    first, second = (
-        evaluation.evaluate(each, dataset, split=settings.split, limit=settings.limit, on_image=advance)
-        for each in segmenters
-    )
+    samples = dataset.split(settings.split)[: settings.limit]
+    with (progress or no_progress)("Comparing", total=2 * len(samples)) as advance:
+        first, second = (
+            evaluation.evaluate(
+                each, dataset, split=settings.split, limit=settings.limit, on_image=lambda *_: advance()
+            )
+            for each in segmenters
+        )
     comparison = evaluation.Comparison(first, second)
     if settings.report:
         evaluation.write_comparison(
@@ -229,7 +237,7 @@ def compare(
             names=(settings.model, settings.other),
             segmenters=segmenters,
             dataset=dataset,
-            samples=dataset.split(settings.split)[: settings.limit],
+            samples=samples,
         )
     return comparison
 

@@ -17,12 +17,9 @@ if TYPE_CHECKING:
 
 def compare(settings: CompareSettings, *, json: Json = False) -> None:
     """Measure two models on the same images; differences are MODEL_B less MODEL_A."""
-    from deeplab.data import open_dataset
     from deeplab.evaluation import NAMES, shown
 
-    total = len(open_dataset(settings.data, format=settings.format).split(settings.split)[: settings.limit])
-    with progress("Comparing", total=2 * total) as advance:
-        comparison = api.compare(**settings.as_dict(), on_image=advance)
+    comparison = api.compare(**settings.as_dict(), progress=progress)
     first, second = comparison.first, comparison.second
     rows = [
         (name, shown(first.iou_intervals[name].value), shown(second.iou_intervals[name].value), *_difference(interval))

@@ -17,12 +17,9 @@ if TYPE_CHECKING:
 
 def evaluate(settings: EvaluateSettings, *, json: Json = False) -> None:
     """Measure a model on a data set, each image at its own size."""
-    from deeplab.data import open_dataset
     from deeplab.evaluation import NAMES, shown
 
-    total = len(open_dataset(settings.data, format=settings.format).split(settings.split)[: settings.limit])
-    with progress("Evaluating", total=total) as advance:
-        report = api.evaluate(**settings.as_dict(), on_image=lambda *_: advance())
+    report = api.evaluate(**settings.as_dict(), progress=progress)
     pixels = max(1, sum(report.pixels.values()))
     rows = [
         (name, shown(iou.value), _ends(iou), f"{report.pixels[name] / pixels:.1%}")
