@@ -96,7 +96,26 @@ def test_the_rate_that_is_told_is_that_of_the_backbone(make_task):
     ("epochs", "momentum"), [(10, 0.1), (10_000, 2e-3), (10_000_000, 3e-4)], ids=["short", "longer", "as in the paper"]
 )
 def test_statistics_settle_within_the_run(make_task, epochs, momentum):
-    assert make_task(epochs=epochs).model.norm.momentum == pytest.approx(momentum)  # one step an epoch
+    task = make_task(epochs=epochs)  # one step an epoch
+    task.settle_statistics(epochs - 1)
+    assert task.model.norm.momentum == pytest.approx(momentum)
+
+
+def test_statistics_are_a_plain_mean_of_the_first_steps(make_task):
+    task = make_task(epochs=10_000).train()
+    means = []
+    for step in range(3):
+        image = torch.rand(4, 1, 2, 2)
+        task.settle_statistics(step)
+        task.model.norm(image)
+        means.append(image.mean())
+    assert task.model.norm.running_mean.item() == pytest.approx(torch.stack(means).mean().item())
+
+
+def test_statistics_with_a_given_momentum_keep_it(make_task):
+    task = make_task(epochs=10, batch_norm_momentum=0.25)
+    task.settle_statistics(0)
+    assert task.model.norm.momentum == 0.25
 
 
 def test_the_learning_rate_of_the_last_step_is_the_last_above_zero(make_task):

@@ -53,7 +53,7 @@ class SegmentationTask(LightningModule):
         super().__init__()
         self.model = model
         self.schedule = schedule_of(settings, steps_per_epoch=epochs.steps)
-        _settle_statistics(model, steps=self.schedule.steps, momentum=settings.batch_norm_momentum)
+        self.statistics = _statistics(model, steps=self.schedule.steps, momentum=settings.batch_norm_momentum)
         self.auxiliary: AuxiliaryHead | None = None
         if settings.auxiliary > 0:
             assert isinstance(model, SegmentationModel)
@@ -97,6 +97,14 @@ class SegmentationTask(LightningModule):
 
     def on_train_epoch_start(self) -> None:
         self.train()
+
+    def on_train_batch_start(self, batch: Batch | DeepLabError, batch_index: int) -> None:
+        self.settle_statistics(self.global_step)
+
+    def settle_statistics(self, step: int) -> None:
+        """Have BatchNorm's running statistics be a plain mean at first, and then follow as fast as the run allows."""
+        for module, momentum in self.statistics:
+            module.momentum = max(momentum, 1 / (1 + step))
 
     def training_step(self, batch: Batch | DeepLabError, batch_index: int) -> Tensor:
         if isinstance(batch, DeepLabError):
@@ -209,16 +217,22 @@ def to_float(image: Tensor) -> Tensor:
     return image.contiguous(memory_format=torch.channels_last).float() / 255
 
 
-def _settle_statistics(model: nn.Module, *, steps: int, momentum: float | None) -> None:
-    """Give BatchNorm's running statistics the `momentum`, or let them follow fast enough for a run of `steps`.
+def _statistics(
+    model: nn.Module, *, steps: int, momentum: float | None
+) -> list[tuple[nn.modules.batchnorm._BatchNorm, float]]:
+    """BatchNorm's running statistics that have to settle in a run of `steps`, and the momentum at which they do.
 
-    The momentum of the official head, 0.0003, is made for 30 000 steps; in a short run its statistics would end
-    near where they started.
+    The momentum of the official head, 0.0003, is made for 30 000 steps; in a short run its statistics would end near
+    where they started, and the first epochs be judged by them. A given `momentum`, and that of the layers in a long
+    run, is for every step.
     """
-    for module in model.modules():
-        if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.momentum is not None:
-            least = min(0.1, 20 / steps) if steps < LONG_RUN else 0.0
-            module.momentum = max(module.momentum, least) if momentum is None else momentum
+    norms = [module for module in model.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    if momentum is not None:
+        for module in norms:
+            module.momentum = momentum
+    if momentum is not None or steps >= LONG_RUN:
+        return []
+    return [(module, max(module.momentum, min(0.1, 20 / steps))) for module in norms if module.momentum is not None]
 
 
 def _average(model: nn.Module, *, decay: float) -> AveragedModel:
