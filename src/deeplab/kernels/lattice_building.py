@@ -6,6 +6,8 @@ lattice is used is in `permutohedral`; how corners are numbered changes the spee
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,7 +17,7 @@ from deeplab.kernels._simd import prefetch
 from deeplab.kernels._workers import Workers
 from deeplab.kernels.permutohedral import AHEAD, BATCHES, Group, Lattice
 
-__all__ = ["build_lattice", "feature_scale", "key_steps", "steps_to_next"]
+__all__ = ["build_lattice", "embed", "feature_scale", "key_steps", "steps_to_next"]
 
 Floats = NDArray[np.float32]
 Integers = NDArray[np.int32]
@@ -34,6 +36,10 @@ MOST = 16 * BATCH
 """Corners, at most, that may be linked along the axes of a group; else each axis is a group."""
 
 
+MOST_PARTS = 8
+"""Parts of the points, at most, that are sorted at the same time; each takes 4 bytes for each corner."""
+
+
 def build_lattice(features: Floats, *, workers: Workers | None = None) -> Lattice:
     """The lattice around points.
 
@@ -43,17 +49,32 @@ def build_lattice(features: Floats, *, workers: Workers | None = None) -> Lattic
         workers: The threads to work with; None: this one.
     """
     workers = workers or Workers(1)
-    scale = feature_scale(features.shape[1])
     steps = key_steps(np.array([np.ptp(feature) for feature in features.T]))
-    keys = np.empty((len(features), len(steps)), np.uint64)
-    weights = np.empty(keys.shape, np.float32)
-    embed, number = (_embed_compiled, _number) if _numba.COMPILES else (_embed_numpy, _number_numpy)
-    workers.each(
-        lambda first, end: embed(features[first:end], scale, steps, keys[first:end], weights[first:end]), len(keys)
-    )
+    keys, weights = embed(features, steps, workers)
+    number = _number if _numba.COMPILES else _number_numpy
     corners, groups, batches = number(keys, steps_to_next(steps), workers)
     points, shares, starts = _by_corner(corners, weights, int(batches[-1]), workers)
     return Lattice(corners, weights, points, shares, starts, groups, batches)
+
+
+def embed(features: Floats, steps: Keys, workers: Workers) -> tuple[Keys, Floats]:
+    """The corners around each point, by their keys, and the point's weight at each.
+
+    Args:
+        features: float32 (N, d), each divided by its standard deviation.
+        steps: uint64 (d + 1,): what a step of 1 along each coordinate adds to a key.
+
+    Returns:
+        uint64 and float32 (N, d + 1), by colour: a corner of colour k has coordinates that are k modulo d + 1.
+    """
+    keys = np.empty((len(features), len(steps)), np.uint64)
+    weights = np.empty(keys.shape, np.float32)
+    scale = feature_scale(features.shape[1])
+    fill = _embed_compiled if _numba.COMPILES else _embed_numpy
+    workers.each(
+        lambda first, end: fill(features[first:end], scale, steps, keys[first:end], weights[first:end]), len(keys)
+    )
+    return keys, weights
 
 
 def feature_scale(d: int) -> Floats:
@@ -96,13 +117,7 @@ def steps_to_next(steps: Keys) -> Keys:
 
 
 def _embed_numpy(features: Floats, scale: Floats, steps: Keys, keys: Keys, weights: Floats) -> None:
-    """The corners around each point, by their keys, and the point's weight at each.
-
-    Args:
-        features: float32 (N, d).
-        keys: Result, uint64 (N, d + 1), by colour: a corner of colour k has coordinates that are k modulo d + 1.
-        weights: Result, float32 (N, d + 1).
-    """
+    """Fill in what `embed` returns."""
     n, d = features.shape
     position = np.empty((n, d + 1), np.float32)  # in the plane of the lattice
     total = np.zeros(n, np.float32)
@@ -162,16 +177,21 @@ def _by_corner(
         order = np.argsort(corners, axis=None, kind="stable")
         return (order // corners.shape[1]).astype(np.int32), weights.ravel()[order], starts
     points, shares = np.empty(corners.size, np.int32), np.empty(corners.size, np.float32)
-    bounds = [num_corners * part // workers.count for part in range(workers.count + 1)]
-    parts = range(workers.count)
-    counts = starts[1:]
-    workers.map(lambda part: _count_compiled(corners, bounds[part], counts[bounds[part] : bounds[part + 1]]), parts)
-    np.cumsum(counts, out=counts)
+    count = min(workers.count, MOST_PARTS)
+    bounds = [len(corners) * part // count for part in range(count + 1)]
+    parts = [slice(*some) for some in itertools.pairwise(bounds)]
+    counts = np.zeros((count, num_corners), np.int32)  # of the points of each part
+    workers.map(lambda part: _count_compiled(corners[parts[part]], counts[part]), range(count))
+    np.cumsum(counts.sum(axis=0), out=starts[1:])
+    places = np.cumsum(counts, axis=0, out=counts)
+    places[1:] = places[:-1]
+    places[0] = 0
+    places += starts[:-1]
     workers.map(
         lambda part: _sort_compiled(
-            corners, weights, bounds[part], starts[bounds[part] : bounds[part + 1]].copy(), points, shares
+            corners[parts[part]], weights[parts[part]], bounds[part], places[part], points, shares
         ),
-        parts,
+        range(count),
     )
     return points, shares, starts
 
@@ -235,27 +255,27 @@ def _number(keys: Keys, to_next: Keys, workers: Workers) -> tuple[Integers, tupl
     tables = workers.map(lambda part: _table(keys, part, parts, corners), range(parts))
     known = np.concatenate([keys_of_part for keys_of_part, _ in tables])
     offsets = np.cumsum([0] + [len(keys_of_part) for keys_of_part, _ in tables])
-    near = np.full((len(known), 2 * len(to_next)), -1, np.int32)
+    size = len(to_next) // 2 if len(to_next) > 3 else 1  # axes in a group
+    near = [np.full((len(known), 2 * size), -1, np.int32) for _ in to_next[::size]]
 
     def find(axis: int) -> None:
         for part, (_, table) in enumerate(tables):
-            _find_compiled(known, to_next[axis], part, parts, table, offsets[part], near, axis)
+            _find_compiled(known, to_next[axis], part, parts, table, offsets[part], near[axis // size], axis % size)
 
-    def groups(axes: range) -> list[tuple[Integers, Integers, Group]]:
-        order, ends, group, largest = _group(near, axes)
-        if len(axes) > 1 and largest > min(MOST, len(known) // (BATCHES * workers.count)):
-            return [group for axis in axes for group in groups(range(axis, axis + 1))]
+    def groups(near: Integers) -> list[tuple[Integers, Integers, Group]]:
+        order, ends, group, largest = _group(near, range(size))
+        if size > 1 and largest > min(MOST, len(known) // (BATCHES * workers.count)):
+            return [_group(near, range(axis, axis + 1))[:3] for axis in range(size)]
         return [(order, ends, group)]
 
-    axes = range(len(to_next))
-    workers.map(find, axes)
-    size = len(axes) // 2 if len(axes) > 3 else 1
-    found = [group for some in workers.map(groups, [axes[at : at + size] for at in axes[::size]]) for group in some]
+    workers.map(find, range(len(to_next)))
+    found = list(itertools.chain(*workers.map(groups, near)))
     order, batches, _ = found[0]
     names = np.empty_like(order)  # the corners are numbered in the order of the first group
     names[order] = np.arange(len(order), dtype=np.int32)
     workers.each(lambda first, end: _rename_compiled(keys[first:end], offsets, names, corners[first:end]), len(keys))
-    return corners, tuple(group._replace(corners=names[group.corners]) for _, _, group in found), batches
+    renamed = workers.map(lambda each: each[2]._replace(corners=names[each[2].corners]), found)
+    return corners, tuple(renamed), batches
 
 
 def _table(keys: Keys, part: int, parts: int, corners: Integers) -> tuple[Keys, Keys]:
@@ -368,7 +388,8 @@ def _find_compiled(
     """The neighbours along an axis, of the corners whose next one is in this part.
 
     Args:
-        near: Result, int32 (M, 2 D): the next and the previous corner along each axis, where there is one.
+        near: Result, int32 (M, 2 A): the next and the previous corner along each of some axes, where there is one.
+        axis: Which of these.
     """
     shift, last = _shift(table), len(known) - 1
     for corner in range(len(known)):
@@ -448,25 +469,20 @@ def _rename_compiled(keys: Keys, offsets: NDArray[np.int64], names: Integers, co
 
 
 @njit
-def _count_compiled(corners: Integers, first: int, counts: Integers) -> None:
-    """How many points there are around each corner, of the corners from `first` on."""
-    end = first + len(counts)
+def _count_compiled(corners: Integers, counts: Integers) -> None:
+    """How many points there are around each corner."""
     for n in range(corners.shape[0]):
         for j in range(corners.shape[1]):
-            if first <= corners[n, j] < end:
-                counts[corners[n, j] - first] += 1
+            counts[corners[n, j]] += 1
 
 
 @njit
 def _sort_compiled(
-    corners: Integers, weights: Floats, first: int, starts: Integers, points: Integers, shares: Floats
+    corners: Integers, weights: Floats, first: int, places: Integers, points: Integers, shares: Floats
 ) -> None:
-    """Fill in the points around each corner, of the corners from `first` on; `starts` is used up."""
-    end = first + len(starts)
+    """Fill in the points around each corner, of those from `first` on; `places`, where they go, is used up."""
     for n in range(corners.shape[0]):
         for j in range(corners.shape[1]):
-            corner = corners[n, j]
-            if first <= corner < end:
-                place = starts[corner - first]
-                points[place], shares[place] = n, weights[n, j]
-                starts[corner - first] = place + 1
+            place = places[corners[n, j]]
+            points[place], shares[place] = first + n, weights[n, j]
+            places[corners[n, j]] = place + 1

@@ -5,8 +5,8 @@ A point's value is spread over the d + 1 corners of the simplex that it lies in 
 along the d + 1 axes of the lattice by (1/2, 1, 1/2) (blur), and each point gathers its corners again (slice;
 section 3 describes the three). Only corners that some point touches exist. `lattice_building` makes the lattice.
 
-The arithmetic is that of the code of Kraehenbuehl and Koltun (NIPS 2011), operation by operation in float32: the
-same features in the same order give the same lattice and the same sums. It is organised differently, for what takes
+The arithmetic is that of the code of Kraehenbuehl and Koltun (NIPS 2011), in float32: the same features in the same
+order give the same lattice, and the same sums but for their rounding. It is organised differently, for what takes
 the time is waiting for memory. A corner's points are listed, so that one thread sums them, in order. Corners that
 follow each other along an axis are a line, which is blurred in place; a corner without a neighbour costs nothing.
 And as few corners are linked along two or three axes, these are blurred one set of linked corners after the other,
@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from deeplab.kernels import _numba
 from deeplab.kernels._numba import njit
-from deeplab.kernels._simd import LANES, add, aligned, full, item, load, multiply, prefetch, store
+from deeplab.kernels._simd import LANES, add, aligned, full, item, load, multiply_add, prefetch, store
 from deeplab.kernels._workers import Workers
 
 __all__ = ["Group", "Lattice", "padded"]
@@ -256,9 +256,9 @@ def _splat_compiled(
                 a, b, c = full(np.float32(0)), full(np.float32(0)), full(np.float32(0))
                 for entry in range(begin, behind):
                     share, point = full(item(shares, entry)), item(points, entry)
-                    a = add(a, multiply(share, load(rows, point, at)))
-                    b = add(b, multiply(share, load(rows, point, at + LANES)))
-                    c = add(c, multiply(share, load(rows, point, at + 2 * LANES)))
+                    a = multiply_add(share, load(rows, point, at), a)
+                    b = multiply_add(share, load(rows, point, at + LANES), b)
+                    c = multiply_add(share, load(rows, point, at + 2 * LANES), c)
                 store(values, corner, at, a)
                 store(values, corner, at + LANES, b)
                 store(values, corner, at + 2 * LANES, c)
@@ -266,7 +266,7 @@ def _splat_compiled(
             while at < channels:
                 a = full(np.float32(0))
                 for entry in range(begin, behind):
-                    a = add(a, multiply(full(item(shares, entry)), load(rows, item(points, entry), at)))
+                    a = multiply_add(full(item(shares, entry)), load(rows, item(points, entry), at), a)
                 store(values, corner, at, a)
                 at += LANES
         if blurred:
@@ -295,22 +295,22 @@ def _blur_compiled(
                 a_behind = load(values, behind, at)
                 b_behind = load(values, behind, at + LANES)
                 c_behind = load(values, behind, at + 2 * LANES)
-                store(values, corner, at, add(a, multiply(half, add(a_before, a_behind))))
-                store(values, corner, at + LANES, add(b, multiply(half, add(b_before, b_behind))))
-                store(values, corner, at + 2 * LANES, add(c, multiply(half, add(c_before, c_behind))))
+                store(values, corner, at, multiply_add(half, add(a_before, a_behind), a))
+                store(values, corner, at + LANES, multiply_add(half, add(b_before, b_behind), b))
+                store(values, corner, at + 2 * LANES, multiply_add(half, add(c_before, c_behind), c))
                 a_before, b_before, c_before, a, b, c = a, b, c, a_behind, b_behind, c_behind
                 corner = behind
-            store(values, corner, at, add(a, multiply(half, a_before)))
-            store(values, corner, at + LANES, add(b, multiply(half, b_before)))
-            store(values, corner, at + 2 * LANES, add(c, multiply(half, c_before)))
+            store(values, corner, at, multiply_add(half, a_before, a))
+            store(values, corner, at + LANES, multiply_add(half, b_before, b))
+            store(values, corner, at + 2 * LANES, multiply_add(half, c_before, c))
             at += WIDE
         while at < channels:
             a, a_before = load(values, item(corners, begin), at), zero
             for place in range(begin, stop):
                 a_behind = load(values, item(corners, place + 1), at)
-                store(values, item(corners, place), at, add(a, multiply(half, add(a_before, a_behind))))
+                store(values, item(corners, place), at, multiply_add(half, add(a_before, a_behind), a))
                 a_before, a = a, a_behind
-            store(values, item(corners, stop), at, add(a, multiply(half, a_before)))
+            store(values, item(corners, stop), at, multiply_add(half, a_before, a))
             at += LANES
 
 
@@ -326,9 +326,9 @@ def _gather_compiled(values: Floats, corners: Integers, weights: Floats, factor:
             a, b, c = load(out, n, at), load(out, n, at + LANES), load(out, n, at + 2 * LANES)
             for j in range(around):
                 weight, corner = full(factor * weights[n, j]), corners[n, j]
-                a = add(a, multiply(weight, load(values, corner, at)))
-                b = add(b, multiply(weight, load(values, corner, at + LANES)))
-                c = add(c, multiply(weight, load(values, corner, at + 2 * LANES)))
+                a = multiply_add(weight, load(values, corner, at), a)
+                b = multiply_add(weight, load(values, corner, at + LANES), b)
+                c = multiply_add(weight, load(values, corner, at + 2 * LANES), c)
             store(out, n, at, a)
             store(out, n, at + LANES, b)
             store(out, n, at + 2 * LANES, c)
@@ -336,7 +336,7 @@ def _gather_compiled(values: Floats, corners: Integers, weights: Floats, factor:
         while at < channels:
             a = load(out, n, at)
             for j in range(around):
-                a = add(a, multiply(full(factor * weights[n, j]), load(values, corners[n, j], at)))
+                a = multiply_add(full(factor * weights[n, j]), load(values, corners[n, j], at), a)
             store(out, n, at, a)
             at += LANES
 

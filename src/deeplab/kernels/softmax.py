@@ -18,6 +18,7 @@ from deeplab.kernels._simd import (
     load,
     maximum,
     multiply,
+    multiply_add,
     power_of_two,
     store,
     total,
@@ -72,14 +73,14 @@ def _exp(below: Any) -> Any:
     """
     x = maximum(below, full(LEAST))
     shift = np.float32(3 * 2**22)  # adding it rounds to a whole number, to even at halves
-    n = add(add(multiply(x, full(np.float32(1.44269504))), full(shift)), full(-shift))
-    r = add(x, multiply(n, full(np.float32(-0.693359375))))  # ln(2) in two parts
-    r = add(r, multiply(n, full(np.float32(2.12194440e-4))))
+    n = add(multiply_add(x, full(np.float32(1.44269504)), full(shift)), full(-shift))
+    r = multiply_add(n, full(np.float32(-0.693359375)), x)  # ln(2) in two parts
+    r = multiply_add(n, full(np.float32(2.12194440e-4)), r)
     p = full(np.float32(1.9875691500e-4))
-    p = add(multiply(p, r), full(np.float32(1.3981999507e-3)))
-    p = add(multiply(p, r), full(np.float32(8.3334519073e-3)))
-    p = add(multiply(p, r), full(np.float32(4.1665795894e-2)))
-    p = add(multiply(p, r), full(np.float32(1.6666665459e-1)))
-    p = add(multiply(p, r), full(np.float32(5.0000001201e-1)))
-    p = add(add(multiply(multiply(p, r), r), r), full(np.float32(1)))
+    p = multiply_add(p, r, full(np.float32(1.3981999507e-3)))
+    p = multiply_add(p, r, full(np.float32(8.3334519073e-3)))
+    p = multiply_add(p, r, full(np.float32(4.1665795894e-2)))
+    p = multiply_add(p, r, full(np.float32(1.6666665459e-1)))
+    p = multiply_add(p, r, full(np.float32(5.0000001201e-1)))
+    p = add(multiply_add(multiply(p, r), r, r), full(np.float32(1)))
     return keep_above(below, multiply(p, power_of_two(n)), full(LEAST))
