@@ -36,10 +36,6 @@ MOST = 16 * BATCH
 """Corners, at most, that may be linked along the axes of a group; else each axis is a group."""
 
 
-MOST_PARTS = 8
-"""Parts of the points, at most, that are sorted at the same time; each takes 4 bytes for each corner."""
-
-
 def build_lattice(features: Floats, *, workers: Workers | None = None) -> Lattice:
     """The lattice around points.
 
@@ -65,14 +61,16 @@ def embed(features: Floats, steps: Keys, workers: Workers) -> tuple[Keys, Floats
         steps: uint64 (d + 1,): what a step of 1 along each coordinate adds to a key.
 
     Returns:
-        uint64 and float32 (N, d + 1), by colour: a corner of colour k has coordinates that are k modulo d + 1.
+        uint64 (d + 1, N) and float32 (N, d + 1), by colour: a corner of colour k has coordinates that are k modulo
+        d + 1.
     """
-    keys = np.empty((len(features), len(steps)), np.uint64)
-    weights = np.empty(keys.shape, np.float32)
+    keys = np.empty((len(steps), len(features)), np.uint64)
+    weights = np.empty(keys.shape[::-1], np.float32)
     scale = feature_scale(features.shape[1])
     fill = _embed_compiled if _numba.COMPILES else _embed_numpy
     workers.each(
-        lambda first, end: fill(features[first:end], scale, steps, keys[first:end], weights[first:end]), len(keys)
+        lambda first, end: fill(features[first:end], scale, steps, keys[:, first:end], weights[first:end]),
+        len(features),
     )
     return keys, weights
 
@@ -137,10 +135,10 @@ def _embed_numpy(features: Floats, scale: Floats, steps: Keys, keys: Keys, weigh
     rest = np.take_along_axis((position - corner) * np.float32(1 / (d + 1)), order[:, ::-1], axis=1)  # ascending
     weights[:, 0] = rest[:, 0] + (1 - rest[:, d])
     weights[:, 1:] = rest[:, 1:] - rest[:, :-1]
-    keys[:, 0] = (corner.astype(np.int64).astype(np.uint64) * steps).sum(axis=1, dtype=np.uint64)
+    keys[0] = (corner.astype(np.int64).astype(np.uint64) * steps).sum(axis=1, dtype=np.uint64)
     to_next = steps_to_next(steps)
     for colour in range(1, d + 1):
-        keys[:, colour] = keys[:, colour - 1] + to_next[order[:, d + 1 - colour]]
+        keys[colour] = keys[colour - 1] + to_next[order[:, d + 1 - colour]]
 
 
 def _number_numpy(keys: Keys, to_next: Keys, workers: Workers) -> tuple[Integers, tuple[Group, ...], Integers]:
@@ -150,7 +148,7 @@ def _number_numpy(keys: Keys, to_next: Keys, workers: Workers) -> tuple[Integers
     for step in to_next:
         place = np.minimum(np.searchsorted(known, known + step), len(known) - 1)
         groups.append(_lines_numpy(np.where(known[place] == known + step, place, -1)))
-    return corners.reshape(keys.shape).astype(np.int32), tuple(groups), np.array([0, len(known)], np.int32)
+    return corners.reshape(keys.shape).T.astype(np.int32, order="C"), tuple(groups), np.array([0, len(known)], np.int32)
 
 
 def _lines_numpy(following: NDArray[np.intp]) -> Group:
@@ -177,22 +175,12 @@ def _by_corner(
         order = np.argsort(corners, axis=None, kind="stable")
         return (order // corners.shape[1]).astype(np.int32), weights.ravel()[order], starts
     points, shares = np.empty(corners.size, np.int32), np.empty(corners.size, np.float32)
-    count = min(workers.count, MOST_PARTS)
-    bounds = [len(corners) * part // count for part in range(count + 1)]
-    parts = [slice(*some) for some in itertools.pairwise(bounds)]
-    counts = np.zeros((count, num_corners), np.int32)  # of the points of each part
-    workers.map(lambda part: _count_compiled(corners[parts[part]], counts[part]), range(count))
-    np.cumsum(counts.sum(axis=0), out=starts[1:])
-    places = np.cumsum(counts, axis=0, out=counts)
-    places[1:] = places[:-1]
-    places[0] = 0
-    places += starts[:-1]
-    workers.map(
-        lambda part: _sort_compiled(
-            corners[parts[part]], weights[parts[part]], bounds[part], places[part], points, shares
-        ),
-        range(count),
-    )
+    colours = range(corners.shape[1])  # have no corner in common
+    counts = starts[1:]
+    workers.map(lambda colour: _count_compiled(corners[:, colour], counts), colours)
+    np.cumsum(counts, out=counts)
+    places = starts[:-1].copy()
+    workers.map(lambda colour: _sort_compiled(corners[:, colour], weights[:, colour], places, points, shares), colours)
     return points, shares, starts
 
 
@@ -238,61 +226,72 @@ def _embed_compiled(features: Floats, scale: Floats, steps: Keys, keys: Keys, we
         for j in range(d + 1):
             rest[j] = (position[axis[j]] - corner[axis[j]]) * down
         weights[n, 0] = rest[0] + (np.float32(1) - rest[d])
-        keys[n, 0] = key
+        keys[0, n] = key
         for j in range(1, d + 1):
             weights[n, j] = rest[j] - rest[j - 1]
             key += to_next[axis[j - 1]]
-            keys[n, j] = key
+            keys[j, n] = key
 
 
 def _number(keys: Keys, to_next: Keys, workers: Workers) -> tuple[Integers, tuple[Group, ...], Integers]:
-    """As `_number_numpy`, by hash tables: each thread has one, of the keys of which it is in charge.
+    """As `_number_numpy`, by a hash table for each colour: the next of a corner is of the next colour, on any axis.
 
     Half of the axes are a group, if few enough corners are linked along them.
     """
-    parts = 1 << (workers.count - 1).bit_length()
-    corners = np.empty(keys.shape, np.int32)
-    tables = workers.map(lambda part: _table(keys, part, parts, corners), range(parts))
-    known = np.concatenate([keys_of_part for keys_of_part, _ in tables])
-    offsets = np.cumsum([0] + [len(keys_of_part) for keys_of_part, _ in tables])
-    size = len(to_next) // 2 if len(to_next) > 3 else 1  # axes in a group
-    near = [np.full((len(known), 2 * size), -1, np.int32) for _ in to_next[::size]]
+    colours, size = len(keys), len(keys) // 2 if len(keys) > 3 else 1
+    first_numbers = np.empty(keys.shape, np.int32)
+    tables = workers.map(lambda colour: _table(keys[colour], first_numbers[colour]), range(colours))
+    offsets = np.cumsum([0] + [len(known) for known, _ in tables])
+    near = [np.full((offsets[-1], 2 * size), -1, np.int32) for _ in range(0, colours, size)]
 
-    def find(axis: int) -> None:
-        for part, (_, table) in enumerate(tables):
-            _find_compiled(known, to_next[axis], part, parts, table, offsets[part], near[axis // size], axis % size)
+    def find(colour: int) -> None:
+        following = (colour + 1) % colours
+        for axis, step in enumerate(to_next):
+            _find_compiled(
+                tables[colour][0],
+                step,
+                tables[following][1],
+                offsets[colour],
+                offsets[following],
+                near[axis // size],
+                axis % size,
+            )
 
     def groups(near: Integers) -> list[tuple[Integers, Integers, Group]]:
         order, ends, group, largest = _group(near, range(size))
-        if size > 1 and largest > min(MOST, len(known) // (BATCHES * workers.count)):
+        if size > 1 and largest > min(MOST, len(near) // (BATCHES * workers.count)):
             return [_group(near, range(axis, axis + 1))[:3] for axis in range(size)]
         return [(order, ends, group)]
 
-    workers.map(find, range(len(to_next)))
+    workers.map(find, range(colours))
     found = list(itertools.chain(*workers.map(groups, near)))
     order, batches, _ = found[0]
     names = np.empty_like(order)  # the corners are numbered in the order of the first group
     names[order] = np.arange(len(order), dtype=np.int32)
-    workers.each(lambda first, end: _rename_compiled(keys[first:end], offsets, names, corners[first:end]), len(keys))
+    corners = np.empty(keys.shape[::-1], np.int32)
+    workers.each(
+        lambda first, end: _rename_compiled(first_numbers[:, first:end], offsets, names, corners[first:end]),
+        len(corners),
+    )
     renamed = workers.map(lambda each: each[2]._replace(corners=names[each[2].corners]), found)
     return corners, tuple(renamed), batches
 
 
-def _table(keys: Keys, part: int, parts: int, corners: Integers) -> tuple[Keys, Keys]:
-    """Number the keys of one part in the order in which they come.
+def _table(keys: Keys, numbers: Integers) -> tuple[Keys, Keys]:
+    """Number the keys of one colour in the order in which they come.
 
     Args:
-        corners: Result, (N, D): the number, where the key belongs to this part.
+        numbers: Result, (N,): the number of each.
 
     Returns:
         The keys by number; the hash table, (slots, 2): a key and its number plus one, or 0 in a free slot.
     """
     table, known = np.zeros((2**BITS, 2), np.uint64), np.empty(2 ** (BITS - 1), np.uint64)
-    n, count = _fill_compiled(keys, 0, part, parts, table, known, 0, corners)
+    n, count = _fill_compiled(keys, 0, table, known, 0, numbers)
     while n < len(keys):
         table, known = np.zeros((2 * len(table), 2), np.uint64), np.concatenate([known, np.empty_like(known)])
         _place_compiled(known[:count], table)
-        n, count = _fill_compiled(keys, n, part, parts, table, known, count, corners)
+        n, count = _fill_compiled(keys, n, table, known, count, numbers)
     return known[:count], table
 
 
@@ -319,35 +318,21 @@ def _group(near: Integers, axes: range) -> tuple[Integers, Integers, Group, int]
 
 
 @njit
-def _part_of(spread: np.uint64, parts: int) -> int:
-    """Which of so many tables, a power of two, has the key whose product with GOLDEN this is."""
-    return int(spread >> np.uint64(16)) & (parts - 1)
-
-
-@njit
-def _fill_compiled(
-    keys: Keys, n: int, part: int, parts: int, table: Keys, known: Keys, count: int, corners: Integers
-) -> tuple[int, int]:
-    """Number the keys of one part from row `n` on, until half of the table's slots may be taken.
+def _fill_compiled(keys: Keys, n: int, table: Keys, known: Keys, count: int, numbers: Integers) -> tuple[int, int]:
+    """Number the keys from `n` on, until half of the table's slots are taken.
 
     Returns:
-        The first row that is not numbered, and how many numbers there are.
+        The first key that is not numbered, and how many numbers there are.
     """
-    shift, last, colours = _shift(table), keys.shape[0] - 1, keys.shape[1]
-    while n <= last and count + colours <= len(known):
-        ahead = min(n + AHEAD // 2, last)
-        for j in range(colours):
-            prefetch(table, (keys[ahead, j] * GOLDEN) >> shift, 0)
-        for j in range(colours):
-            key = keys[n, j]
-            spread = key * GOLDEN
-            if _part_of(spread, parts) == part:
-                slot = _slot_compiled(key, spread, table, shift)
-                if table[slot, 1] == 0:
-                    known[count] = key
-                    count += 1
-                    table[slot, 0], table[slot, 1] = key, count
-                corners[n, j] = np.int64(table[slot, 1]) - 1
+    shift, last = _shift(table), len(keys) - 1
+    while n <= last and count < len(known):
+        prefetch(table, (keys[min(n + AHEAD, last)] * GOLDEN) >> shift, 0)
+        slot = _slot_compiled(keys[n], table, shift)
+        if table[slot, 1] == 0:
+            known[count] = keys[n]
+            count += 1
+            table[slot, 0], table[slot, 1] = keys[n], count
+        numbers[n] = np.int64(table[slot, 1]) - 1
         n += 1
     return n, count
 
@@ -358,7 +343,7 @@ def _place_compiled(known: Keys, table: Keys) -> None:
     shift, last = _shift(table), len(known) - 1
     for number in range(len(known)):
         prefetch(table, (known[min(number + AHEAD, last)] * GOLDEN) >> shift, 0)
-        slot = _slot_compiled(known[number], known[number] * GOLDEN, table, shift)
+        slot = _slot_compiled(known[number], table, shift)
         table[slot, 0], table[slot, 1] = known[number], number + 1
 
 
@@ -372,9 +357,9 @@ def _shift(table: Keys) -> np.uint64:
 
 
 @njit
-def _slot_compiled(key: np.uint64, spread: np.uint64, table: Keys, shift: np.uint64) -> np.uint64:
+def _slot_compiled(key: np.uint64, table: Keys, shift: np.uint64) -> np.uint64:
     """The slot with this key, or the free one where it would be."""
-    slot = spread >> shift
+    slot = (key * GOLDEN) >> shift
     last = np.uint64(len(table) - 1)
     while table[slot, 1] != 0 and table[slot, 0] != key:
         slot = (slot + np.uint64(1)) & last
@@ -383,24 +368,23 @@ def _slot_compiled(key: np.uint64, spread: np.uint64, table: Keys, shift: np.uin
 
 @njit
 def _find_compiled(
-    known: Keys, step: np.uint64, part: int, parts: int, table: Keys, offset: int, near: Integers, axis: int
+    known: Keys, step: np.uint64, table: Keys, offset: int, table_offset: int, near: Integers, axis: int
 ) -> None:
-    """The neighbours along an axis, of the corners whose next one is in this part.
+    """The neighbours along an axis, of the corners of one colour.
 
     Args:
+        known: The keys of these, whose numbers start at `offset`.
+        table: That of the next colour, whose numbers start at `table_offset`.
         near: Result, int32 (M, 2 A): the next and the previous corner along each of some axes, where there is one.
         axis: Which of these.
     """
     shift, last = _shift(table), len(known) - 1
-    for corner in range(len(known)):
-        prefetch(table, ((known[min(corner + AHEAD, last)] + step) * GOLDEN) >> shift, 0)
-        key = known[corner] + step
-        spread = key * GOLDEN
-        if _part_of(spread, parts) == part:
-            number = table[_slot_compiled(key, spread, table, shift), 1]
-            if number > 0:
-                following = offset + np.int64(number) - 1
-                near[corner, 2 * axis], near[following, 2 * axis + 1] = following, corner
+    for n in range(len(known)):
+        prefetch(table, ((known[min(n + AHEAD, last)] + step) * GOLDEN) >> shift, 0)
+        number = table[_slot_compiled(known[n] + step, table, shift), 1]
+        if number > 0:
+            corner, following = offset + n, table_offset + np.int64(number) - 1
+            near[corner, 2 * axis], near[following, 2 * axis + 1] = following, corner
 
 
 @njit
@@ -460,29 +444,24 @@ def _group_compiled(
 
 
 @njit
-def _rename_compiled(keys: Keys, offsets: NDArray[np.int64], names: Integers, corners: Integers) -> None:
-    """From numbers within a part to those of all corners."""
-    parts = len(offsets) - 1
-    for n in range(keys.shape[0]):
-        for j in range(keys.shape[1]):
-            corners[n, j] = names[offsets[_part_of(keys[n, j] * GOLDEN, parts)] + corners[n, j]]
+def _rename_compiled(first_numbers: Integers, offsets: NDArray[np.int64], names: Integers, corners: Integers) -> None:
+    """From numbers within a colour, (D, N), to those of all corners, (N, D)."""
+    for n in range(len(corners)):
+        for colour in range(len(first_numbers)):
+            corners[n, colour] = names[offsets[colour] + first_numbers[colour, n]]
 
 
 @njit
 def _count_compiled(corners: Integers, counts: Integers) -> None:
-    """How many points there are around each corner."""
-    for n in range(corners.shape[0]):
-        for j in range(corners.shape[1]):
-            counts[corners[n, j]] += 1
+    """Add how many points there are around each corner of a colour."""
+    for n in range(len(corners)):
+        counts[corners[n]] += 1
 
 
 @njit
-def _sort_compiled(
-    corners: Integers, weights: Floats, first: int, places: Integers, points: Integers, shares: Floats
-) -> None:
-    """Fill in the points around each corner, of those from `first` on; `places`, where they go, is used up."""
-    for n in range(corners.shape[0]):
-        for j in range(corners.shape[1]):
-            place = places[corners[n, j]]
-            points[place], shares[place] = first + n, weights[n, j]
-            places[corners[n, j]] = place + 1
+def _sort_compiled(corners: Integers, weights: Floats, places: Integers, points: Integers, shares: Floats) -> None:
+    """Fill in the points around each corner of a colour; `places`, where they go, moves on."""
+    for n in range(len(corners)):
+        place = places[corners[n]]
+        points[place], shares[place] = n, weights[n]
+        places[corners[n]] = place + 1

@@ -140,9 +140,9 @@ def build_pixel_lattice(
         target = tile.of(places[..., np.newaxis])
         target[...] = np.arange(tile.rows.start, tile.rows.stop).reshape(target.shape)
     keys, weights = embed(features, STEPS, workers)
-    corners = np.empty(keys.shape, np.int32)
+    corners = np.empty(weights.shape, np.int32)
     read, touch = (_read_compiled, _touch_compiled) if _numba.COMPILES else (_read_numpy, _touch_numpy)
-    workers.each(lambda first, end: read(keys[first:end], corners[first:end]), len(keys))
+    workers.each(lambda first, end: read(keys[:, first:end], corners[first:end]), len(corners))
     touched = np.zeros(((corners >> 16).max() + MARGIN, (corners & 0xFFFF).max() + MARGIN), np.bool_)
     spans = np.empty((places.shape[1], 2), np.int32)
     touch(places, corners, touched, spans)
@@ -167,7 +167,7 @@ def _read_numpy(keys: NDArray[np.uint64], corners: Integers) -> None:
     second = keys.astype(np.uint32).view(np.int32)
     columns = (first - second) // 3  # exact: a corner's coordinates are equal modulo 3
     lines = (first + second - (columns & 1)) // 2
-    corners[...] = (columns + MARGIN << 16) + lines + MARGIN
+    corners.T[...] = (columns + MARGIN << 16) + lines + MARGIN
 
 
 def _touch_numpy(places: Integers, corners: Integers, touched: NDArray[np.bool_], spans: Integers) -> None:
@@ -222,9 +222,9 @@ def _gather_numpy(
 
 @njit
 def _read_compiled(keys: NDArray[np.uint64], corners: Integers) -> None:
-    for n in range(len(keys)):
+    for n in range(len(corners)):
         for corner in range(3):
-            key = keys[n, corner] + MIDDLE
+            key = keys[corner, n] + MIDDLE
             first = np.int64(key) >> 32
             second = np.int64(key & np.uint64(0xFFFFFFFF)) - np.int64(MIDDLE)
             column = (first - second) // 3
