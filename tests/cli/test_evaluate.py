@@ -56,7 +56,14 @@ def test_the_page_holds_all_of_it_and_needs_no_network(run: Run, tiny: Path, dat
     assert status == 0
     assert str(page) in out
     text = page.read_text()
-    for title in ("Figures", "Classes", "What is mistaken for what", "Near borders", "Can the probabilities"):
+    for title in (
+        "Figures",
+        "Classes",
+        "What is mistaken for what",
+        "Near borders",
+        "Small and large",
+        "Can the probabilities",
+    ):
         assert f"<h2>{title}" in text
     assert text.count("data:image/png;base64,") == 2
     assert "http" not in text

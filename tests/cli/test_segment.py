@@ -187,6 +187,30 @@ def test_a_crf_without_a_name_may_stand_before_the_photo(run: Run, photo: Photo,
     assert (tmp_path / "out" / "x.png").is_file()
 
 
+def test_a_plain_word_after_crf_that_is_nothing_else_was_meant_as_a_preset(run: Run, photo: Photo, tiny: Path) -> None:
+    for words in (("segment", photo("x.jpg"), "--crf", "v9"), ("evaluate", tiny, "--crf", "v9", "data")):
+        status, _, err = run(*words)
+        assert status == 2
+        assert err.startswith("deeplab: no file, folder or CRF preset 'v9'; there are crf-rnn, v1, v1-coco")
+        assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("name", ["gone.jpg", "gone/photos", "gone*"])
+def test_what_looks_like_a_path_after_crf_is_an_input(run: Run, name: str) -> None:
+    status, _, err = run("segment", "--crf", name)
+    assert status == 2
+    assert err.startswith(f"deeplab: {name}: no ")
+
+
+def test_a_folder_or_a_model_of_a_plain_name_may_stand_after_crf(
+    run: Run, photo: Photo, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photo("v9/x.jpg")
+    monkeypatch.chdir(tmp_path)
+    assert run("segment", "--model", tiny, "--crf", "v9").err == ""
+    assert run("evaluate", "--crf", "street", "gone").err.startswith("deeplab: gone: no such folder;")
+
+
 @pytest.mark.parametrize(
     ("crf", "message"),
     [("v9", "no CRF preset 'v9'; there are crf-rnn, v1,"), ("no.json", "no.json: no such file; 'deeplab tune-crf'")],

@@ -5,6 +5,7 @@ import pytest
 
 from deeplab.errors import DataError
 from deeplab.evaluation import Comparison, Report
+from deeplab.evaluation.report import ObjectSizes
 from deeplab.metrics import Areas
 
 CLASSES = ("road", "sky")
@@ -13,7 +14,8 @@ CLASSES = ("road", "sky")
 def report(*matrices, classes=CLASSES):
     matrices = np.array(matrices)
     names = tuple(f"{number}.png" for number in range(len(matrices)))
-    return Report(classes, matrices.sum(axis=0), names, np.array([Areas.of(matrix) for matrix in matrices]))
+    objects = ObjectSizes(np.zeros((len(matrices), 1, 3)), np.zeros((len(classes), 1, 3)))
+    return Report(classes, matrices.sum(axis=0), names, np.array([Areas.of(matrix) for matrix in matrices]), objects)
 
 
 WORSE, BETTER = [[6, 4], [4, 6]], [[9, 1], [1, 9]]

@@ -68,6 +68,13 @@ def test_what_each_image_adds_is_kept(segmenter, make_dataset, pairs):
     np.testing.assert_array_equal(report.areas.sum(axis=0)[0], report.confusion.diagonal())
 
 
+def test_objects_are_counted_by_size_over_all_images(segmenter, make_dataset, pairs):
+    objects = evaluate(segmenter, make_dataset(pairs)).objects
+    assert objects.by_image[:, 0].tolist() == [[3, 5, 5], [4, 4, 2]]  # parts of a column, and single pixels
+    assert objects.by_image[:, 1:].sum() == 0
+    assert objects.by_class[:, 0].tolist() == [[2, 2, 2], [3, 4, 2], [2, 3, 3]]
+
+
 def test_borders_and_calibration_are_measured_where_asked_for(segmenter, make_dataset, pairs):
     dataset = make_dataset(pairs)
     report = evaluate(segmenter, dataset, boundaries=True, calibration=True)

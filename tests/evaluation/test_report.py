@@ -4,14 +4,18 @@ import numpy as np
 import pytest
 
 from deeplab.evaluation import Report
-from deeplab.metrics import Areas
+from deeplab.evaluation.report import ObjectSizes
+from deeplab.metrics import OBJECT_SIZES, Areas
 
 
-def make(classes, *matrices):
-    """A report of images with these confusion matrices."""
+def make(classes, *matrices, objects=None):
+    """A report of images with these confusion matrices and, of objects, these counts by class."""
     matrices = np.array(matrices)
     names = tuple(f"{number}.png" for number in range(len(matrices)))
-    return Report(classes, matrices.sum(axis=0), names, np.array([Areas.of(matrix) for matrix in matrices]))
+    if objects is None:
+        objects = np.zeros((len(matrices), len(classes), len(OBJECT_SIZES), 3), np.int64)
+    sizes = ObjectSizes(objects.sum(axis=1), objects.sum(axis=0))
+    return Report(classes, matrices.sum(axis=0), names, np.array([Areas.of(matrix) for matrix in matrices]), sizes)
 
 
 @pytest.fixture
@@ -40,6 +44,24 @@ def test_json_is_one_line_with_null_for_what_cannot_be_measured(report):
     assert figures["iou_intervals"]["Bär"] == [None, None]
     assert "boundary_iou" not in figures
     assert "calibration_error" not in figures
+
+
+def test_json_has_the_objects_by_size():
+    objects = np.zeros((2, 2, len(OBJECT_SIZES), 3), np.int64)
+    objects[0, 0, 3] = 2, 200, 100  # of the first image and class, two objects of 8 .. 16 pixels, half of them found
+    objects[1, 1, 3] = 1, 100, 100
+    figures = json.loads(make(("road", "sky"), [[1, 0], [0, 0]], [[1, 0], [0, 0]], objects=objects).to_json())
+    assert figures["object_sizes"] == [
+        {
+            "from": 8,
+            "below": 16,
+            "objects": 3,
+            "pixels": 300,
+            "recall": 200 / 300,
+            "interval": [0.5, 1.0],  # of samples with the first image only, and with the second only
+            "recall_by_class": {"road": 0.5, "sky": 1.0},
+        }
+    ]
 
 
 def test_json_of_nothing_measured_is_valid():

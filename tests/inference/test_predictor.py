@@ -1,4 +1,5 @@
 import gc
+import weakref
 
 import numpy as np
 import pytest
@@ -257,6 +258,47 @@ def test_a_crf_sharpens_the_probabilities_of_the_network(make_segmenter, make_im
     np.testing.assert_array_equal(sharp.probabilities, crf(image, plain.probabilities))
     np.testing.assert_array_equal(sharp.labels, sharp.probabilities.argmax(axis=0))
     assert (sharp.labels != plain.labels).any()
+
+
+class CountingCRF(DenseCRF):
+    """Notes what it is called with."""
+
+    def __init__(self):
+        super().__init__("v1", iterations=1)
+        self.given = []
+
+    def __call__(self, image, probabilities):
+        self.given.append(probabilities)
+        return super().__call__(image, probabilities)
+
+
+def test_a_crf_is_computed_once_for_labels_and_probabilities(make_segmenter, make_image):
+    crf = CountingCRF()
+    result = make_segmenter(crf=crf)(make_image(40, 50))
+    assert result.probabilities is result.probabilities
+    np.testing.assert_array_equal(result.labels, result.probabilities.argmax(axis=0))
+    assert len(crf.given) == 1
+
+
+def test_what_a_crf_made_is_kept_until_the_next_image(make_segmenter, make_image):
+    crf = CountingCRF()
+    stream = make_segmenter(crf=crf).stream([make_image(40, 50), make_image(30, 20)])
+    first = next(stream)
+    kept = weakref.ref(first.compute_probabilities())
+    assert kept() is not None
+    next(stream)
+    gc.collect()
+    assert kept() is None
+    assert len(crf.given) == 2
+    np.testing.assert_array_equal(first.labels, first.probabilities.argmax(axis=0))  # computed again
+
+
+def test_a_crf_works_where_the_network_does(make_checkpoint, make_image):
+    for device in ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]:
+        crf = CountingCRF()
+        result = Segmenter(make_checkpoint(), device=device, crf=crf)(make_image(40, 50))
+        assert [given.device.type for given in crf.given] == [device]
+        assert isinstance(result.probabilities, np.ndarray)
 
 
 def test_a_crf_for_one_image_or_for_all_by_its_name(make_segmenter, make_image):

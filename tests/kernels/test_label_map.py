@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from deeplab.kernels import _numba
-from deeplab.kernels.label_map import OCTAVES, _measure_compiled, _measure_numpy, measure
+from deeplab.kernels.label_map import OCTAVES, _measure_compiled, _measure_numpy, connected_parts, measure
 
 HAND_MADE = np.array(
     [
@@ -28,6 +28,19 @@ def test_pixels_and_parts_are_counted_by_label() -> None:
     assert [np.flatnonzero(row).tolist() for row in found.parts] == [[3], [0], [1], [1], [0]]
     assert found.parts.sum(axis=1).tolist() == [1, 1, 1, 1, 1]
     assert found.part_pixels[0, 3] == 14
+
+
+def test_each_pixel_knows_its_part() -> None:
+    found = connected_parts(HAND_MADE)
+    np.testing.assert_array_equal(found.labels[found.of_pixel], HAND_MADE)
+    assert sorted(zip(found.labels.tolist(), found.pixels.tolist(), strict=True)) == [
+        (0, 14),
+        (2, 1),
+        (5, 2),
+        (7, 2),
+        (9, 1),
+    ]
+    np.testing.assert_array_equal(np.bincount(found.of_pixel.ravel()), found.pixels)
 
 
 def test_borders_and_pixels_in_between_are_counted() -> None:

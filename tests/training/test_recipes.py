@@ -58,9 +58,12 @@ MORE = {
     "deeplabv3plus-voc": {"atrous_rates": (6, 12, 18), "bias_multiplier": 2},
     "deeplabv3plus-ade20k": {"long_side": 513},
     "torchvision": {"epochs": 30, "passes": 1, "auxiliary": 0.5, "auxiliary_multiplier": 10, "head_multiplier": 1},
-    "detectron2": {"warmup_steps": 1000, "hard_pixels": 0.2, "atrous_rates": (6, 12, 18)},
-    "mmsegmentation": {"auxiliary": 0.4, "end_learning_rate": 1e-4, "atrous_rates": (12, 24, 36), "photometric": True},
-    "paddleseg": {"atrous_rates": (12, 24, 36), "scale_step": 0.25, "end_learning_rate": 0},
+    "detectron2": {"warmup_steps": 1000, "hard_pixels": 0.2, "loss_divisor": "all", "atrous_rates": (6, 12, 18)},
+    "mmsegmentation": {
+        **{"auxiliary": 0.4, "loss_divisor": "all", "end_learning_rate": 1e-4, "photometric": True},
+        **{"atrous_rates": (12, 24, 36)},
+    },
+    "paddleseg": {"atrous_rates": (12, 24, 36), "scale_step": 0.25, "end_learning_rate": 0, "loss_divisor": "counted"},
 }
 
 NETWORKS = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import MISSING, Field, fields
 from pathlib import Path
@@ -10,9 +11,10 @@ from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_t
 
 import typer
 
-from deeplab import catalog
+from deeplab import catalog, weights
 from deeplab.api import with_config
-from deeplab.settings import CRF_ALONE, UNIONS, Settings, build, is_required, names_crf
+from deeplab.errors import unknown_name
+from deeplab.settings import CRF_ALONE, UNIONS, CRFPreset, Settings, build, is_required, names_crf
 from deeplab.training.recipes import RECIPES
 
 _S = TypeVar("_S", bound=Settings)
@@ -53,16 +55,30 @@ def command(kind: type[_S], function: Callable[..., None]) -> Callable[..., None
 def completed(arguments: Sequence[str]) -> list[str]:
     """The command line with `--crf` as `--crf=VALUE`: alone it has one too, and an input may come right after it.
 
-    What follows is its value if it is the name of a preset or of a .json file.
+    What follows is its value if it is the name of a preset or of a .json file, even where a file of that name exists
+    (`./v1` is the file). Else it is another argument: what exists, a shipped model, or what has a dot, a slash or a
+    sign of a pattern, as no preset's name has. A plain word that is none of these was meant as a preset.
+
+    Raises:
+        UnknownNameError: Such a word.
     """
     found: list[str] = []
     rest = list(arguments)
     while rest and rest[0] != "--":
         argument = rest.pop(0)
         if argument == "--crf":
-            argument += f"={rest.pop(0) if rest and names_crf(rest[0]) else CRF_ALONE}"
+            argument += f"={rest.pop(0) if rest and _is_of_crf(rest[0]) else CRF_ALONE}"
         found.append(argument)
     return found + rest
+
+
+def _is_of_crf(word: str) -> bool:
+    """Whether the word after `--crf` is its value. Raises UnknownNameError."""
+    if names_crf(word):
+        return True
+    if re.fullmatch(r"\w[\w-]*", word) and not Path(word).exists() and word not in weights.shipped():
+        raise unknown_name("file, folder or CRF preset", word, get_args(CRFPreset))
+    return False
 
 
 def _parameter(option: Field[Any], annotation: Any, *, has_config: bool) -> inspect.Parameter:

@@ -11,14 +11,16 @@ from numpy.typing import NDArray
 
 from deeplab.data import DataSet, Sample, load_sample
 from deeplab.errors import DataError
-from deeplab.evaluation.report import TRIMAP_WIDTHS, Boundaries, Report
+from deeplab.evaluation.report import TRIMAP_WIDTHS, Boundaries, ObjectSizes, Report
 from deeplab.inference import Segmenter, read_ahead
 from deeplab.metrics import (
+    OBJECT_SIZES,
     Areas,
     boundary_f_score,
     boundary_iou,
     calibration_counts,
     confusion_matrix,
+    object_counts,
     trimap_confusion,
 )
 from deeplab.metrics.calibration import BINS
@@ -71,6 +73,8 @@ class _Tally:
         self.counted = {"num_classes": len(dataset.classes), "ignore_index": dataset.ignore_index}
         self.confusion = np.zeros((len(dataset.classes),) * 2, np.int64)
         self.areas: list[Areas] = []
+        self.objects: list[NDArray[np.int64]] = []
+        self.objects_by_class = np.zeros((len(dataset.classes), len(OBJECT_SIZES), 3), np.int64)
         self.borders: list[tuple[NDArray[np.float64], NDArray[np.float64]]] | None = [] if boundaries else None
         self.trimaps = np.zeros((len(TRIMAP_WIDTHS), *self.confusion.shape), np.int64)
         self.calibration: NDArray[np.float64] | None = np.zeros((BINS, 3)) if calibration else None
@@ -80,6 +84,9 @@ class _Tally:
         confusion = confusion_matrix(labels, target, **self.counted)
         self.confusion += confusion
         self.areas.append(Areas.of(confusion))
+        objects = object_counts(labels, target, **self.counted)
+        self.objects.append(objects.sum(axis=0))
+        self.objects_by_class += objects
         if self.borders is not None:
             self.borders.append(
                 (boundary_f_score(labels, target, **self.counted), boundary_iou(labels, target, **self.counted))
@@ -94,7 +101,8 @@ class _Tally:
         if self.borders is not None:
             f_score, iou = map(np.stack, zip(*self.borders, strict=True))
             boundaries = Boundaries(f_score, iou, self.trimaps)
-        return Report(self.classes, self.confusion, names, np.array(self.areas), boundaries, self.calibration)
+        objects = ObjectSizes(np.array(self.objects), self.objects_by_class)
+        return Report(self.classes, self.confusion, names, np.array(self.areas), objects, boundaries, self.calibration)
 
 
 def check_classes(classes: tuple[str, ...], dataset: DataSet) -> None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from deeplab import _html, metrics
 from deeplab.data import DataSet, Sample, load_sample
 from deeplab.evaluation.comparison import Comparison
-from deeplab.evaluation.report import TRIMAP_WIDTHS, Boundaries, Report
+from deeplab.evaluation.report import TRIMAP_WIDTHS, Boundaries, ObjectSize, Report
 from deeplab.files import written_aside
 from deeplab.images import colorize, data_uri, resize_image, size_at
 from deeplab.inference import Segmenter
@@ -59,6 +59,7 @@ def write_page(
     parts = [_figures(report), _classes(report, dataset), _confused(report)]
     if report.boundaries is not None:
         parts.append(_borders(report.boundaries))
+    parts.append(_objects(report))
     if report.calibration is not None:
         parts.append(_calibration(report))
     parts.append(_images(report, segmenter=segmenter, dataset=dataset, samples=samples))
@@ -157,16 +158,18 @@ def _confused(report: Report) -> str:
     text = "Share of the pixels of a class that were taken for another."
     body = _html.table(("true", "taken for", "share"), lines)
     if len(report.classes) <= MOST_CLASSES:
-        body += _html.details_of("All of them: a row for each true class", _matrix(shares, report.classes))
+        matrix = _shares(np.where(shares < 0.005, np.nan, shares), report.classes, heads=report.classes)
+        body += _html.details_of("All of them: a row for each true class", matrix)
     return _section("What is mistaken for what", body, text)
 
 
-def _matrix(shares: NDArray[np.float64], classes: Sequence[str]) -> str:
+def _shares(shares: NDArray[np.float64], classes: Sequence[str], *, heads: Sequence[str]) -> str:
+    """A row for each class, a column for each head; empty where nan."""
     rows = []
     for name, row in zip(classes, shares.tolist(), strict=True):
-        cells = [_html.shaded(share, "" if math.isnan(share) or share < 0.005 else f"{share:.0%}") for share in row]
+        cells = [_html.shaded(share, "" if math.isnan(share) else f"{share:.0%}") for share in row]
         rows.append((escape(name), *cells))
-    return _html.table(("", *classes), rows)
+    return _html.table(("", *heads), rows)
 
 
 def _borders(boundaries: Boundaries) -> str:
@@ -182,6 +185,43 @@ def _borders(boundaries: Boundaries) -> str:
     text = "mIoU of the pixels that are at most so far from a true border, and how many pixels are wrong by distance."
     chart = _html.chart([curve], x="pixels from a border", y="mIoU", top=1.0)
     return _section("Near borders", chart + _html.table(("distance", "wrong"), rows), text)
+
+
+def _objects(report: Report) -> str:
+    """The share of right pixels by the size of the objects that they are in, and the same for each class."""
+    found = report.objects.found
+    if not found:
+        return ""
+    image = report.confusion.sum() / report.images
+    rows = [
+        (
+            _side(size),
+            _number(f"{size.objects:,}"),
+            _number(_share(size.pixels / size.objects / image)),
+            _html.bars(size.recall.value, shown(size.recall.value)),
+            _ends(size.recall),
+        )
+        for size in found
+    ]
+    text = (
+        "The share of the pixels that are right. An object is a connected part of one class in the truth; its size is "
+        "the side of a square of its area."
+    )
+    body = _html.table(("size", "objects", "of an image", "right", "95 %"), rows)
+    by_class = np.stack([size.recall_by_class for size in found], axis=1)
+    return _section(
+        "Small and large objects",
+        body + _html.details_of("By class", _shares(by_class, report.classes, heads=[_side(size) for size in found])),
+        text,
+    )
+
+
+def _side(size: ObjectSize) -> str:
+    return f"{size.side[0]} .. {size.side[1]} px"
+
+
+def _share(share: float) -> str:
+    return f"{share:.2%}" if share >= 1e-4 else "< 0.01%"
 
 
 def _calibration(report: Report) -> str:

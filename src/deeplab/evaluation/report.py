@@ -9,15 +9,15 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from deeplab import metrics
-from deeplab.metrics import Areas, Interval
+from deeplab.metrics import OBJECT_SIZES, Areas, Interval
 
-__all__ = ["TRIMAP_WIDTHS", "Boundaries", "Report", "figures"]
+__all__ = ["TRIMAP_WIDTHS", "Boundaries", "ObjectSize", "ObjectSizes", "Report", "figures"]
 
 FIGURES = {
     "miou": metrics.miou,
@@ -63,6 +63,40 @@ class Boundaries:
         }
 
 
+class ObjectSize(NamedTuple):
+    """What was found of the objects of one size."""
+
+    side: tuple[int, int]
+    """From and below, in pixels, of a square of the object's area."""
+    objects: int
+    pixels: int
+    recall: Interval
+    """The share of these pixels that are right, with its 95 % interval over images."""
+    recall_by_class: NDArray[np.float64]
+    """(num_classes,); nan where a class has none."""
+
+
+@dataclass(frozen=True, eq=False)
+class ObjectSizes:
+    """Counts of `metrics.object_counts`: objects, their pixels, how many of these are right."""
+
+    by_image: NDArray[np.int64]
+    """Of all classes, (images, len(OBJECT_SIZES), 3)."""
+    by_class: NDArray[np.int64]
+    """Of all images, (num_classes, len(OBJECT_SIZES), 3)."""
+
+    @cached_property
+    def found(self) -> list[ObjectSize]:
+        """Of each size that occurs, from small to large."""
+        recall = metrics.intervals(self.by_image, metrics.object_recall)
+        by_class = metrics.object_recall(self.by_class)
+        return [
+            ObjectSize(OBJECT_SIZES[size], objects, pixels, recall[size], by_class[:, size])
+            for size, (objects, pixels, _) in enumerate(self.by_class.sum(axis=0).tolist())
+            if objects
+        ]
+
+
 @dataclass(frozen=True, eq=False)
 class Report:
     """Figures of one model on one split, of all its pixels together, each image at its own size.
@@ -78,6 +112,8 @@ class Report:
     """Of the images."""
     areas: NDArray[np.int64]
     """Right, true and predicted pixels by image and class, (images, 3, num_classes)."""
+    objects: ObjectSizes
+    """What was found by the size of objects."""
     boundaries: Boundaries | None = None
     """Where asked for."""
     calibration: NDArray[np.float64] | None = None
@@ -158,7 +194,8 @@ class Report:
         return text.getvalue()
 
     def to_json(self) -> str:
-        """One line: the figures and their intervals; iou, its intervals and pixels by class; images; nan is null."""
+        """One line: the figures and their intervals; iou, its intervals and pixels by class; images; what was found by
+        the size of objects; nan is null."""
         found: dict[str, Any] = {name: _or_none(figure(self.confusion)) for name, figure in FIGURES.items()}
         found |= {"iou": self.iou, "pixels": self.pixels, "images": self.images}
         if self.boundaries is not None:
@@ -167,8 +204,20 @@ class Report:
         if self.calibration is not None:
             found["calibration_error"] = _or_none(self.calibration_error)
         found["intervals"] = {name: _ends(each) for name, each in self.intervals.items()}
+        found["object_sizes"] = [self._of_size(size) for size in self.objects.found]
         found["iou_intervals"] = {name: _ends(each) for name, each in self.iou_intervals.items()}
         return json.dumps(found, ensure_ascii=False)
+
+    def _of_size(self, size: ObjectSize) -> dict[str, Any]:
+        return {
+            "from": size.side[0],
+            "below": size.side[1],
+            "objects": size.objects,
+            "pixels": size.pixels,
+            "recall": _or_none(size.recall.value),
+            "interval": _ends(size.recall),
+            "recall_by_class": dict(zip(self.classes, map(_or_none, size.recall_by_class), strict=True)),
+        }
 
     @cached_property
     def _intervals(self) -> list[Interval]:

@@ -27,6 +27,8 @@ from deeplab.results import Segmentation
 
 __all__ = ["Segmenter", "pick_device"]
 
+CPU = torch.device("cpu")
+
 ImageSource: TypeAlias = str | Path | Image.Image | NDArray[Any]
 
 
@@ -152,23 +154,24 @@ class Segmenter:
         yield from self._segment(batch, self.crf)
 
     def _segment(self, images: Sequence[NDArray[np.uint8]], crf: DenseCRF | None) -> Iterator[Segmentation]:
-        """Segment images that the network sees at one size; none give none."""
+        """Segment images that the network sees at one size; none give none.
+
+        What a CRF made is forgotten when the next image is asked for, lest a list of results fill the memory.
+        """
         for image, parts in zip(images, self._run(images), strict=True):
             size = image.shape[0], image.shape[1]
-            kept = [part.to(torch.device("cpu")) for part in parts]  # results do not fill the GPU's memory
-            probabilities: Callable[[], NDArray[np.float32]] = partial(_probabilities, kept, size, self.device)
-            if crf is None:
-                labels = _labels(parts, size)
-            else:
-                probabilities = partial(_sharpened, crf, image, probabilities)
-                labels = _as_labels(probabilities())
+            kept = [part.to(CPU) for part in parts]  # results do not fill the GPU's memory
+            sharpened = None if crf is None else _Sharpened(crf, image, kept, self.device)
+            labels = _labels(parts, size) if sharpened is None else _as_labels(sharpened())
             yield Segmentation(
                 labels=labels,
                 classes=self.classes,
                 palette=self.palette,
                 image=image,
-                compute_probabilities=probabilities,
+                compute_probabilities=sharpened or partial(_probabilities, kept, size, self.device),
             )
+            if sharpened is not None:
+                sharpened.forget()
 
     def _run(self, images: Sequence[NDArray[np.uint8]]) -> list[list[_Part]]:
         """Show the images, as one batch, to the network; by image, what it made of each tile."""
@@ -230,6 +233,27 @@ class _Part:
         return replace(self, views=tuple(view.to(device) for view in self.views))
 
 
+class _Sharpened:
+    """The probabilities behind a CRF, float32 (num_classes, H, W): kept until they are forgotten, then made again."""
+
+    def __init__(self, crf: DenseCRF, image: NDArray[np.uint8], parts: Sequence[_Part], device: torch.device) -> None:
+        self.crf, self.image, self.parts, self.device = crf, image, parts, device
+        self.kept: NDArray[np.float32] | None = self._compute()
+
+    def __call__(self) -> NDArray[np.float32]:
+        return self._compute() if self.kept is None else self.kept
+
+    def forget(self) -> None:
+        self.kept = None
+
+    def _compute(self) -> NDArray[np.float32]:
+        """The CRF works where the probabilities are: on a GPU of CUDA, else on the CPU."""
+        on = self.device if self.device.type == "cuda" else CPU
+        sharp = self.crf(self.image, _as_tensor(self.parts, self.image.shape[:2], self.device, on=on))
+        result: NDArray[np.float32] = sharp.cpu().numpy()
+        return result
+
+
 def _labels(parts: Sequence[_Part], size: tuple[int, int]) -> NDArray[np.uint8 | np.uint16]:
     """The classes in an image of `size`, (H, W), of which every part gives the pixels that it keeps."""
     num_classes = len(parts[0].views[0].logits)
@@ -247,12 +271,6 @@ def _labels(parts: Sequence[_Part], size: tuple[int, int]) -> NDArray[np.uint8 |
     return labels
 
 
-def _sharpened(
-    crf: DenseCRF, image: NDArray[np.uint8], probabilities: Callable[[], NDArray[np.float32]]
-) -> NDArray[np.float32]:
-    return crf(image, probabilities())
-
-
 def _as_labels(probabilities: NDArray[np.float32]) -> NDArray[np.uint8 | np.uint16]:
     """The most probable class at each pixel, (num_classes, H, W) -> (H, W)."""
     labels: NDArray[np.uint8 | np.uint16] = probabilities.argmax(axis=0).astype(
@@ -263,10 +281,18 @@ def _as_labels(probabilities: NDArray[np.float32]) -> NDArray[np.uint8 | np.uint
 
 def _probabilities(parts: Sequence[_Part], size: tuple[int, int], device: torch.device) -> NDArray[np.float32]:
     """The probability of each class in an image of `size`, float32 (num_classes, H, W)."""
-    result = np.empty((len(parts[0].views[0].logits), *size), np.float32)
+    result: NDArray[np.float32] = _as_tensor(parts, size, device, on=CPU).numpy()
+    return result
+
+
+def _as_tensor(
+    parts: Sequence[_Part], size: tuple[int, ...], device: torch.device, *, on: torch.device
+) -> torch.Tensor:
+    """The same, computed on one device and put together on another."""
+    result = torch.empty((len(parts[0].views[0].logits), *size), device=on)
     for part in parts:
         (height, rows), (width, columns) = part.rows.output(size[0]), part.columns.output(size[1])
         target = result[:, height, width]
         for strip, probabilities in mean_probabilities(part.to(device).views, rows, columns):
-            target[:, strip] = probabilities.cpu().numpy()
+            target[:, strip] = probabilities
     return result

@@ -1,4 +1,4 @@
-"""What a label map holds, label by label: pixels, connected parts and their sizes, borders; in one pass over it."""
+"""What a label map holds: its connected parts; label by label pixels, sizes of parts and borders, in one pass."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from deeplab.kernels import _numba
 from deeplab.kernels._numba import njit
 
-__all__ = ["OCTAVES", "LabelMap", "measure"]
+__all__ = ["OCTAVES", "LabelMap", "Parts", "connected_parts", "measure"]
 
 Labels = NDArray[np.uint8 | np.uint16]
 Indices = NDArray[np.int64]
@@ -40,6 +40,29 @@ class LabelMap(NamedTuple):
     """Pixels whose label lies between those at their left and right, or above and below."""
 
 
+class Parts(NamedTuple):
+    """The connected parts of one label map; pixels touch at an edge or a corner."""
+
+    labels: NDArray[Any]
+    """Of each part, (P,)."""
+    pixels: Indices
+    """Of each part, (P,)."""
+    of_pixel: Indices
+    """The part that each pixel is in, 0 .. P - 1, (H, W)."""
+
+
+def connected_parts(labels: NDArray[Any]) -> Parts:
+    """Find the connected parts of a map of integers, (H, W), of at least one pixel.
+
+    It joins runs, pixels of one label that follow each other in a row; a map of large parts has few.
+    """
+    first, end, of_run = _runs(labels)
+    roots = _joined(*_touching(first, end, of_run, labels.shape[1]), count=len(first))
+    is_root = roots == np.arange(len(first))
+    part = np.repeat((np.cumsum(is_root) - 1)[roots], end - first)
+    return Parts(of_run[is_root], np.bincount(part), part.reshape(labels.shape))
+
+
 def measure(labels: Labels) -> LabelMap:
     """Count the pixels and the connected parts of every label of a map, (H, W), of at least one pixel."""
     measure_parts = _measure_compiled if _numba.COMPILES else _measure_numpy
@@ -53,28 +76,25 @@ def measure(labels: Labels) -> LabelMap:
 
 
 def _measure_numpy(labels: Labels) -> tuple[Labels, Indices, int, int]:
-    """The label and the area of every part, (P,), and how many pixels are at a border and between labels.
-
-    It joins runs, pixels of one label that follow each other in a row.
-    """
-    height, width = labels.shape
-    starts = np.ones((height, width), np.bool_)
-    np.not_equal(labels[:, 1:], labels[:, :-1], out=starts[:, 1:])
-    first = np.flatnonzero(starts)  # of each run, in the flattened map
-    end = np.append(first[1:], labels.size)
-    of_run = labels.ravel()[first]
-    roots = _joined(*_touching(first, end, of_run, width), count=len(first))
-    area = np.bincount(roots, weights=end - first, minlength=len(first)).astype(np.int64)
-
-    border, between = np.zeros((2, height, width), np.bool_)
-    border[:, :-1] = starts[:, 1:]
+    """The label and the area of every part, (P,), and how many pixels are at a border and between labels."""
+    parts = connected_parts(labels)
+    border, between = np.zeros((2, *labels.shape), np.bool_)
+    border[:, :-1] = labels[:, 1:] != labels[:, :-1]
     border[:-1] |= labels[1:] != labels[:-1]
     between[:, 1:-1] = _between(labels[:, :-2], labels[:, 1:-1], labels[:, 2:])
     between[1:-1] |= _between(labels[:-2], labels[1:-1], labels[2:])
-    return of_run[area > 0], area[area > 0], int(border.sum()), int(between.sum())
+    return parts.labels, parts.pixels, int(border.sum()), int(between.sum())
 
 
-def _touching(first: Indices, end: Indices, of_run: Labels, width: int) -> tuple[Indices, Indices]:
+def _runs(labels: NDArray[Any]) -> tuple[Indices, Indices, NDArray[Any]]:
+    """The first pixel of each run in the flattened map, the one behind its last, and its label."""
+    starts = np.ones(labels.shape, np.bool_)
+    np.not_equal(labels[:, 1:], labels[:, :-1], out=starts[:, 1:])
+    first = np.flatnonzero(starts)
+    return first, np.append(first[1:], labels.size), labels.ravel()[first]
+
+
+def _touching(first: Indices, end: Indices, of_run: NDArray[Any], width: int) -> tuple[Indices, Indices]:
     """Pairs of runs of one label, one below the other, that touch at an edge or a corner."""
     upper = np.flatnonzero(first + width < end[-1])  # all but those of the last row
     row = (first[upper] // width + 1) * width  # where the row below begins

@@ -16,7 +16,7 @@ __all__ = ["Divisor", "PixelLoss"]
 
 Divisor = Literal["counted", "weights", "all"]
 """The number of counted pixels (the official code), the sum of their classes' weights (PyTorch's `mean`), or the number
-of all pixels, the ignored ones too (detectron2)."""
+of all pixels, the ignored ones too (detectron2, mmsegmentation)."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

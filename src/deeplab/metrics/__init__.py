@@ -15,8 +15,10 @@ from deeplab.metrics.confusion import (
     pixel_accuracy,
     row_shares,
 )
+from deeplab.metrics.object_size import OBJECT_SIZES, object_counts, object_recall
 
 __all__ = [
+    "OBJECT_SIZES",
     "Areas",
     "Interval",
     "boundary_f_score",
@@ -34,6 +36,8 @@ __all__ = [
     "mean_class_ratio",
     "mean_dice",
     "miou",
+    "object_counts",
+    "object_recall",
     "paired_difference",
     "paired_differences",
     "pixel_accuracy",

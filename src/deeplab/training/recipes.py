@@ -123,6 +123,7 @@ MMSEGMENTATION = {
     "batch_norm": "sync",
     "batch_norm_momentum": 0.1,  # PyTorch's
     "auxiliary": 0.4,
+    "loss_divisor": "all",  # losses/cross_entropy_loss.py: avg_non_ignore is False
     "photometric": True,
 }
 
@@ -270,6 +271,7 @@ RECIPES: Mapping[str, Recipe] = {
             "batch_norm": "sync",
             "batch_norm_momentum": 0.1,  # PyTorch's
             "hard_pixels": 0.2,
+            "loss_divisor": "all",  # deeplab/loss.py: the mean of the hardest, also of ignored ones among them
         },
         differs="the rate falls from the end of the warm-up, there from step 0; normalisation does not decay here; its "
         "start are its own ImageNet weights R-103, to be given by --weights",
