@@ -13,6 +13,7 @@ import traceback
 import warnings
 from collections.abc import Callable
 from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -84,8 +85,24 @@ def make_labels() -> Callable[..., NDArray[Any]]:
 
 
 @pytest.fixture(scope="session")
-def in_processes() -> Callable[..., list[Any]]:
-    """`in_processes(function, nodes=1)`: what `function(rank)` returns in each of two forked processes, by rank.
+def fork() -> Callable[..., BaseProcess]:
+    """`fork(function, *arguments)`: a process that has begun to call it, a copy of this one."""
+    if "fork" not in multiprocessing.get_all_start_methods():
+        pytest.skip("needs fork, which this system does not have")
+
+    def start(function: Callable[..., object], *arguments: object) -> BaseProcess:
+        process = multiprocessing.get_context("fork").Process(target=function, args=arguments)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", ".*multi-threaded.*fork", DeprecationWarning)  # from Python 3.12 on
+            process.start()
+        return process
+
+    return start
+
+
+@pytest.fixture(scope="session")
+def in_processes(fork: Callable[..., BaseProcess]) -> Callable[..., list[Any]]:
+    """`in_processes(function, nodes=1)`: what `function(rank)` returns in each of two processes, by rank.
 
     They find each other as the processes of torchrun do, on one machine or as if on two. If one of them raises, so does
     this, with its traceback.
@@ -93,9 +110,6 @@ def in_processes() -> Callable[..., list[Any]]:
     distributed = pytest.importorskip("torch.distributed")
     if not (distributed.is_available() and distributed.is_gloo_available()):
         pytest.skip("needs gloo, which this PyTorch was built without")
-    if "fork" not in multiprocessing.get_all_start_methods():
-        pytest.skip("needs fork, which this system does not have")
-    context = multiprocessing.get_context("fork")
 
     def run(function: Callable[[int], Any], *, nodes: int = 1) -> list[Any]:
         with socket.socket() as free:
@@ -103,15 +117,11 @@ def in_processes() -> Callable[..., list[Any]]:
             port = free.getsockname()[1]
         started = []
         for rank in range(2):
-            here, there = context.Pipe(duplex=False)
+            here, there = multiprocessing.Pipe(duplex=False)
             local = {"LOCAL_RANK": rank // nodes, "GROUP_RANK": rank % nodes, "LOCAL_WORLD_SIZE": 2 // nodes}
             place = {"RANK": rank, "WORLD_SIZE": 2, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, **local}
-            process = context.Process(target=_send, args=(there, function, rank, place))
-            with warnings.catch_warnings():
-                warnings.filterwarnings("ignore", ".*multi-threaded.*fork", DeprecationWarning)  # from Python 3.12 on
-                process.start()
+            started.append((fork(_send, there, function, rank, place), here))
             there.close()
-            started.append((process, here))
         answers = [here.recv() for _, here in started]
         for process, _ in started:
             process.join()

@@ -14,7 +14,7 @@ from PIL import Image
 
 from deeplab import checkpoints
 from deeplab.errors import SettingsError
-from deeplab.training import train
+from deeplab.training import report, train
 from deeplab.training.processes import environment_of, is_first
 
 OPTIONS = {
@@ -22,6 +22,15 @@ OPTIONS = {
     **{"loss": "cross_entropy + dice + 0.5*lovasz", "hard_pixels": 0.7, "epochs": 1, "passes": 3},
 }
 """Of a run that does not depend on which images share a process; all of its losses do."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _no_pictures():
+    """Which take longer than the runs."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(report, "draw_curves", lambda folder: None)
+        patch.setattr(report, "draw_samples", lambda *arguments, **options: None)
+        yield
 
 
 @pytest.fixture(scope="module")

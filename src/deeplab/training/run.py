@@ -6,9 +6,7 @@ import ctypes
 import inspect
 import logging
 import shutil
-import signal
 import sys
-import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -33,6 +31,7 @@ from deeplab.data import DataSet, in_words, open_dataset, regroup
 from deeplab.data.doctor import examine
 from deeplab.data.transforms import Augmentation
 from deeplab.errors import DataError, DeepLabError, OutputError, SettingsError
+from deeplab.files import clear_aside
 from deeplab.inference import Segmenter, pick_device
 from deeplab.models import SegmentationModel, create_model
 from deeplab.settings import TrainSettings
@@ -42,8 +41,9 @@ from deeplab.training.guard import Guard
 from deeplab.training.optimizers import freeze
 from deeplab.training.processes import environment_of
 from deeplab.training.recipes import RECIPES
-from deeplab.training.record import Record
+from deeplab.training.record import Record, state_of
 from deeplab.training.schedule import chosen
+from deeplab.training.stopping import Termination, stoppable
 from deeplab.training.task import SegmentationTask
 from deeplab.weights import start_from, transfer
 
@@ -51,7 +51,7 @@ __all__ = ["run"]
 
 logger = logging.getLogger(__name__)
 
-CONFIG, LAST_STATE = "config.yaml", "last.ckpt"
+CONFIG = "config.yaml"
 
 CLASS_WEIGHT_LIMIT = 10.0
 """No class weighs more, so that a handful of pixels does not steer the training."""
@@ -74,6 +74,8 @@ def run(settings: TrainSettings) -> Path:
         logger.info("recipe %s, but for this: %s", settings.recipe, RECIPES[settings.recipe].differs)
     if settings.resume:
         recipe.check_same_run(folder / CONFIG, settings)
+        if rank == 0:
+            clear_aside(folder)
     model = _start_model(settings, dataset)
     instructor = teacher.load(settings.teacher, dataset) if settings.teacher is not None else None
 
@@ -116,13 +118,12 @@ def run(settings: TrainSettings) -> Path:
     first = _First(settings)
     if instructor is not None and probabilities is not None:
         first.ask = partial(teacher.ask, instructor, photos, probabilities)
-    callbacks = [first, Guard(folder, on_nan=settings.on_nan), record]
+    callbacks = [first, Guard(folder, on_nan=settings.on_nan), record, Termination()]
     trainer = _trainer(settings, environment, callbacks, epochs=task.schedule.epochs, validate=len(validation) > 0)
     checked = _Checked(validation, rank, settings.processes)
-    state = folder / LAST_STATE
     if settings.device == "cpu":
         _keep_freed_memory()
-    with _interruptible(trainer), _quiet():
+    with stoppable(trainer, folder), _quiet():
         trainer.fit(
             task,
             loader(
@@ -133,7 +134,7 @@ def run(settings: TrainSettings) -> Path:
                 pin_memory=settings.device.startswith("cuda"),
             ),
             DataLoader(checked, batch_size=None, collate_fn=_as_it_is) if len(validation) else None,
-            ckpt_path=state if settings.resume and state.exists() else None,
+            ckpt_path=state_of(folder) if settings.resume else None,
             weights_only=True,
         )
     if rank == 0:
@@ -371,22 +372,6 @@ def _keep_freed_memory() -> None:
             M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # malloc.h
             libc.mallopt(M_MMAP_MAX, 0)
             libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
-
-
-@contextmanager
-def _interruptible(trainer: Trainer) -> Iterator[None]:
-    """Ctrl-C is KeyboardInterrupt again; Lightning makes it SystemExit(1) and ignores the next ones."""
-    main = threading.current_thread() is threading.main_thread()
-    handler = signal.getsignal(signal.SIGINT)
-    try:
-        yield
-    except SystemExit as error:
-        if not trainer.interrupted:
-            raise
-        raise KeyboardInterrupt from error
-    finally:
-        if main:
-            signal.signal(signal.SIGINT, handler)
 
 
 @contextmanager
