@@ -6,9 +6,14 @@ import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tensors are small here: threads wait for each other; before torch loads
 
+import multiprocessing
+import socket
 import sys
+import traceback
 import warnings
 from collections.abc import Callable
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -77,3 +82,60 @@ def make_labels() -> Callable[..., NDArray[Any]]:
         return (nearest % num_classes).astype(np.uint8 if num_classes <= 255 else np.uint16)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def fork() -> Callable[..., BaseProcess]:
+    """`fork(function, *arguments)`: a process that has begun to call it, a copy of this one."""
+    if "fork" not in multiprocessing.get_all_start_methods():
+        pytest.skip("needs fork, which this system does not have")
+
+    def start(function: Callable[..., object], *arguments: object) -> BaseProcess:
+        process = multiprocessing.get_context("fork").Process(target=function, args=arguments)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", ".*multi-threaded.*fork", DeprecationWarning)  # from Python 3.12 on
+            process.start()
+        return process
+
+    return start
+
+
+@pytest.fixture(scope="session")
+def in_processes(fork: Callable[..., BaseProcess]) -> Callable[..., list[Any]]:
+    """`in_processes(function, nodes=1)`: what `function(rank)` returns in each of two processes, by rank.
+
+    They find each other as the processes of torchrun do, on one machine or as if on two. If one of them raises, so does
+    this, with its traceback.
+    """
+    distributed = pytest.importorskip("torch.distributed")
+    if not (distributed.is_available() and distributed.is_gloo_available()):
+        pytest.skip("needs gloo, which this PyTorch was built without")
+
+    def run(function: Callable[[int], Any], *, nodes: int = 1) -> list[Any]:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        started = []
+        for rank in range(2):
+            here, there = multiprocessing.Pipe(duplex=False)
+            local = {"LOCAL_RANK": rank // nodes, "GROUP_RANK": rank % nodes, "LOCAL_WORLD_SIZE": 2 // nodes}
+            place = {"RANK": rank, "WORLD_SIZE": 2, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, **local}
+            started.append((fork(_send, there, function, rank, place), here))
+            there.close()
+        answers = [here.recv() for _, here in started]
+        for process, _ in started:
+            process.join()
+        errors = [error for error, _ in answers if error]
+        assert not errors, "\n".join(errors)
+        return [result for _, result in answers]
+
+    return run
+
+
+def _send(there: Connection, function: Callable[[int], Any], rank: int, place: dict[str, object]) -> None:
+    os.environ.update({name: str(value) for name, value in place.items()}, TORCHELASTIC_RUN_ID="test")
+    try:
+        answer = (None, function(rank))
+    except BaseException:
+        answer = (traceback.format_exc(), None)
+    there.send(answer)

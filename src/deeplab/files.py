@@ -16,7 +16,16 @@ from typing import Protocol, runtime_checkable
 
 from deeplab.errors import DeepLabError, InputNotFoundError, OutputError
 
-__all__ = ["File", "cache_folder", "checkpoint_file", "distinct_stems", "expand_inputs", "not_weights", "written_aside"]
+__all__ = [
+    "File",
+    "cache_folder",
+    "checkpoint_file",
+    "clear_aside",
+    "distinct_stems",
+    "expand_inputs",
+    "not_weights",
+    "written_aside",
+]
 
 IMAGE = "an image, not weights; name the file of the model"
 
@@ -125,6 +134,13 @@ def written_aside(path: str | Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):  # also where its folder could not be made
             aside.unlink()
+
+
+def clear_aside(folder: Path) -> None:
+    """Delete what `written_aside` was writing in `folder` when its process was killed; nothing may be writing there."""
+    for path in folder.iterdir():
+        if re.fullmatch(r"\.[0-9a-f]{32}(\.\w+)?", path.name):
+            path.unlink()
 
 
 def checkpoint_file(path: Path) -> Path:

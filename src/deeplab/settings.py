@@ -504,7 +504,8 @@ class TrainSettings(DataSettings):
         "auto", "Arithmetic; auto: bf16 where the machine computes it fast."
     )
     device: str = option("auto", "Where to compute.", metavar="cpu|cuda|mps|auto")
-    devices: int = option(1, "Number of GPUs.", at_least=1)
+    devices: int = option(1, "GPUs, or processes on a CPU, of each machine.", at_least=1)
+    nodes: int = option(1, "Machines; torchrun or SLURM starts the command on each of them.", at_least=1)
     workers: int = option(-1, "Processes that read images; -1: as many as fit.", at_least=-1)
     on_nan: Literal["stop", "skip"] = option(
         "stop", "After a loss or gradient that is not finite: stop the run, or skip the step."
@@ -515,6 +516,8 @@ class TrainSettings(DataSettings):
     def __post_init__(self) -> None:
         super().__post_init__()
         _check_device(self.device)
+        if self.devices > 1 and ":" in self.device:
+            raise SettingsError(f"device {self.device} is one but devices is {self.devices}; take --device cuda")
         if self.scale is not None and self.scale[0] > self.scale[1]:
             raise SettingsError(f"scale wants MIN,MAX with MIN <= MAX, got {self.scale}")
         for first, second in (("epochs", "steps"), ("warmup_epochs", "warmup_steps")):
@@ -527,6 +530,11 @@ class TrainSettings(DataSettings):
         _check_loss(self)
         name = self.data.resolve().name
         object.__setattr__(self, "output", Path(str(self.output).replace("{data}", name)))
+
+    @property
+    def processes(self) -> int:
+        """All of them, on all machines."""
+        return self.devices * self.nodes
 
 
 def names_crf(text: str) -> bool:

@@ -228,8 +228,16 @@ def test_normalisation_follows_the_batch_and_the_start(make_data, changes, polic
 
 def test_several_gpus_share_their_statistics(make_data, monkeypatch):
     monkeypatch.setattr("torch.cuda.device_count", lambda: 4)
-    chosen, _ = choose(replace(make_data([(40, 40)]), devices=4), GPU)
+    settings = make_data([(40, 40)])
+    chosen, _ = choose(replace(settings, devices=4), GPU)
     assert (chosen.batch_norm, chosen.batch_size, chosen.accumulate) == ("sync", 4, 1)
+    chosen, _ = choose(replace(settings, devices=2, nodes=4), GPU)
+    assert (chosen.batch_norm, chosen.batch_size, chosen.accumulate) == ("sync", 2, 1)
+
+
+def test_processes_on_a_cpu_do_not_share_statistics(make_data):
+    chosen, _ = choose(replace(make_data([(40, 40)]), devices=2), CPU)
+    assert (chosen.batch_norm, chosen.batch_size) == ("freeze", 4)
 
 
 def test_the_backbone_is_that_of_the_weights(make_data):
@@ -263,7 +271,8 @@ def test_a_length_in_steps_has_epochs_to_validate_at(make_data):
         ({"warmup_epochs": 4}, "warmup_epochs 4 is longer than the training of 3 epochs"),
         ({"warmup_epochs": None, "warmup_steps": 10}, "warmup_steps 10 is longer than the training of 9 steps"),
         ({"validate_every": 4}, "validate_every 4 is longer than the training of 3 epochs"),
-        ({"devices": 2}, "devices is 2 but cpu has 1 here"),
+        ({"devices": 2, "device": "mps"}, "devices is 2 but mps has 1 here; use --devices 1"),
+        ({"devices": 2, "batch_norm": "sync"}, "batch_norm sync is for GPUs, as in PyTorch, but device is cpu; use"),
         ({"freeze": "res3", "weights": "none"}, "freeze res3 would keep random weights, as weights is none; choose"),
         ({"train_splits": "training"}, "no images in split 'training'; there are images in: train, val"),
         ({"val_split": "test"}, "no images in split 'test'"),

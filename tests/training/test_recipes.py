@@ -165,6 +165,7 @@ def test_the_auxiliary_head_of_torchvision_learns_ten_times_as_fast(settings: An
 
 def test_the_batch_of_a_recipe_is_shared_between_devices() -> None:
     assert settings_of("torchvision", devices=8).batch_size == 4
+    assert settings_of("torchvision", devices=4, nodes=4).batch_size == 2
 
 
 def test_what_is_given_overrides_the_recipe_and_a_length_its_other_unit() -> None:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
+from deeplab.losses._processes import gathered, processes, total
 from deeplab.losses.upsampled import Strip, Strips, Upsampled, at_least_float32
+
+if TYPE_CHECKING:
+    from torch.distributed import ProcessGroup
 
 __all__ = ["Divisor", "PixelLoss"]
 
@@ -33,6 +37,7 @@ class PixelLoss:
     divisor: Divisor
     label_smoothing: float = 0.0
     gamma: float = 0.0
+    group: ProcessGroup | None = None
 
     def __call__(self, logits: Tensor | Upsampled, labels: Tensor) -> Tensor:
         """The sum over the counted pixels by the divisor; 0, with a gradient of 0, where no pixel counts."""
@@ -43,10 +48,11 @@ class PixelLoss:
             dtype = torch.promote_types(logits.coarse.dtype, torch.float32)
             factors = self._factors(values, target, counted, dtype=dtype)
             coarse = logits.coarse if torch.is_grad_enabled() else logits.coarse.detach()
-            loss: Tensor = _SumInStrips.apply(coarse, self, logits, target, factors)
-            return loss
+            share: Tensor = _SumInStrips.apply(coarse, self, logits, target, factors)
+            return total(share, self.group)
         values = self._values(at_least_float32(logits), target)
-        return (values * self._factors(values.detach(), target, counted, dtype=values.dtype)).sum()
+        factors = self._factors(values.detach(), target, counted, dtype=values.dtype)
+        return total((values * factors).sum(), self.group)
 
     def _factors(self, values: Tensor | None, target: Tensor, counted: Tensor, *, dtype: torch.dtype) -> Tensor:
         """By what each pixel is multiplied in the sum, (N, H, W): 1 / divisor, or 0 where it does not count.
@@ -54,18 +60,19 @@ class PixelLoss:
         Args:
             values: What each pixel costs; needed where there are `hard_pixels`.
         """
-        number = target.numel()
+        number = processes(self.group) * target.numel()
         if values is not None and self.hard_pixels < 1:
             number = max(1, int(self.hard_pixels * number))
             values = values.where(counted, 0)
-            hardest = values.flatten().topk(number, sorted=False).indices
-            kept = torch.zeros_like(counted).flatten().index_fill(0, hardest, True).view_as(counted)
-            counted = kept & (values != 0)
+            everywhere, here = gathered(values, self.group)
+            hardest = everywhere.flatten().topk(number, sorted=False).indices
+            kept = torch.zeros_like(everywhere, dtype=torch.bool).flatten().index_fill(0, hardest, True)
+            counted = kept.view_as(everywhere)[here] & (values != 0)
         if self.divisor == "all":
             return counted.to(dtype) / number
         weighted = self.divisor == "weights" and self.class_weights is not None
-        total = (self._weights(target, dtype) * counted if weighted else counted).sum()
-        return counted.to(dtype) / total.where(total > 0, 1)
+        divisor = total((self._weights(target, dtype) * counted if weighted else counted).sum(), self.group)
+        return counted.to(dtype) / divisor.where(divisor > 0, 1)
 
     def _weights(self, target: Tensor, dtype: torch.dtype) -> Tensor:
         """The weight of each pixel's class."""

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from deeplab.losses._processes import total
 from deeplab.losses.upsampled import Strip, Strips, Upsampled, at_least_float32
+
+if TYPE_CHECKING:
+    from torch.distributed import ProcessGroup
 
 __all__ = ["dice"]
 
 
-def dice(logits: Tensor | Upsampled, labels: Tensor, *, ignore_index: int = 255) -> Tensor:
+def dice(
+    logits: Tensor | Upsampled, labels: Tensor, *, ignore_index: int = 255, group: ProcessGroup | None = None
+) -> Tensor:
     """1 - 2 sum(p g) / (sum(p^2) + sum(g^2)), the mean over the classes that occur; 0 when none does.
 
     p is the probability of the class and g 1 where it is the true one, else 0; the sums are over the counted pixels
@@ -23,6 +29,7 @@ def dice(logits: Tensor | Upsampled, labels: Tensor, *, ignore_index: int = 255)
     Args:
         logits: Float (N, num_classes, H, W), or upsampled to it.
         labels: Integer (N, H, W); pixels equal to `ignore_index` are not counted.
+        group: The processes that have a share of the batch each (see `cross_entropy`).
 
     Returns:
         A number, float32, or float64 where the logits are.
@@ -36,7 +43,8 @@ def dice(logits: Tensor | Upsampled, labels: Tensor, *, ignore_index: int = 255)
         classes = torch.arange(logits.shape[1], device=logits.device)[:, None, None]
         overlap = probabilities.where(target[:, None] == classes, 0).sum(dim=(0, 2, 3))  # (num_classes,)
         squares = probabilities.square().sum(dim=(0, 2, 3))
-    pixels = torch.bincount(target[counted], minlength=len(overlap))
+    pixels = total(torch.bincount(target[counted], minlength=len(overlap)), group)
+    overlap, squares = total(overlap, group), total(squares, group)
     present = pixels > 0
     scores: Tensor = 2 * overlap / (squares + pixels).where(present, 1)
     return (1 - scores).where(present, 0).sum() / present.sum().clamp(min=1)

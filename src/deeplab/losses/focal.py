@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from torch import Tensor
 
 from deeplab.losses._pixels import Divisor, PixelLoss
 from deeplab.losses.upsampled import Upsampled
+
+if TYPE_CHECKING:
+    from torch.distributed import ProcessGroup
 
 __all__ = ["focal"]
 
@@ -19,6 +24,7 @@ def focal(
     class_weights: Tensor | None = None,
     hard_pixels: float = 1.0,
     divisor: Divisor = "counted",
+    group: ProcessGroup | None = None,
 ) -> Tensor:
     """The mean over the counted pixels of weight x (1 - p)^gamma x -log(p), p the probability of the true class.
 
@@ -35,6 +41,7 @@ def focal(
         class_weights=class_weights,
         hard_pixels=hard_pixels,
         divisor=divisor,
+        group=group,
         gamma=gamma,
     )
     return loss(logits, labels)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
@@ -15,6 +15,9 @@ from deeplab.losses.dice import dice
 from deeplab.losses.focal import focal
 from deeplab.losses.lovasz import lovasz
 from deeplab.losses.upsampled import Upsampled
+
+if TYPE_CHECKING:
+    from torch.distributed import ProcessGroup
 
 __all__ = ["weighted_sum"]
 
@@ -30,6 +33,7 @@ def weighted_sum(
     hard_pixels: float = 1.0,
     divisor: Divisor = "counted",
     focal_gamma: float = 2.0,
+    group: ProcessGroup | None = None,
 ) -> Tensor:
     """The sum of weight x loss over the names in `weights`: cross_entropy, focal, dice, lovasz.
 
@@ -48,5 +52,6 @@ def weighted_sum(
     for name in weights:
         if name not in losses:
             raise unknown_name("loss", name, losses)
-    terms = [weight * losses[name](logits, labels, ignore_index=ignore_index) for name, weight in weights.items()]
+    common: dict[str, Any] = {"ignore_index": ignore_index, "group": group}
+    terms = [weight * losses[name](logits, labels, **common) for name, weight in weights.items()]
     return sum(terms[1:], start=terms[0])

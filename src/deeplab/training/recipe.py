@@ -258,9 +258,9 @@ def _choose_balance(choices: _Choices, data: Fingerprint) -> None:
 
 def _choose_step(choices: _Choices, cost: Cost | None, machine: Machine, *, num_classes: int) -> None:
     """The images of a step, and how many of them at a time."""
-    devices, wanted = choices.settings.devices, BATCH[choices.kind]
+    processes, wanted = choices.settings.processes, BATCH[choices.kind]
     if cost is not None and choices.is_open("batch_size"):
-        share = max(1, wanted // (devices * (choices.settings.accumulate or 1)))
+        share = max(1, wanted // (processes * (choices.settings.accumulate or 1)))
         fits = _images_that_fit(choices, cost, machine, num_classes=num_classes)
         batch = share
         while batch > max(1, fits):
@@ -268,8 +268,8 @@ def _choose_step(choices: _Choices, cost: Cost | None, machine: Machine, *, num_
         reason = f"{wanted} in a step on {choices.kind}" if batch == share else "what fits in memory"
         choices.take("batch_size", batch, reason)
         if choices.is_open("accumulate"):
-            parts = -(-wanted // (batch * devices))
-            choices.take("accumulate", parts, f"makes a step of {parts * batch * devices} images")
+            parts = -(-wanted // (batch * processes))
+            choices.take("accumulate", parts, f"makes a step of {parts * batch * processes} images")
     if choices.is_open("accumulate"):
         choices.take("accumulate", 1, "the batch was given")
 
@@ -288,7 +288,7 @@ def _choose_length(choices: _Choices, cost: Cost | None, data: Fingerprint, mach
         if choices.is_open("passes"):
             choices.take("passes", 1, "epochs were given")
         return
-    images = chosen(settings.batch_size) * chosen(settings.accumulate) * settings.devices  # in a step
+    images = chosen(settings.batch_size) * chosen(settings.accumulate) * settings.processes  # in a step
     steps, most_epochs, reason = settings.steps, MOST_EPOCHS, ""
     if steps is None:
         assert cost is not None
@@ -334,7 +334,7 @@ def epochs_of(settings: TrainSettings, *, images: int, rank: int = 0) -> Epochs:
         passes=chosen(settings.passes),
         accumulate=chosen(settings.accumulate),
         rank=rank,
-        world_size=settings.devices,
+        world_size=settings.processes,
     )
 
 
@@ -353,8 +353,8 @@ def _choose_norm(choices: _Choices) -> None:
     if not choices.is_open("batch_norm"):
         return
     settings, batch = choices.settings, chosen(choices.settings.batch_size)
-    if settings.devices > 1:
-        choices.take("batch_norm", "sync", f"statistics of {batch * settings.devices} images on all devices")
+    if settings.processes > 1 and choices.kind == "cuda":
+        choices.take("batch_norm", "sync", f"statistics of {batch * settings.processes} images on all devices")
     elif batch >= BATCH_NORM_BATCH:
         choices.take("batch_norm", "train", f"{batch} images at a time are enough for statistics")
     elif settings.weights != "none":
@@ -406,7 +406,7 @@ def validation_samples(settings: TrainSettings, dataset: DataSet) -> tuple[Sampl
 def write(path: Path, settings: TrainSettings, reasons: Reasons) -> None:
     """Write every value as YAML with its reason behind it; `deeplab train --config` reads it back."""
     defaults = {option.name: option.default for option in fields(settings)}
-    theirs = build(TrainSettings, with_recipe({"data": ".", "recipe": settings.recipe, "devices": settings.devices}))
+    theirs = build(TrainSettings, with_recipe({"data": ".", "recipe": settings.recipe, "devices": settings.processes}))
     lines = []
     for name, value in settings.as_dict().items():
         if name in ("config", "resume"):
@@ -458,8 +458,13 @@ def _check(settings: TrainSettings, dataset: DataSet, *, images: int) -> None:
         )
     if settings.precision == "bf16" and settings.device == "mps":
         raise SettingsError("precision bf16 is not for mps; use --precision 32")
+    if settings.processes > 1 and settings.batch_norm == "sync" and not settings.device.startswith("cuda"):
+        raise SettingsError(
+            f"batch_norm sync is for GPUs, as in PyTorch, but device is {settings.device}; "
+            "use --batch-norm freeze, group or train"
+        )
     there = torch.cuda.device_count() if settings.device == "cuda" else 1
-    if settings.devices > there:
+    if settings.devices > there and settings.device != "cpu":  # a CPU has as many processes as one likes
         raise SettingsError(
             f"devices is {settings.devices} but {settings.device} has {there} here; use --devices {there}"
         )

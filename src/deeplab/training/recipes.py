@@ -30,7 +30,8 @@ class Recipe:
 def with_recipe(options: Mapping[str, Any]) -> dict[str, Any]:
     """The options of a training over those of the recipe that they name, if they name one.
 
-    The batch of a step is shared between `devices`. An option that stands in the place of another drops that one.
+    The batch of a step is shared between the `devices` of all `nodes`. An option that stands in the place of another
+    drops that one.
 
     Raises:
         UnknownNameError: There is no such recipe.
@@ -45,7 +46,8 @@ def with_recipe(options: Mapping[str, Any]) -> dict[str, Any]:
         if any(options.get(each) is not None for each in pair):
             taken = {option: value for option, value in taken.items() if option not in pair}
     if "batch_size" in taken:
-        taken["batch_size"] = max(1, taken["batch_size"] // int(options.get("devices") or 1))
+        processes = int(options.get("devices") or 1) * int(options.get("nodes") or 1)
+        taken["batch_size"] = max(1, taken["batch_size"] // processes)
     if isinstance(options.get("model_options"), Mapping):
         options = {**options, "model_options": {**taken.get("model_options", {}), **options["model_options"]}}
     return {**taken, **options}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import logging
+import zipfile
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -18,12 +19,25 @@ from deeplab.metrics import iou, mean_accuracy, miou, pixel_accuracy
 from deeplab.training.pace import Pace, in_words
 from deeplab.training.task import SegmentationTask
 
-__all__ = ["Record"]
+__all__ = ["Record", "state_of"]
 
 logger = logging.getLogger(__name__)
 
+STATE, STATE_BEFORE = "last.ckpt", "previous.ckpt"
+"""What a run is resumed from: that of the last epoch, and that of the one before, should the last one be damaged."""
+
 STEP_COLUMNS = ("step", "epoch", "loss", "learning_rate")
 EPOCH_COLUMNS = ("step", "epoch", "seconds", "seconds_waiting_for_images")
+
+
+def state_of(folder: Path) -> Path | None:
+    """The state of the run in `folder` to go on from, the newest that is whole; None: from its beginning."""
+    for path in (folder / STATE, folder / STATE_BEFORE):
+        if zipfile.is_zipfile(path):  # as torch writes them; that it is one stands at its end
+            return path
+        if path.exists():
+            logger.warning("%s is damaged; going on from what was before it", path)
+    return None
 
 
 class Record(Callback):
@@ -55,7 +69,7 @@ class Record(Callback):
         self.best = state_dict["best"]
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if trainer.is_global_zero:  # an interrupted save may have left rows of an epoch that is done again
+        if trainer.is_global_zero:  # a run that was stopped may have left rows of an epoch that is done again
             _keep_rows(self.folder / "steps.csv", below=trainer.global_step)
             _keep_rows(self.folder / "validation.csv", below=trainer.global_step)
             _keep_rows(self.folder / "epochs.csv", below=trainer.global_step)
@@ -127,8 +141,11 @@ class Record(Callback):
             words += f"; about {in_words(self.pace.to_go(left))} to go" if left else ""
         pl_module.log("waited", waited)
         self._steps, self._scores = [], {}
-        with written_aside(self.folder / "last.ckpt") if trainer.is_global_zero else nullcontext(Path()) as aside:
+        state = self.folder / STATE
+        with written_aside(state) if trainer.is_global_zero else nullcontext(Path()) as aside:
             trainer.save_checkpoint(aside)
+            if trainer.is_global_zero and state.exists():
+                state.replace(self.folder / STATE_BEFORE)
         logger.info("%s", words)
 
 
@@ -152,9 +169,14 @@ def _append(path: Path, rows: Sequence[dict[str, Any]]) -> None:
 
 
 def _keep_rows(path: Path, *, below: int) -> None:
-    """Drop the rows from step `below` on."""
-    if path.exists():
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = [row for row in csv.DictReader(file) if int(row["step"]) < below]
+    """Drop the rows from step `below` on, and one that was not written to its end."""
+    if not path.exists():
+        return
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    kept = [row for row in rows if None not in row.values() and int(row["step"]) < below]
+    if not kept:
         path.unlink()
-        _append(path, rows)
+    elif len(kept) < len(rows):
+        with written_aside(path) as aside:
+            _append(aside, kept)

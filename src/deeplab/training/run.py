@@ -6,11 +6,9 @@ import ctypes
 import inspect
 import logging
 import shutil
-import signal
 import sys
-import threading
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -19,10 +17,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from lightning.pytorch import LightningModule, Trainer
+from lightning.fabric.plugins.environments.cluster_environment import ClusterEnvironment
+from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import TQDMProgressBar
 from lightning.pytorch.loggers import TensorBoardLogger
-from lightning.pytorch.utilities import rank_zero_only
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
@@ -33,6 +31,7 @@ from deeplab.data import DataSet, in_words, open_dataset, regroup
 from deeplab.data.doctor import examine
 from deeplab.data.transforms import Augmentation
 from deeplab.errors import DataError, DeepLabError, OutputError, SettingsError
+from deeplab.files import clear_aside
 from deeplab.inference import Segmenter, pick_device
 from deeplab.models import SegmentationModel, create_model
 from deeplab.settings import TrainSettings
@@ -40,9 +39,11 @@ from deeplab.training import fingerprint, recipe, report, teacher
 from deeplab.training.batches import Photos, RareCrops, TrainingCrops, loader, seeded
 from deeplab.training.guard import Guard
 from deeplab.training.optimizers import freeze
+from deeplab.training.processes import environment_of
 from deeplab.training.recipes import RECIPES
-from deeplab.training.record import Record
+from deeplab.training.record import Record, state_of
 from deeplab.training.schedule import chosen
+from deeplab.training.stopping import Termination, stoppable
 from deeplab.training.task import SegmentationTask
 from deeplab.weights import start_from, transfer
 
@@ -50,7 +51,7 @@ __all__ = ["run"]
 
 logger = logging.getLogger(__name__)
 
-CONFIG, LAST_STATE = "config.yaml", "last.ckpt"
+CONFIG = "config.yaml"
 
 CLASS_WEIGHT_LIMIT = 10.0
 """No class weighs more, so that a handful of pixels does not steer the training."""
@@ -59,7 +60,8 @@ CLASS_WEIGHT_LIMIT = 10.0
 def run(settings: TrainSettings) -> Path:
     """See `deeplab.training.train`."""
     folder = settings.output
-    rank: int = getattr(rank_zero_only, "rank", None) or 0  # of several processes, which all come here
+    environment = environment_of(settings)
+    rank = environment.global_rank()  # of several processes, which all come here
     if rank == 0:
         _check_folder(folder, resume=settings.resume)
     dataset = _open(settings)
@@ -72,6 +74,8 @@ def run(settings: TrainSettings) -> Path:
         logger.info("recipe %s, but for this: %s", settings.recipe, RECIPES[settings.recipe].differs)
     if settings.resume:
         recipe.check_same_run(folder / CONFIG, settings)
+        if rank == 0:
+            clear_aside(folder)
     model = _start_model(settings, dataset)
     instructor = teacher.load(settings.teacher, dataset) if settings.teacher is not None else None
 
@@ -88,9 +92,7 @@ def run(settings: TrainSettings) -> Path:
         fingerprint.write(folder / "fingerprint.json", data, machine)
     logger.info("training on %d images, validating on %d, writing to %s", len(photos), len(validation), folder)
 
-    probabilities = (
-        None if instructor is None else teacher.ask(instructor, photos, folder / "teacher", device=settings.device)
-    )
+    probabilities = None if instructor is None else teacher.Probabilities(folder / "teacher")
     weighed = settings.class_weights != "none" or chosen(settings.rare_crops) > 0
     counts = photos.class_counts() if weighed else np.zeros((len(photos), len(dataset.classes)), np.int64)
     rare = RareCrops(counts, chosen(settings.rare_crops)) if chosen(settings.rare_crops) > 0 else None
@@ -113,11 +115,15 @@ def run(settings: TrainSettings) -> Path:
         save=lambda path, facts: checkpoints.save(path, checkpoint(task.best_guess, facts), half=settings.half),
         draw=lambda: _draw(task, folder=folder, photos=validation),
     )
-    trainer = _trainer(settings, record, epochs=task.schedule.epochs, validate=len(validation) > 0)
-    state = folder / LAST_STATE
+    first = _First(settings)
+    if instructor is not None and probabilities is not None:
+        first.ask = partial(teacher.ask, instructor, photos, probabilities)
+    callbacks = [first, Guard(folder, on_nan=settings.on_nan), record, Termination()]
+    trainer = _trainer(settings, environment, callbacks, epochs=task.schedule.epochs, validate=len(validation) > 0)
+    checked = _Checked(validation, rank, settings.processes)
     if settings.device == "cpu":
         _keep_freed_memory()
-    with _interruptible(trainer), _quiet():
+    with stoppable(trainer, folder), _quiet():
         trainer.fit(
             task,
             loader(
@@ -127,8 +133,8 @@ def run(settings: TrainSettings) -> Path:
                 workers=settings.workers,
                 pin_memory=settings.device.startswith("cuda"),
             ),
-            DataLoader(_Checked(validation), batch_size=None, collate_fn=_as_it_is) if len(validation) else None,
-            ckpt_path=state if settings.resume and state.exists() else None,
+            DataLoader(checked, batch_size=None, collate_fn=_as_it_is) if len(validation) else None,
+            ckpt_path=state_of(folder) if settings.resume else None,
             weights_only=True,
         )
     if rank == 0:
@@ -246,16 +252,42 @@ def _class_weights(counts: NDArray[np.int64], kind: str) -> Tensor | None:
     return torch.from_numpy(np.where(shares > 0, weights.clip(max=CLASS_WEIGHT_LIMIT), 1.0)).float()
 
 
-class _Checked(Dataset[Any]):
-    """Photos, whole and one by one; in the place of a file that cannot be used its DeepLabError."""
+class _First(Callback):
+    """What the processes do before all else: see that they train alike, and ask the teacher."""
 
-    def __init__(self, photos: Photos) -> None:
-        self.photos = photos
+    def __init__(self, settings: TrainSettings) -> None:
+        self.settings = settings
+        self.ask: Callable[..., None] | None = None
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        values = self.settings.as_dict()
+        for name, value in trainer.strategy.broadcast(values).items():
+            if name not in recipe.PLACES and value != values[name]:
+                raise SettingsError(
+                    f"{name} is {value} in the first process but {values[name]} in process {trainer.global_rank}, as "
+                    f"their machines are not alike; give --{name.replace('_', '-')}"
+                )
+        if self.ask is not None:
+            self.ask(device=str(trainer.strategy.root_device), rank=trainer.global_rank, world_size=trainer.world_size)
+            trainer.strategy.barrier()
+
+
+class _Checked(Dataset[Any]):
+    """This process's share of the photos, whole and one by one; all processes have as many.
+
+    In the place of a file that cannot be used it has its DeepLabError, and None where there is no further photo.
+    """
+
+    def __init__(self, photos: Photos, rank: int, world_size: int) -> None:
+        self.photos, self.rank, self.world_size = photos, rank, world_size
 
     def __len__(self) -> int:
-        return len(self.photos)
+        return -(-len(self.photos) // self.world_size)
 
-    def __getitem__(self, index: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8 | np.uint16]] | DeepLabError:
+    def __getitem__(self, place: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8 | np.uint16]] | DeepLabError | None:
+        index = place * self.world_size + self.rank
+        if index >= len(self.photos):
+            return None
         try:
             return self.photos[index]
         except DeepLabError as error:
@@ -286,15 +318,24 @@ def _draw(task: SegmentationTask, *, folder: Path, photos: Photos) -> None:
     report.draw_samples(folder / "samples.png", rows, palette=dataset.palette, ignore_index=dataset.ignore_index)
 
 
-def _trainer(settings: TrainSettings, record: Record, *, epochs: int, validate: bool) -> Trainer:
+def _trainer(
+    settings: TrainSettings,
+    environment: ClusterEnvironment,
+    callbacks: list[Callback],
+    *,
+    epochs: int,
+    validate: bool,
+) -> Trainer:
     bar = sys.stdout.isatty()  # where Lightning's goes
     kind, _, number = settings.device.partition(":")
     with _quiet():
         return Trainer(
             accelerator=kind,
             devices=[int(number)] if number else settings.devices,
-            strategy="auto" if settings.devices == 1 else "ddp",
-            sync_batchnorm=settings.devices > 1 and settings.batch_norm == "sync",
+            num_nodes=settings.nodes,
+            plugins=[environment],
+            strategy="auto" if settings.processes == 1 else "ddp",
+            sync_batchnorm=settings.processes > 1 and settings.batch_norm == "sync",
             precision="bf16-mixed" if settings.precision == "bf16" else "32-true",
             max_epochs=epochs,
             accumulate_grad_batches=chosen(settings.accumulate),
@@ -304,7 +345,7 @@ def _trainer(settings: TrainSettings, record: Record, *, epochs: int, validate: 
             gradient_clip_val=settings.gradient_clip or None,
             logger=TensorBoardLogger(settings.output, name="", version="tensorboard"),
             log_every_n_steps=10,
-            callbacks=[Guard(settings.output, on_nan=settings.on_nan), record, *([_Bar(leave=True)] if bar else [])],
+            callbacks=[*callbacks, *([_Bar(leave=True)] if bar else [])],
             enable_progress_bar=bar,
             enable_model_summary=False,
             enable_checkpointing=False,
@@ -334,22 +375,6 @@ def _keep_freed_memory() -> None:
 
 
 @contextmanager
-def _interruptible(trainer: Trainer) -> Iterator[None]:
-    """Ctrl-C is KeyboardInterrupt again; Lightning makes it SystemExit(1) and ignores the next ones."""
-    main = threading.current_thread() is threading.main_thread()
-    handler = signal.getsignal(signal.SIGINT)
-    try:
-        yield
-    except SystemExit as error:
-        if not trainer.interrupted:
-            raise
-        raise KeyboardInterrupt from error
-    finally:
-        if main:
-            signal.signal(signal.SIGINT, handler)
-
-
-@contextmanager
 def _quiet() -> Iterator[None]:
     """Without Lightning's own advice: the settings that it is about were chosen by the recipe."""
     loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric", "lightning")]
@@ -374,4 +399,5 @@ _KNOWN_WARNINGS = (
     r".*GPU available but not used.*",
     r".*LeafSpec.*is deprecated.*",
     r".*Checkpoint directory .* exists and is not empty.*",
+    r".*sync_dist=True.*",  # what is logged is the same in all processes
 )

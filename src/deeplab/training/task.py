@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from lightning.pytorch import LightningModule
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import AveragedModel
 
@@ -119,7 +119,8 @@ class SegmentationTask(LightningModule):
 
     def step_logits(self, batch: Batch, *, part: int) -> tuple[Logits, Logits | None]:
         """The logits of a batch, a part of this step, with the dropout that it has in a resumed run, too."""
-        torch.manual_seed(seeded(self.settings.seed, self.global_step, -2 - part).initial_seed())
+        place = part * self.settings.processes + self.global_rank
+        torch.manual_seed(seeded(self.settings.seed, self.global_step, -2 - place).initial_seed())
         return self.logits(to_float(batch.image))
 
     def logits(self, image: Tensor) -> tuple[Logits, Logits | None]:
@@ -139,8 +140,11 @@ class SegmentationTask(LightningModule):
         return logits, upsampled(self.auxiliary(seen[largest].res4))
 
     def loss(self, logits: Logits, batch: Batch) -> Tensor:
-        """The loss of logits (N, num_classes, H, W): of the labels, mixed with the teacher's if any."""
-        settings = self.settings
+        """The loss of logits (N, num_classes, H, W): of the labels, mixed with the teacher's if any.
+
+        That of the batches of all processes, which have the same number.
+        """
+        settings, group = self.settings, _all_processes()
         loss = losses.weighted_sum(
             logits,
             batch.labels,
@@ -151,13 +155,15 @@ class SegmentationTask(LightningModule):
             hard_pixels=self.hard_pixels(self.global_step),
             divisor=settings.loss_divisor,
             focal_gamma=settings.focal_gamma,
+            group=group,
         )
         if batch.probabilities is None:
             return loss
         pixels = losses.full_size(logits)
         probabilities = resize(batch.probabilities, (pixels.shape[-2], pixels.shape[-1]), align_corners=False)
         share = settings.distillation
-        return (1 - share) * loss + share * losses.distillation(pixels, probabilities, inside=batch.inside)
+        taught = losses.distillation(pixels, probabilities, inside=batch.inside, group=group)
+        return (1 - share) * loss + share * taught
 
     def hard_pixels(self, step: int) -> float:
         """The share of hard pixels."""
@@ -171,16 +177,25 @@ class SegmentationTask(LightningModule):
 
     def on_validation_epoch_start(self) -> None:
         self.confusion = np.zeros_like(self.confusion)
+        if _all_processes() is not None:
+            for buffer in self.best_guess.buffers():  # the statistics that each process has of its own images
+                distributed.broadcast(buffer, src=0)
 
     def validation_step(self, batch: Any, batch_index: int) -> None:
         if isinstance(batch, DeepLabError):
             raise batch
+        if batch is None:  # this process has an image less than others
+            return
         image, target = batch
         self.confusion += confusion_matrix(
             self.predict(image), target, num_classes=self.num_classes, ignore_index=self.ignore_index
         )
 
     def on_validation_epoch_end(self) -> None:
+        if _all_processes() is not None:
+            counts = torch.from_numpy(self.confusion).to(self.device)
+            distributed.all_reduce(counts)
+            self.confusion = counts.cpu().numpy()
         self.log("val_miou", miou(self.confusion), prog_bar=True)
 
     def predict(self, image: NDArray[np.uint8]) -> NDArray[np.uint8 | np.uint16]:
@@ -210,6 +225,11 @@ class SegmentationTask(LightningModule):
         )
         optimizer = create_optimizer(groups, name=settings.optimizer)
         return [optimizer], [{"scheduler": LambdaLR(optimizer, self.factor), "interval": "step"}]
+
+
+def _all_processes() -> distributed.ProcessGroup | None:
+    """All processes of the run; None where this is the only one."""
+    return distributed.group.WORLD if distributed.is_available() and distributed.is_initialized() else None
 
 
 def to_float(image: Tensor) -> Tensor:

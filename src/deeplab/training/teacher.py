@@ -60,10 +60,12 @@ def load(name: str, dataset: DataSet) -> Checkpoint:
     return checkpoint
 
 
-def ask(checkpoint: Checkpoint, photos: Photos, folder: Path, *, device: str) -> Probabilities:
-    """Compute what is not in `folder` yet."""
-    probabilities = Probabilities(folder)
-    missing = [index for index in range(len(photos)) if not probabilities.file(index).exists()]
+def ask(
+    checkpoint: Checkpoint, photos: Photos, probabilities: Probabilities, *, device: str, rank: int, world_size: int
+) -> None:
+    """Compute what is not there yet; of several processes each computes its share."""
+    mine = range(rank, len(photos), world_size)
+    missing = [index for index in mine if not probabilities.file(index).exists()]
     logger.info("asking the teacher about %d images", len(missing))
     segmenter = Segmenter(checkpoint, device=device, scales=SCALES, flip=True)
     for index in missing:
@@ -72,7 +74,6 @@ def ask(checkpoint: Checkpoint, photos: Photos, folder: Path, *, device: str) ->
         mean = functional.adaptive_avg_pool2d(known, (-(-height // STRIDE), -(-width // STRIDE)))
         with written_aside(probabilities.file(index)) as aside:
             np.save(aside, mean.half().numpy())
-    return probabilities
 
 
 def _some(classes: tuple[str, ...]) -> str:
