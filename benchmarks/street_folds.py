@@ -1,9 +1,10 @@
 """How the shipped `street` was chosen: trained without a sequence, measured on it and on CamVid's val.
 
     python benchmarks/street_folds.py --shared ../shared --hold-out 0006R0 --epochs 8 --long-sides 480 720 960
+    python benchmarks/street_folds.py --options '{"loss": "cross_entropy+0.5*lovasz"}' --output runs/street-lovasz
 
-The recipe is that of examples/train_street.py with fewer epochs; test is not opened. The long side is the size to
-which images are brought before the network, here varied for one set of weights.
+The recipe is that of examples/train_street.py with fewer epochs and with --options in place of its own; test is not
+opened. The long side is the size to which images are brought before the network, here varied for one set of weights.
 """
 
 from __future__ import annotations
@@ -51,6 +52,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--long-sides", type=int, nargs="+", default=[480, 720, 960])
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--options", type=json.loads, default={}, help="of `deeplab train`, as JSON")
     arguments = parser.parse_args()
     example = runpy.run_path(str(EXAMPLE))
     torch.manual_seed(0)
@@ -59,12 +61,14 @@ def main() -> None:
     first = arguments.output / "start.safetensors"
     checkpoints.save(first, example["start"](weights, data))
     options: dict[str, Any] = example["TRAINING"] | {"train_splits": ("train",), "epochs": arguments.epochs}
+    options |= arguments.options
     model = deeplab.train(data, weights=first, output=arguments.output / "run", seed=arguments.seed, **options)
     fold = open_dataset(data)
     for long_side in arguments.long_sides:
         segmenter = deeplab.load(model, long_side=long_side)
         held_out, val = (evaluate(segmenter, fold, split=split).miou for split in ("val", "test"))
-        print(json.dumps({"long side": long_side, arguments.hold_out: round(held_out, 4), "val": round(val, 4)}))
+        found = {"long side": long_side, arguments.hold_out: round(held_out, 4), "val": round(val, 4)}
+        print(json.dumps(arguments.options | found), flush=True)
 
 
 if __name__ == "__main__":
