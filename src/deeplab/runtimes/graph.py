@@ -1,0 +1,86 @@
+"""What is exported: from the pixels of images to logits, the normalisation inside, as one traced graph."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.export import Dim, ExportedProgram
+
+from deeplab.checkpoints import Checkpoint
+from deeplab.errors import SettingsError
+from deeplab.layers import folded
+from deeplab.models import SegmentationModel
+from deeplab.runtimes._exported import Description, own_version
+
+TRACED_SIZE = (75, 90)
+"""Of the images that the graph is traced with where it is to take any: no number that a network treats apart."""
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A model as it is to be exported."""
+
+    checkpoint: Checkpoint
+    fixed_size: tuple[int, int] | None = None
+    """(height, width) of the only image that it takes, one at a time; None: any size and number."""
+    labels: bool = False
+    """Whether the label map, of the size of the image, is a second output."""
+
+    @property
+    def outputs(self) -> list[str]:
+        return ["logits", "labels"] if self.labels else ["logits"]
+
+    def description(self) -> Description:
+        """Raises SettingsError: no such model can be exported."""
+        model, palette = self.checkpoint.model, self.checkpoint.palette
+        if model.crf_rnn is not None:
+            raise SettingsError("a model that ends in a CRF-RNN cannot be exported; segment with --crf crf-rnn instead")
+        if model.arguments["in_channels"] != 3:
+            raise SettingsError(f"export wants a model of RGB images, got {model.arguments['in_channels']} channels")
+        red, green, blue = (max(0, min(255, round(255 * mean))) for mean in model.prepare.mean.flatten().tolist())
+        return Description(
+            model=model.entry,
+            classes=tuple(self.checkpoint.classes),
+            palette=tuple((int(r), int(g), int(b)) for r, g, b in palette),
+            long_side=self.checkpoint.preprocessing.long_side,
+            align_corners=model.align_corners,
+            stride=model.prepare.stride,
+            fixed_size=self.fixed_size,
+            padding=(red, green, blue),
+            version=own_version(),
+        )
+
+    def network(self) -> nn.Module:
+        """From uint8 (N, H, W, 3) to the outputs."""
+        return _Pixels(self.checkpoint.model, labels=self.labels).eval()
+
+    def trace(self) -> ExportedProgram:
+        """The network as a graph, of any number of images of any size unless that is fixed."""
+        if self.fixed_size:
+            return torch.export.export(self.network(), (torch.zeros(1, *self.fixed_size, 3, dtype=torch.uint8),))
+        any_length = dict.fromkeys((0, 1, 2), Dim.DYNAMIC)
+        return torch.export.export(
+            self.network(),
+            (torch.zeros(2, *TRACED_SIZE, 3, dtype=torch.uint8),),
+            dynamic_shapes={"image": any_length},
+            prefer_deferred_runtime_asserts_over_guards=True,  # else a size that is on the grid would be another graph
+        )
+
+
+class _Pixels(nn.Module):
+    """Shape: uint8 (N, H, W, 3) RGB -> logits (N, num_classes, h, w), and if asked labels uint8 (N, H, W)"""
+
+    def __init__(self, model: SegmentationModel, *, labels: bool) -> None:
+        super().__init__()
+        self.model = folded(model)
+        self.labels = labels
+        self.label_type = torch.uint8 if model.arguments["num_classes"] <= 256 else torch.int32
+
+    def forward(self, image: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+        size = (image.shape[1], image.shape[2])
+        logits = self.model.coarse_logits(image.permute(0, 3, 1, 2).float() / 255)
+        if not self.labels:
+            return logits
+        return logits, self.model.full_size(logits, size).argmax(dim=1).to(self.label_type)
