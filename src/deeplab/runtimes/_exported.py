@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -112,8 +113,11 @@ class EngineNetwork:
 
     def fingerprint(self) -> bytes:
         """What tells it from any network that computes something else."""
-        content = b"" if self.path is None else self.path.read_bytes()
-        return hashlib.sha256(content + self.description.to_json().encode()).digest()
+        found = hashlib.sha256(self.description.to_json().encode())
+        if self.path is not None:
+            for file in (self.path, self.path.with_suffix(".bin")):  # OpenVINO's weights
+                found.update(file.read_bytes() if file.is_file() else b"")
+        return found.digest()
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,6 +143,12 @@ class Exported:
     def long_side(self) -> int | None:
         """Pixels to which the image's longer side is scaled first."""
         return self.network.description.long_side
+
+
+def threads() -> int:
+    """What OMP_NUM_THREADS asks for, as of torch; 0: as many as there are cores."""
+    wanted = os.environ.get("OMP_NUM_THREADS", "")
+    return int(wanted) if wanted.isdigit() else 0
 
 
 def own_version() -> str:

@@ -5,7 +5,6 @@ Written by torch's exporter, which needs onnx and onnxscript; opening needs onnx
 
 from __future__ import annotations
 
-import os
 import warnings
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from typing import Any
 from deeplab._optional import require
 from deeplab.errors import CheckpointError
 from deeplab.files import written_aside
-from deeplab.runtimes._exported import KEY, Description, EngineNetwork, Exported, check_shape
+from deeplab.runtimes._exported import KEY, Description, EngineNetwork, Exported, check_shape, threads
 
 __all__ = ["load", "save", "to_onnx"]
 
@@ -70,7 +69,7 @@ def load(path: Path) -> Exported:
     runtime = require("onnxruntime", extra="onnx")
     options = runtime.SessionOptions()
     options.log_severity_level = 3  # errors; they are raised as well
-    options.intra_op_num_threads = int(os.environ.get("OMP_NUM_THREADS") or 0)
+    options.intra_op_num_threads = threads()
     try:
         session = runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # of many kinds, all of onnxruntime's own
