@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from deeplab.inference import Explanation, Segmenter
     from deeplab.models import SegmentationModel
     from deeplab.results import Segmentation
+    from deeplab.runtimes import Int8
     from deeplab.weights import Comparison as Beside
     from deeplab.weights import Conversion
 
@@ -58,6 +60,9 @@ __all__ = [
     "tune_crf",
     "with_config",
 ]
+
+CALIBRATION_IMAGES = 32
+"""At most so many are looked at for the ranges of 8-bit numbers."""
 
 
 @takes(LoadSettings)
@@ -400,7 +405,7 @@ def export(
     model: str | Path,
     output: str | Path | None = None,
     *,
-    on_compared: Callable[[Parity], None] | None = None,
+    on_compared: Callable[[Parity, Int8 | None], None] | None = None,
     progress: Progress | None = None,
     **options: Any,
 ) -> Path:
@@ -409,10 +414,11 @@ def export(
     Args:
         model: A name or the path of a model file, as in `load`.
         output: The file, whose ending tells the format; None: the model's name.
-        on_compared: Called with the comparison, before the file is put in its place.
+        on_compared: Called with the comparison, before the file is put in its place; with `int8` also what of it is in
+            8 bits, each time before more layers are kept in float32.
         progress: As in `evaluate`.
-        options: The fields of `deeplab.settings.ExportSettings`: format, fixed_size, labels, classes, data, split,
-            limit, agreement.
+        options: The fields of `deeplab.settings.ExportSettings`: format, fixed_size, labels, int8, calibration,
+            classes, data, split, limit, agreement.
 
     Raises:
         SettingsError: An option that does not exist or cannot work, or that the format does not have.
@@ -424,8 +430,10 @@ def export(
     settings = build(ExportSettings, {"model": model, "output": output, **options})
     assert settings.output is not None
     assert settings.format is not None
+    assert settings.agreement is not None
     from deeplab import checkpoints, evaluation, runtimes, weights
     from deeplab.files import written_together
+    from deeplab.images import resize_image
     from deeplab.inference import Segmenter
     from deeplab.runtimes.graph import Graph
 
@@ -433,25 +441,29 @@ def export(
     if settings.classes is not None:
         checkpoint = weights.reclass(checkpoint, settings.classes)
     graph = Graph(checkpoint, fixed_size=settings.fixed_size, labels=settings.labels)
-    segmenter = Segmenter(checkpoint, device="cpu")
+    engine = runtimes.reference(graph, Segmenter(checkpoint, device="cpu").network.coarse_logits)
+    segmenter = Segmenter(engine)
+    pictures = partial(evaluation.pictures, classes=checkpoint.classes, wanted=settings.classes)
+    images = pictures(settings.data, split=settings.split, limit=settings.limit)
+    plans: Iterable[runtimes.Int8 | None] = [None]
+    if settings.calibration is not None:
+        seen = [
+            graph.description().padded(resize_image(each.image, segmenter.seen_size(each.image)))
+            for each in pictures(settings.calibration, split="train", limit=CALIBRATION_IMAGES)
+        ]
+        plans = runtimes.less_and_less_int8(graph, seen)
     with written_together(settings.output) as aside:
-        runtimes.save(aside, graph, format=settings.format)
-        exported = runtimes.load(aside)
-        if settings.fixed_size:  # the model pads as the file does
-            segmenter = Segmenter(exported.run_by(segmenter.network.coarse_logits, engine="PyTorch"))
-        images = evaluation.pictures(
-            settings.data,
-            classes=checkpoint.classes,
-            wanted=settings.classes,
-            split=settings.split,
-            limit=settings.limit,
-        )
-        with (progress or no_progress)("Comparing", total=len(images)) as advance:
-            parity = evaluation.compare_exported(
-                segmenter, Segmenter(exported), images, bound=settings.agreement or 0.999, on_image=advance
-            )
-        if on_compared:
-            on_compared(parity)
+        for int8 in plans:
+            runtimes.save(aside, graph, format=settings.format, int8=int8)
+            exported = Segmenter(runtimes.load(aside))
+            with (progress or no_progress)("Comparing", total=len(images)) as advance:
+                parity = evaluation.compare_exported(
+                    segmenter, exported, images, bound=settings.agreement, on_image=advance
+                )
+            if on_compared:
+                on_compared(parity, int8)
+            if parity.holds:
+                break
         parity.check(str(settings.output))
     return settings.output
 

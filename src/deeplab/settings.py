@@ -370,6 +370,12 @@ class ExportSettings(Settings):
         None, "Take images of this HEIGHT,WIDTH only, one at a time; smaller ones are padded.", at_least=1
     )
     labels: bool = option(False, "Also put the label map into the graph, as a second output.")
+    int8: bool = option(False, "8-bit numbers, but for the layers that lose too much; needs --calibration.")
+    calibration: Path | None = option(
+        None,
+        "Folder of images, or data set, that --int8 takes the ranges of all values from; its split train first.",
+        metavar="DATA",
+    )
     classes: tuple[str, ...] | None = option(
         None,
         "Keep only these of the model's classes, and rename: person, cycle=bicycle, *: each of the rest.",
@@ -385,7 +391,11 @@ class ExportSettings(Settings):
     split: str = option("val", "The part of the data set.")
     limit: int = option(8, "Compare on the first N images.", at_least=1)
     agreement: float | None = option(
-        None, "Least share of equal labels; below it nothing is written.", shown="0.999", above=0, at_most=1
+        None,
+        "Least share of equal labels; below it nothing is written.",
+        shown="0.999, 0.98 with --int8",
+        above=0,
+        at_most=1,
     )
 
     def __post_init__(self) -> None:
@@ -398,8 +408,11 @@ class ExportSettings(Settings):
         output = self.output or Path(f"{Path(self.model).stem}{suffix}")
         if output.suffix.lower() != suffix:
             raise SettingsError(f"output wants a name that ends in {suffix} for {format}, got {output}")
+        if self.int8 != (self.calibration is not None):
+            raise SettingsError("int8 and calibration go together: the images tell the ranges of the 8-bit numbers")
         object.__setattr__(self, "format", format)
         object.__setattr__(self, "output", output)
+        object.__setattr__(self, "agreement", self.agreement or (0.98 if self.int8 else 0.999))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -56,7 +56,7 @@ def test_classes_are_dropped_by_one_option(model: Path, data: Path, tmp_path: Pa
     compared: list[Any] = []
     path = deeplab.export(
         model, tmp_path / "two.onnx", classes=["tom=cat", "background"], data=data, fixed_size=(24, 32),
-        on_compared=compared.append,
+        on_compared=lambda parity, _: compared.append(parity),
     )  # fmt: skip
     assert deeplab.load(path).classes == ("tom", "background")
     assert compared[0].agreement == 1
@@ -82,12 +82,40 @@ def test_nothing_is_written_below_the_agreement(run: Any, model: Path, tmp_path:
         (("--output", "x.pth"), "output wants a name that ends in .onnx for onnx, got x.pth"),
         (("--fixed-size", "0"), "fixed_size wants one or 2 whole numbers (at least 1), got '0'"),
         (("--agreement", "2"), "agreement wants a number (above 0, at_most 1)"),
+        (("--int8",), "int8 and calibration go together"),
+        (("--calibration", "photos"), "int8 and calibration go together"),
     ],
 )
 def test_wrong_options_are_told_in_one_line(run: Any, options: tuple[str, ...], problem: str) -> None:
     status, out, err = run("export", "street", *options)
     assert (status, out) == (2, "")
     assert err.startswith(f"deeplab: {problem}") or problem.partition(" (")[0] in err
+
+
+def test_eight_bits_need_more_than_one_image(run: Any, model: Path, data: Path, tmp_path: Path) -> None:
+    folder = data / "val" / "images"
+    output = tmp_path / "x.onnx"
+    status, _, err = run("export", model, "--output", output, "--int8", "--calibration", folder, "--fixed-size", "32")
+    assert (status, err.count("\n")) == (2, 1)
+    assert "calibration has 1 image; int8 wants at least 8" in err
+    assert not output.exists()
+
+
+def test_eight_bits_say_what_they_lose_and_keep_layers_until_it_is_little(
+    run: Any, model: Path, data: Path, tmp_path: Path, monkeypatch: Any
+) -> None:
+    answers = iter([False, False, True, True])  # of each comparison, and of the last once more
+    monkeypatch.setattr("deeplab.evaluation.Parity.holds", property(lambda _: next(answers)))
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for number in range(8):
+        (photos / f"{number}.png").write_bytes((data / "train" / "images" / f"{number % 2}.png").read_bytes())
+    options = ("--output", tmp_path / "x.onnx", "--int8", "--calibration", photos, "--data", data)
+    status, out, _ = run("export", model, *options, "--fixed-size", "24,32", "--json")
+    assert status == 0
+    assert out.startswith("8-bit convolutions; in float32: none\nequal labels\t\t")
+    assert out.count("8-bit convolutions") == out.count("equal labels") == 3
+    assert len(json.loads(out.splitlines()[-1])["float32_layers"]) == 2
 
 
 def test_an_exported_file_cannot_be_exported_again(run: Any, tmp_path: Path) -> None:

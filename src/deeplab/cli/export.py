@@ -12,13 +12,17 @@ from deeplab.settings import ExportSettings
 
 if TYPE_CHECKING:
     from deeplab.evaluation import Parity
+    from deeplab.runtimes import Int8
 
 
 def export(settings: ExportSettings, *, json: Json = False) -> None:
     """Write a model for an inference engine and compare it with the model."""
     figures: dict[str, Any] = {"format": settings.format}
 
-    def report(parity: Parity) -> None:
+    def report(parity: Parity, int8: Int8 | None) -> None:
+        if int8:
+            figures["float32_layers"] = list(int8.kept)
+            print(f"8-bit convolutions; in float32: {', '.join(int8.kept) or 'none'}")
         figures.update(_figures(parity))
         print_table(("", "Model", str(settings.format)), _rows(parity), figures=("Model", str(settings.format)))
 

@@ -51,6 +51,15 @@ class Description:
         height, width = (length + (1 - length) % self.stride for length in self.fixed_size or size)
         return height, width
 
+    def padded(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """uint8 (H, W, 3) as the network takes it: (1, H, W, 3), or of its fixed size."""
+        if self.fixed_size is None:
+            return image[np.newaxis]
+        padded = np.empty((1, *self.fixed_size, 3), np.uint8)
+        padded[:] = self.padding
+        padded[0, : image.shape[0], : image.shape[1]] = image
+        return padded
+
     def to_json(self) -> str:
         return json.dumps(asdict(self))
 
@@ -98,14 +107,7 @@ class EngineNetwork:
         """uint8 (N, H, W, 3) RGB -> logits float32 (N, num_classes, h, w)."""
         if self.fixed_size is None:
             return self.run(images)
-        rows, columns = (room - length for room, length in zip(self.fixed_size, images.shape[1:3], strict=True))
-        padded = np.empty((1, *self.fixed_size, 3), np.uint8)
-        padded[:] = self.description.padding
-        found = []
-        for image in images:
-            padded[0, : self.fixed_size[0] - rows, : self.fixed_size[1] - columns] = image
-            found.append(self.run(padded))
-        return np.concatenate(found)
+        return np.concatenate([self.run(self.description.padded(image)) for image in images])
 
     def grid_size(self, size: tuple[int, int], /) -> tuple[int, int]:
         """The (height, width) that the logits of an image of `size`, their top left, spread over."""
@@ -125,10 +127,6 @@ class Exported:
     """A network of an engine, with all that is needed to use it; `deeplab.load` makes a segmenter of it."""
 
     network: EngineNetwork
-
-    def run_by(self, run: Run, *, engine: str) -> Exported:
-        """The same network, run by something else."""
-        return Exported(EngineNetwork(run, self.network.description, engine=engine))
 
     @property
     def classes(self) -> tuple[str, ...]:

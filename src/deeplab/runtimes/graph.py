@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
@@ -56,6 +61,36 @@ class Graph:
         """From uint8 (N, H, W, 3) to the outputs."""
         return _Pixels(self.checkpoint.model, labels=self.labels).eval()
 
+    @cached_property
+    def onnx(self) -> Any:
+        """The `onnx.ModelProto` that several formats are made of. Raises as `deeplab.runtimes.onnx.to_onnx`."""
+        from deeplab.runtimes.onnx import to_onnx
+
+        return to_onnx(self)
+
+    @torch.no_grad()
+    def sensitive_layers(self, images: Sequence[NDArray[np.uint8]]) -> list[str]:
+        """The convolutions by how much the logits of `images`, (1, H, W, 3), change if that one alone has 8 bits.
+
+        The most sensitive first, by their names in the model.
+        """
+        network = self.network()
+        convolutions = {name: module for name, module in network.named_modules() if isinstance(module, nn.Conv2d)}
+        batches = [torch.from_numpy(image) for image in images]
+        exact = [_logits(network, batch) for batch in batches]
+        changes = {}
+        for name, module in convolutions.items():
+            weight = module.weight.data
+            module.weight.data = _rounded(weight, dims=(1, 2, 3), levels=127)
+            hook = module.register_forward_pre_hook(lambda _, given: (_rounded(given[0], dims=None, levels=255),))
+            try:
+                found = [_logits(network, batch) for batch in batches]
+            finally:
+                hook.remove()
+                module.weight.data = weight
+            changes[name] = sum(float((a - b).square().mean()) for a, b in zip(found, exact, strict=True))
+        return [name.removeprefix("model.") for name in sorted(changes, key=lambda name: -changes[name])]
+
     def trace(self) -> ExportedProgram:
         """The network as a graph, of any number of images of any size unless that is fixed."""
         if self.fixed_size:
@@ -84,3 +119,16 @@ class _Pixels(nn.Module):
         if not self.labels:
             return logits
         return logits, self.model.full_size(logits, size).argmax(dim=1).to(self.label_type)
+
+
+def _logits(network: nn.Module, image: Tensor) -> Tensor:
+    outputs = network(image)
+    logits: Tensor = outputs[0] if isinstance(outputs, tuple) else outputs
+    return logits
+
+
+def _rounded(x: Tensor, *, dims: tuple[int, ...] | None, levels: int) -> Tensor:
+    """x in so many steps between its least and its largest value, of each first index if `dims` are the others."""
+    low, high = (x.amin(dims, keepdim=True), x.amax(dims, keepdim=True)) if dims else (x.min(), x.max())
+    step = ((high.clamp(min=0) - low.clamp(max=0)) / levels).clamp(min=1e-12)
+    return (x / step).round() * step

@@ -13,6 +13,7 @@ from deeplab._optional import require
 from deeplab.errors import CheckpointError
 from deeplab.files import written_aside
 from deeplab.runtimes._exported import KEY, Description, EngineNetwork, Exported, check_shape, threads
+from deeplab.runtimes._int8 import Int8, quantized
 
 __all__ = ["load", "save", "to_onnx"]
 
@@ -20,15 +21,15 @@ OPSET = 18
 """Of 2022; what the exporter is written for."""
 
 
-def save(path: Path, graph: Any) -> None:
-    """Write a `Graph`.
+def save(path: Path, graph: Any, *, int8: Int8 | None = None) -> None:
+    """Write a `Graph`, with `int8` in 8-bit numbers.
 
     Raises:
         MissingExtraError: onnx or onnxscript are not installed.
         SettingsError: No such model can be exported.
         OutputError: The file cannot be written.
     """
-    content = to_onnx(graph).SerializeToString()
+    content = (graph.onnx if int8 is None else quantized(graph.onnx, int8)).SerializeToString()
     with written_aside(path) as aside:
         aside.write_bytes(content)
 

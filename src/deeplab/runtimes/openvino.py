@@ -12,12 +12,13 @@ from deeplab._optional import require
 from deeplab.errors import CheckpointError
 from deeplab.files import written_together
 from deeplab.runtimes._exported import KEY, Description, EngineNetwork, Exported, check_shape, threads
+from deeplab.runtimes._int8 import Int8, quantized
 
 __all__ = ["load", "save"]
 
 
-def save(path: Path, graph: Any) -> None:
-    """Write a `Graph` to `path` and the .bin file beside it.
+def save(path: Path, graph: Any, *, int8: Int8 | None = None) -> None:
+    """Write a `Graph` to `path` and the .bin file beside it, with `int8` in 8-bit numbers.
 
     Raises:
         MissingExtraError: openvino, onnx or onnxscript are not installed.
@@ -25,9 +26,8 @@ def save(path: Path, graph: Any) -> None:
         OutputError: The files cannot be written.
     """
     openvino = require("openvino", extra="openvino")
-    from deeplab.runtimes.onnx import to_onnx
-
-    model = openvino.Core().read_model(to_onnx(graph).SerializeToString())
+    proto = graph.onnx if int8 is None else quantized(graph.onnx, int8)
+    model = openvino.Core().read_model(proto.SerializeToString())
     model.set_rt_info(graph.description().to_json(), KEY)
     with written_together(path) as aside:
         openvino.save_model(model, str(aside), compress_to_fp16=False)
