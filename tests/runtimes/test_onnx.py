@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import json
+import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,7 +23,7 @@ import torch
 from deeplab import runtimes
 from deeplab.checkpoints import Checkpoint, Preprocessing
 from deeplab.errors import CheckpointError, InputNotFoundError, SettingsError
-from deeplab.images import color_map
+from deeplab.images import color_map, read_labels, write_image
 from deeplab.inference import Segmenter
 from deeplab.models import create_model
 from deeplab.runtimes.graph import Graph
@@ -86,6 +89,19 @@ def test_other_programs_find_the_label_map_inside(file, checkpoint, make_image):
     assert json.loads(session.get_modelmeta().custom_metadata_map["deeplab"])["classes"] == list(CLASSES)
 
 
+def test_the_program_of_the_manual_counts_the_labels(file, checkpoint, tmp_path, make_image):
+    page = (Path(__file__).parents[2] / "docs" / "export.md").read_text(encoding="utf-8")
+    (program,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    write_image(tmp_path / "photo.jpg", make_image(48, 63))
+    shutil.copy(file, tmp_path / "street.onnx")
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True)
+    areas = Segmenter(checkpoint, device="cpu")(tmp_path / "photo.jpg").areas()
+    counted = ast.literal_eval(done.stdout)
+    assert {name: count for name, count in counted.items() if count} == {
+        name: pytest.approx(share * 48 * 63, abs=2) for name, share in areas.items()
+    }
+
+
 def test_batch_norm_is_part_of_the_convolutions(file):
     kinds = {node.op_type for node in onnx.load(file).graph.node}
     assert "Conv" in kinds
@@ -131,8 +147,6 @@ sys.exit(main(sys.argv[1:]))
 
 
 def test_segmenting_needs_no_torch(file, tmp_path, make_image):
-    from deeplab.images import read_labels, write_image
-
     photo, model = tmp_path / "photo.png", tmp_path / "model.onnx"
     write_image(photo, make_image(40, 50))
     shutil.copy(file, model)

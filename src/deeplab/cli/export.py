@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deeplab import api
@@ -27,13 +28,18 @@ def export(settings: ExportSettings, *, json: Json = False) -> None:
         print_table(("", "Model", str(settings.format)), _rows(parity), figures=("Model", str(settings.format)))
 
     output = api.export(**settings.as_dict(), on_compared=report, progress=progress)
-    figures |= {"output": str(output), "bytes": output.stat().st_size}
+    figures |= {"output": str(output), "bytes": sum(file.stat().st_size for file in _files(output))}
     print(
         f"{output}: {figures['bytes'] / 1e6:.1f} MB, {figures['images']} images compared; "
         f"next: deeplab segment photo.jpg --model {output}"
     )
     if json:
         print_json(figures)
+
+
+def _files(output: Path) -> list[Path]:
+    """What was written: OpenVINO has its weights beside."""
+    return [output, output.with_suffix(".bin")] if output.suffix == ".xml" else [output]
 
 
 def _figures(parity: Parity) -> dict[str, Any]:

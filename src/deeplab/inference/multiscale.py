@@ -12,6 +12,7 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +21,9 @@ from deeplab.errors import CheckpointError
 from deeplab.images import resize_image
 from deeplab.inference.network import Network
 from deeplab.inference.read_ahead import read_ahead
-from deeplab.kernels.upsample_argmax import Taps, taps
+
+if TYPE_CHECKING:
+    from deeplab.kernels.upsample_argmax import Taps
 
 __all__ = ["View", "mean_probabilities", "views"]
 
@@ -135,6 +138,8 @@ def _softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def _sample(view: View, rows: NDArray[np.float64], columns: NDArray[np.float64]) -> NDArray[np.float32]:
     """The logits at a grid of positions: (num_classes, len(rows), len(columns))."""
+    from deeplab.kernels.upsample_argmax import taps  # here, as numba comes with it
+
     _, height, width = view.logits.shape
     down, across = taps(view.rows(rows), height), taps(view.columns(columns), width)
     first, last = down.lower[0], down.upper[-1]

@@ -20,7 +20,6 @@ from deeplab.inference.network import Exported, Network
 from deeplab.inference.read_ahead import read_ahead
 from deeplab.inference.remembered import Remembered
 from deeplab.inference.tiles import Span, tiles
-from deeplab.kernels.upsample_argmax import sample_argmax
 from deeplab.results import Segmentation
 
 if TYPE_CHECKING:
@@ -239,6 +238,8 @@ class _Part:
 
 def _labels(parts: Sequence[_Part], size: tuple[int, int]) -> NDArray[np.uint8 | np.uint16]:
     """The classes in an image of `size`, (H, W), of which every part gives the pixels that it keeps."""
+    from deeplab.kernels.upsample_argmax import sample_argmax  # with numba, which takes as long as the rest to import
+
     num_classes = len(parts[0].views[0].logits)
     labels = np.empty(size, np.uint8 if num_classes <= 256 else np.uint16)
     for part in parts:

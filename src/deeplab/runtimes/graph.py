@@ -59,7 +59,8 @@ class Graph:
 
     def network(self) -> nn.Module:
         """From uint8 (N, H, W, 3) to the outputs."""
-        return _Pixels(self.checkpoint.model, labels=self.labels).eval()
+        pixels = _Pixels(self.checkpoint.model, labels=self.labels)
+        return pixels.eval().to(memory_format=torch.contiguous_format)
 
     @cached_property
     def onnx(self) -> Any:
@@ -96,12 +97,23 @@ class Graph:
         if self.fixed_size:
             return torch.export.export(self.network(), (torch.zeros(1, *self.fixed_size, 3, dtype=torch.uint8),))
         any_length = dict.fromkeys((0, 1, 2), Dim.DYNAMIC)
-        return torch.export.export(
+        program = torch.export.export(
             self.network(),
             (torch.zeros(2, *TRACED_SIZE, 3, dtype=torch.uint8),),
             dynamic_shapes={"image": any_length},
-            prefer_deferred_runtime_asserts_over_guards=True,  # else a size that is on the grid would be another graph
+            prefer_deferred_runtime_asserts_over_guards=True,
         )
+        return _without_asserts(program)
+
+
+def _without_asserts(program: ExportedProgram) -> ExportedProgram:
+    """A size on the grid, which needs no padding or resizing, may take the way of the others: it gives the same."""
+    for node in list(program.graph.nodes):
+        if node.target is torch.ops.aten._assert_scalar.default:
+            program.graph.erase_node(node)
+    program.graph.eliminate_dead_code()
+    program.graph_module.recompile()
+    return program
 
 
 class _Pixels(nn.Module):
