@@ -8,6 +8,7 @@ The public names, each loaded on first use, so that `import deeplab` imports no 
 - `evaluate`: measure a model on a data set
 - `compare`: two models on the same images
 - `explain`: what in an image speaks for each class, and how sure a model is
+- `export`: write a model for an inference engine, ONNX for one
 - `tune_crf`: search the CRF that suits a model and a data set
 - `convert`: another system's checkpoint into ours
 - `doctor`: examine a data set before training on it
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
         doctor,
         evaluate,
         explain,
+        export,
         list_backbones,
         list_models,
         list_weights,
@@ -57,6 +59,7 @@ __all__ = [
     "doctor",
     "evaluate",
     "explain",
+    "export",
     "list_backbones",
     "list_models",
     "list_weights",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from deeplab.settings import (
     DoctorSettings,
     EvaluateSettings,
     ExplainSettings,
+    ExportSettings,
     LoadSettings,
     ModelSettings,
     TrainSettings,
@@ -33,11 +35,12 @@ if TYPE_CHECKING:
 
     from deeplab.data import DataSet, Sample
     from deeplab.data.doctor import Diagnosis
-    from deeplab.evaluation import Comparison, CRFReport, Progress, Report
+    from deeplab.evaluation import Comparison, CRFReport, Parity, Progress, Report
     from deeplab.inference import Explanation, Segmenter
     from deeplab.models import SegmentationModel
     from deeplab.results import Segmentation
-    from deeplab.weights import Comparison as Parity
+    from deeplab.runtimes import Int8
+    from deeplab.weights import Comparison as Beside
     from deeplab.weights import Conversion
 
 __all__ = [
@@ -47,6 +50,7 @@ __all__ = [
     "doctor",
     "evaluate",
     "explain",
+    "export",
     "list_backbones",
     "list_models",
     "list_weights",
@@ -57,14 +61,18 @@ __all__ = [
     "with_config",
 ]
 
+CALIBRATION_IMAGES = 32
+"""At most so many are looked at for the ranges of 8-bit numbers."""
+
 
 @takes(LoadSettings)
 def load(model: str | Path = "objects", **options: Any) -> Segmenter:
     """A segmenter: call it with an image, or `.stream` many.
 
     Args:
-        model: A name (see `list_weights`) or the path of a model file. What others published is downloaded and
-            converted when it is first asked for, and needs no network from then on.
+        model: A name (see `list_weights`) or the path of a model file, or of one that `export` wrote, which needs its
+            engine but no torch. What others published is downloaded and converted when it is first asked for, and
+            needs no network from then on.
         options: The fields of `deeplab.settings.LoadSettings`: scales, flip, tile_size, long_side, device, crf (the
             name of a preset, a .json file of `tune_crf`, or True).
 
@@ -76,11 +84,16 @@ def load(model: str | Path = "objects", **options: Any) -> Segmenter:
         CheckpointError: The file cannot be read.
     """
     settings = build(LoadSettings, {"model": model, **options})
-    from deeplab import checkpoints, weights
+    from deeplab import runtimes
     from deeplab.inference import Segmenter
 
     how = settings.part(LoadSettings)
-    return Segmenter(checkpoints.load(weights.find(how.pop("model"))), **how)
+    path = how.pop("model")
+    if runtimes.is_exported(path):
+        return Segmenter(runtimes.load(path, device=settings.device), **how)
+    from deeplab import checkpoints, weights
+
+    return Segmenter(checkpoints.load(weights.find(path)), **how)
 
 
 @takes(LoadSettings)
@@ -351,7 +364,7 @@ def doctor(data: str | Path, **options: Any) -> Diagnosis:
 def convert(
     checkpoint: str | Path,
     *,
-    on_converted: Callable[[Conversion, Parity | None], None] | None = None,
+    on_converted: Callable[[Conversion, Beside | None], None] | None = None,
     **options: Any,
 ) -> Path:
     """Turn another system's checkpoint into ours, and return the path of the file.
@@ -385,6 +398,74 @@ def convert(
         comparison.check(str(settings.checkpoint))
     checkpoints.save(output, conversion.checkpoint, half=settings.half)
     return output
+
+
+@takes(ExportSettings)
+def export(
+    model: str | Path,
+    output: str | Path | None = None,
+    *,
+    on_compared: Callable[[Parity, Int8 | None], None] | None = None,
+    progress: Progress | None = None,
+    **options: Any,
+) -> Path:
+    """Write a model in the format of an inference engine, compare it with the model, and return the path of the file.
+
+    Args:
+        model: A name or the path of a model file, as in `load`.
+        output: The file, whose ending tells the format; None: the model's name.
+        on_compared: Called with the comparison, before the file is put in its place; with `int8` also what of it is in
+            8 bits, each time before more layers are kept in float32.
+        progress: As in `evaluate`.
+        options: The fields of `deeplab.settings.ExportSettings`: format, fixed_size, labels, int8, calibration,
+            classes, data, split, limit, agreement.
+
+    Raises:
+        SettingsError: An option that does not exist or cannot work, or that the format does not have.
+        MissingExtraError: What writes or runs the format is not installed.
+        CheckpointError: Too few labels are those of the model; nothing is written.
+        OutputError: The file cannot be written.
+        DeepLabError: As `load`.
+    """
+    settings = build(ExportSettings, {"model": model, "output": output, **options})
+    assert settings.output is not None
+    assert settings.format is not None
+    assert settings.agreement is not None
+    from deeplab import checkpoints, evaluation, runtimes, weights
+    from deeplab.files import written_together
+    from deeplab.images import resize_image
+    from deeplab.inference import Segmenter
+    from deeplab.runtimes.graph import Graph
+
+    checkpoint = checkpoints.load(weights.find(settings.model))
+    if settings.classes is not None:
+        checkpoint = weights.reclass(checkpoint, settings.classes)
+    graph = Graph(checkpoint, fixed_size=settings.fixed_size, labels=settings.labels)
+    engine = runtimes.reference(graph, Segmenter(checkpoint, device="cpu").network.coarse_logits)
+    segmenter = Segmenter(engine)
+    pictures = partial(evaluation.pictures, classes=checkpoint.classes, wanted=settings.classes)
+    images = pictures(settings.data, split=settings.split, limit=settings.limit)
+    plans: Iterable[runtimes.Int8 | None] = [None]
+    if settings.calibration is not None:
+        seen = [
+            graph.description().padded(resize_image(each.image, segmenter.seen_size(each.image)))
+            for each in pictures(settings.calibration, split="train", limit=CALIBRATION_IMAGES)
+        ]
+        plans = runtimes.less_and_less_int8(graph, seen)
+    with written_together(settings.output) as aside:
+        for int8 in plans:
+            runtimes.save(aside, graph, format=settings.format, int8=int8)
+            exported = Segmenter(runtimes.load(aside))
+            with (progress or no_progress)("Comparing", total=len(images)) as advance:
+                parity = evaluation.compare_exported(
+                    segmenter, exported, images, bound=settings.agreement, on_image=advance
+                )
+            if on_compared:
+                on_compared(parity, int8)
+            if parity.holds:
+                break
+        parity.check(str(settings.output))
+    return settings.output
 
 
 def create_model(

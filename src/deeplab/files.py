@@ -6,6 +6,7 @@ import glob
 import itertools
 import os
 import re
+import shutil
 import sys
 import uuid
 import zipfile
@@ -25,6 +26,7 @@ __all__ = [
     "expand_inputs",
     "not_weights",
     "written_aside",
+    "written_together",
 ]
 
 IMAGE = "an image, not weights; name the file of the model"
@@ -41,7 +43,7 @@ STARTS = (
 """How files begin, in lower case, that are mistaken for weights."""
 
 ENDINGS = {
-    ".onnx": "an ONNX model, which is not read; take the checkpoint that it was made from",
+    ".onnx": "an ONNX model, which can be segmented with but not read; take the checkpoint that it was made from",
     ".bmp": IMAGE,
 }
 
@@ -141,6 +143,30 @@ def clear_aside(folder: Path) -> None:
     for path in folder.iterdir():
         if re.fullmatch(r"\.[0-9a-f]{32}(\.\w+)?", path.name):
             path.unlink()
+
+
+@contextmanager
+def written_together(path: str | Path) -> Iterator[Path]:
+    """As `written_aside` for a file that others may stand beside: what is written to the folder of the temporary path,
+    which has the name of `path`, comes to lie in the folder of `path`.
+
+    Raises:
+        OutputError: The files cannot be written.
+    """
+    target = Path(path).resolve()
+    folder = target.with_name(f".{uuid.uuid4().hex}")
+    try:
+        folder.mkdir(parents=True)
+        yield folder / target.name
+        for file in sorted(folder.iterdir()):
+            file.replace(target.parent / file.name)
+    except DeepLabError:
+        raise  # not about writing: what stood inside the `with` failed
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise OutputError(f"{path}: cannot be written ({reason}); choose another output place") from error
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def checkpoint_file(path: Path) -> Path:

@@ -37,6 +37,9 @@ WEIGHT_DECAYS = {"adamw": 0.01, "sgd": 4e-5}
 LARGEST_SIDE = 1024
 """Pixels; a training shrinks larger images to it first."""
 
+EXPORT_SUFFIXES = {"onnx": ".onnx", "openvino": ".xml", "exported-program": ".pt2"}
+"""How the files of each export format end; `runtimes/` has a file for each."""
+
 LOSSES = ("cross_entropy", "focal", "dice", "lovasz")
 """The losses by name; `losses/` has them."""
 
@@ -352,6 +355,64 @@ class ConvertSettings(Settings):
         if not output.endswith(".safetensors"):
             raise SettingsError(f"output wants a name that ends in .safetensors, got {output}")
         object.__setattr__(self, "output", Path(output))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportSettings(Settings):
+    """The options of `deeplab export`."""
+
+    model: str = argument("The model: a name from 'deeplab models' or a file.", metavar="MODEL")
+    format: str | None = option(
+        None, f"Format: {', '.join(EXPORT_SUFFIXES)}.", shown="by the ending of --output, else onnx", metavar="NAME"
+    )
+    output: Path | None = option(None, "File to write.", shown="the name of the model", metavar="FILE")
+    fixed_size: tuple[int, int] | None = option(
+        None, "Take images of this HEIGHT,WIDTH only, one at a time; smaller ones are padded.", at_least=1
+    )
+    labels: bool = option(False, "Also put the label map into the graph, as a second output.")
+    int8: bool = option(False, "8-bit numbers, but for the layers that lose too much; needs --calibration.")
+    calibration: Path | None = option(
+        None,
+        "Folder of images, or data set, that --int8 takes the ranges of all values from; its split train first.",
+        metavar="DATA",
+    )
+    classes: tuple[str, ...] | None = option(
+        None,
+        "Keep only these of the model's classes, and rename: person, cycle=bicycle, *: each of the rest.",
+        shown="all",
+        metavar="NAME[=OLD],...",
+    )
+    data: Path | None = option(
+        None,
+        "Folder of images, or data set, to compare the file with the model on; masks give the mIoU.",
+        shown="a photo of matplotlib, where that is installed, and made-up pictures",
+        metavar="DATA",
+    )
+    split: str = option("val", "The part of the data set.")
+    limit: int = option(8, "Compare on the first N images.", at_least=1)
+    agreement: float | None = option(
+        None,
+        "Least share of equal labels; below it nothing is written.",
+        shown="0.999, 0.98 with --int8",
+        above=0,
+        at_most=1,
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        by_suffix = {suffix: name for name, suffix in EXPORT_SUFFIXES.items()}
+        format = self.format or by_suffix.get(self.output.suffix.lower() if self.output else "", "onnx")
+        if format not in EXPORT_SUFFIXES:
+            raise unknown_name("format", format, EXPORT_SUFFIXES)
+        suffix = EXPORT_SUFFIXES[format]
+        output = self.output or Path(f"{Path(self.model).stem}{suffix}")
+        if output.suffix.lower() != suffix:
+            raise SettingsError(f"output wants a name that ends in {suffix} for {format}, got {output}")
+        if self.int8 != (self.calibration is not None):
+            raise SettingsError("int8 and calibration go together: the images tell the ranges of the 8-bit numbers")
+        object.__setattr__(self, "format", format)
+        object.__setattr__(self, "output", output)
+        object.__setattr__(self, "agreement", self.agreement or (0.98 if self.int8 else 0.999))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,16 +3,22 @@ import pytest
 import torch
 
 from deeplab.errors import CheckpointError
-from deeplab.inference.multiscale import mean_probabilities, views
+from deeplab.inference.multiscale import mean_probabilities
+from deeplab.inference.multiscale import views as views_of
+from deeplab.inference.torch_network import TorchNetwork
 
 
 def centres(length):
     return (np.arange(length) + 0.5) / length
 
 
+def views(network, images, **options):
+    return views_of(TorchNetwork(network, device=torch.device("cpu")), images, **options)
+
+
 def probabilities(seen, size):
     strips = [strip for _, strip in mean_probabilities(seen, centres(size[0]), centres(size[1]))]
-    return torch.cat(strips, dim=1)
+    return torch.from_numpy(np.concatenate(strips, axis=1))
 
 
 @pytest.mark.parametrize("align_corners", [False, True])

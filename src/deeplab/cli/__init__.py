@@ -14,6 +14,7 @@ from deeplab.cli.convert import convert
 from deeplab.cli.doctor import doctor
 from deeplab.cli.evaluate import evaluate
 from deeplab.cli.explain import explain
+from deeplab.cli.export import export
 from deeplab.cli.models import models
 from deeplab.cli.segment import segment
 from deeplab.cli.train import train
@@ -25,6 +26,7 @@ from deeplab.settings import (
     DoctorSettings,
     EvaluateSettings,
     ExplainSettings,
+    ExportSettings,
     SegmentSettings,
     TrainSettings,
     TuneCRFSettings,
@@ -51,6 +53,7 @@ app.command("explain")(command(ExplainSettings, explain))
 app.command("doctor")(command(DoctorSettings, doctor))
 app.command("tune-crf")(command(TuneCRFSettings, tune_crf))
 app.command("convert")(command(ConvertSettings, convert))
+app.command("export")(command(ExportSettings, export))
 app.command("models")(models)
 
 

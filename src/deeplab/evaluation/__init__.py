@@ -3,6 +3,7 @@
 from deeplab.evaluation.comparison import Comparison
 from deeplab.evaluation.evaluate import evaluate
 from deeplab.evaluation.page import NAMES, shown, write_comparison, write_page
+from deeplab.evaluation.parity import Parity, Picture, compare_exported, pictures
 from deeplab.evaluation.report import Report
 from deeplab.evaluation.tune_crf import CRFReport, Progress, Trial, tune_crf
 
@@ -10,10 +11,14 @@ __all__ = [
     "NAMES",
     "CRFReport",
     "Comparison",
+    "Parity",
+    "Picture",
     "Progress",
     "Report",
     "Trial",
+    "compare_exported",
     "evaluate",
+    "pictures",
     "shown",
     "tune_crf",
     "write_comparison",

@@ -1,8 +1,38 @@
-"""From an image to a segmentation: sizes, scales, mirror images, tiles, many files in a row; and why it came out so."""
+"""From an image to a segmentation: sizes, scales, mirror images, tiles, many files in a row; and why it came out so.
 
-from deeplab.inference.explain import Explanation, explain
-from deeplab.inference.explain_page import write_explanation
-from deeplab.inference.predictor import Segmenter, pick_device
+What needs torch is loaded on first use: an exported network segments without it.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from deeplab.inference.predictor import Segmenter
 from deeplab.inference.read_ahead import read_ahead
 
+if TYPE_CHECKING:
+    from deeplab.inference.explanation import Explanation, explain
+    from deeplab.inference.explanation_page import write_explanation
+    from deeplab.inference.torch_network import pick_device
+
 __all__ = ["Explanation", "Segmenter", "explain", "pick_device", "read_ahead", "write_explanation"]
+
+_FILES = {
+    "Explanation": "explanation",
+    "explain": "explanation",
+    "pick_device": "torch_network",
+    "write_explanation": "explanation_page",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _FILES:
+        raise AttributeError(f"module 'deeplab.inference' has no attribute '{name}'")
+    value = getattr(importlib.import_module(f"deeplab.inference.{_FILES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *__all__]

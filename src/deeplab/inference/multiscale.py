@@ -8,42 +8,34 @@ them; here there is none. Full-size probabilities exist only strip by strip.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import Protocol
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from deeplab.errors import CheckpointError
 from deeplab.images import resize_image
-from deeplab.kernels.upsample_argmax import Taps, taps
+from deeplab.inference.network import Network
+from deeplab.inference.read_ahead import read_ahead
 
-__all__ = ["Network", "View", "mean_probabilities", "views"]
+if TYPE_CHECKING:
+    from deeplab.kernels.upsample_argmax import Taps
 
-STRIP = 2**21
-"""Probabilities (pixels x classes) that are computed at a time: 8 MiB stay near the processor."""
+__all__ = ["View", "mean_probabilities", "views"]
 
-
-class Network(Protocol):
-    """What is needed of a model, or of anything that runs one."""
-
-    align_corners: bool
-
-    def coarse_logits(self, image: Tensor, /) -> Tensor:
-        """(N, 3, H, W), RGB in 0 .. 1 -> logits (N, num_classes, h, w)."""
-
-    def grid_size(self, size: tuple[int, int], /) -> tuple[int, int]:
-        """The (height, width) that the logits of an image of `size`, their top left, spread over."""
+STRIP = 2**19
+"""Probabilities (pixels x classes) that a thread computes at a time: 2 MiB stay near the processor."""
 
 
 @dataclass(frozen=True, eq=False)
 class View:
     """What a network made of an image at one scale, mirrored or not."""
 
-    logits: Tensor
+    logits: NDArray[np.float32]
     """float32 (num_classes, h, w)."""
     size: tuple[int, int]
     """(height, width) of the image at this scale."""
@@ -60,17 +52,14 @@ class View:
         """Columns of `logits` at positions in the unmirrored image: 0 is its left and 1 its right edge."""
         return self._coordinates(1 - positions if self.flipped else positions, axis=1)
 
-    def to(self, device: torch.device) -> View:
-        return replace(self, logits=self.logits.to(device))
-
     def _coordinates(self, positions: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
-        pixels, grid, coarse = self.size[axis], self.grid[axis], self.logits.shape[1 + axis]
+        pixels, grid = self.size[axis], self.grid[axis]
+        coarse: int = self.logits.shape[1 + axis]
         if self.align_corners:
             return (positions * pixels - 0.5) * ((coarse - 1) / max(grid - 1, 1))
         return positions * (pixels * coarse / grid) - 0.5
 
 
-@torch.inference_mode()
 def views(
     network: Network,
     images: Sequence[NDArray[np.uint8]],
@@ -78,7 +67,6 @@ def views(
     size: tuple[int, int],
     scales: Sequence[float] = (1.0,),
     flip: bool = False,
-    device: torch.device | str = "cpu",
 ) -> list[tuple[View, ...]]:
     """Show every image to the network, as one batch, at each scale and, with `flip`, mirrored as well.
 
@@ -96,11 +84,11 @@ def views(
     found: list[tuple[View, ...]] = [() for _ in images]
     for scale in scales:
         height, width = (round((length - 1) * scale) + 1 for length in size)
-        batch = _as_batch([resize_image(image, (height, width)) for image in images], device)
+        batch = np.stack([resize_image(image, (height, width)) for image in images])
         grid = network.grid_size((height, width))
         for flipped in (False, True) if flip else (False,):
-            logits = network.coarse_logits(batch.flip(-1) if flipped else batch).float()
-            if not torch.isfinite(logits).all():
+            logits = network.coarse_logits(batch[:, :, ::-1].copy() if flipped else batch)
+            if not np.isfinite(logits).all():
                 raise CheckpointError(
                     "the model gives logits that are not finite (NaN or infinite): its weights are damaged "
                     "or its training diverged; take another model or an earlier checkpoint"
@@ -113,7 +101,7 @@ def views(
 
 def mean_probabilities(
     views: Sequence[View], rows: NDArray[np.float64], columns: NDArray[np.float64]
-) -> Iterator[tuple[slice, Tensor]]:
+) -> Iterator[tuple[slice, NDArray[np.float32]]]:
     """The mean over the views of their softmax probabilities at a grid of positions in the image.
 
     Args:
@@ -121,24 +109,37 @@ def mean_probabilities(
         columns: The same from left to right, (W,).
 
     Yields:
-        Strip by strip, its part of `rows`, and float32 (num_classes, its rows, W) where the logits are.
+        Strip by strip, its part of `rows`, and float32 (num_classes, its rows, W).
     """
     step = max(1, STRIP // max(1, len(columns) * len(views[0].logits)))
-    for start in range(0, len(rows), step):
-        strip = slice(start, start + step)
-        total = _sample(views[0], rows[strip], columns).softmax(dim=0)
-        for view in views[1:]:
-            total += _sample(view, rows[strip], columns).softmax(dim=0)
-        yield strip, total / len(views)
+    strips = (slice(start, start + step) for start in range(0, len(rows), step))
+    mean = partial(_mean_of_strip, views, rows, columns)
+    for strip, probabilities in read_ahead(mean, strips, ahead=os.cpu_count() or 1):
+        yield strip, probabilities.result()
 
 
-def _as_batch(images: Sequence[NDArray[np.uint8]], device: torch.device | str) -> Tensor:
-    """uint8 (H, W, 3) of one size -> float32 (N, 3, H, W) in 0 .. 1; it stays channels-last in memory."""
-    return torch.from_numpy(np.stack(images)).to(device).permute(0, 3, 1, 2).float() / 255
+def _mean_of_strip(
+    views: Sequence[View], rows: NDArray[np.float64], columns: NDArray[np.float64], strip: slice
+) -> NDArray[np.float32]:
+    total = _softmax(_sample(views[0], rows[strip], columns))
+    for view in views[1:]:
+        total += _softmax(_sample(view, rows[strip], columns))
+    total /= len(views)
+    return total
 
 
-def _sample(view: View, rows: NDArray[np.float64], columns: NDArray[np.float64]) -> Tensor:
+def _softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Over the classes, the first axis; in place."""
+    logits -= logits.max(axis=0)
+    np.exp(logits, out=logits)
+    logits /= logits.sum(axis=0)
+    return logits
+
+
+def _sample(view: View, rows: NDArray[np.float64], columns: NDArray[np.float64]) -> NDArray[np.float32]:
     """The logits at a grid of positions: (num_classes, len(rows), len(columns))."""
+    from deeplab.kernels.upsample_argmax import taps  # here, as numba comes with it
+
     _, height, width = view.logits.shape
     down, across = taps(view.rows(rows), height), taps(view.columns(columns), width)
     first, last = down.lower[0], down.upper[-1]
@@ -146,9 +147,10 @@ def _sample(view: View, rows: NDArray[np.float64], columns: NDArray[np.float64])
     return _interpolate(band, down._replace(lower=down.lower - first, upper=down.upper - first), axis=1)
 
 
-def _interpolate(x: Tensor, at: Taps, *, axis: int) -> Tensor:
+def _interpolate(x: NDArray[np.float32], at: Taps, *, axis: int) -> NDArray[np.float32]:
     """(C, h, w) with `axis` 1 or 2 interpolated linearly to the length of `at`."""
-    lower, upper, fraction = (torch.from_numpy(tap).to(x.device) for tap in at)
-    if axis == 1:
-        fraction = fraction[:, None]
-    return torch.lerp(x.index_select(axis, lower), x.index_select(axis, upper), fraction)
+    lower, upper = x.take(at.lower, axis), x.take(at.upper, axis)
+    upper -= lower
+    upper *= at.fraction[:, None] if axis == 1 else at.fraction
+    upper += lower
+    return upper

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
+from numpy.typing import NDArray
 
 from deeplab.files import written_aside
-from deeplab.models import SegmentationModel
+from deeplab.inference.network import Network
 
 __all__ = ["Remembered"]
 
@@ -21,33 +21,32 @@ class Remembered:
     A file is found by the weights and the pixels that it was computed from, so that no other option matters.
     """
 
-    def __init__(self, model: SegmentationModel, folder: Path) -> None:
+    def __init__(self, network: Network, folder: Path) -> None:
         """
         Args:
             folder: Where the files are; made when the first is written.
         """
-        self.model, self.folder = model, folder
-        self.align_corners = model.align_corners
-        weights = hashlib.sha256(repr((model.entry, model.arguments)).encode())
-        for name, tensor in model.state_dict().items():
-            weights.update(name.encode() + _bytes(tensor))
-        self.weights = weights.digest()
+        self.network, self.folder = network, folder
+        self.name, self.align_corners, self.fixed_size = network.name, network.align_corners, network.fixed_size
+        self.device: Any = network.device
+        self.weights = network.fingerprint()
 
-    def coarse_logits(self, image: Tensor, /) -> Tensor:
-        """(N, 3, H, W), RGB in 0 .. 1 -> logits (N, num_classes, h, w), float32."""
-        key = hashlib.sha256(self.weights + repr(tuple(image.shape)).encode() + _bytes(image)).hexdigest()
+    def coarse_logits(self, images: NDArray[np.uint8], /) -> NDArray[np.float32]:
+        """As in `Network`."""
+        key = hashlib.sha256(self.weights + repr(images.shape).encode() + images.tobytes()).hexdigest()
         path = self.folder / f"{key}.npy"
         if path.is_file():
-            return torch.from_numpy(np.load(path)).to(image.device)
-        logits = self.model.coarse_logits(image).float()
+            kept: NDArray[np.float32] = np.load(path)
+            return kept
+        logits = self.network.coarse_logits(images)
         with written_aside(path) as aside:
-            np.save(aside, logits.cpu().numpy())
+            np.save(aside, logits)
         return logits
 
     def grid_size(self, size: tuple[int, int], /) -> tuple[int, int]:
-        """As that of the model."""
-        return self.model.grid_size(size)
+        """As in `Network`."""
+        return self.network.grid_size(size)
 
-
-def _bytes(tensor: Tensor) -> bytes:
-    return tensor.detach().cpu().contiguous().numpy().tobytes()
+    def fingerprint(self) -> bytes:
+        """As in `Network`."""
+        return self.weights

@@ -13,6 +13,7 @@ from deeplab.layers.conv import (
     use_group_norm,
 )
 from deeplab.layers.dense_prediction_cell import DensePredictionCell
+from deeplab.layers.folding import folded
 from deeplab.layers.prepare import Prepare
 from deeplab.layers.resize import rescale, resize
 
@@ -29,6 +30,7 @@ __all__ = [
     "Padding",
     "Prepare",
     "SeparableConv",
+    "folded",
     "rescale",
     "resize",
     "use_group_norm",

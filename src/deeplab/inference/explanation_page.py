@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from deeplab import _html
 from deeplab.files import written_aside
 from deeplab.images import data_uri, heat, resize_image, size_at, write_image
-from deeplab.inference.explain import Explanation, Map
+from deeplab.inference.explanation import Explanation, Map
 
 __all__ = ["write_explanation"]
 

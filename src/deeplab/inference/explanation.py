@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from deeplab.errors import SettingsError, unknown_name
 from deeplab.images import resize_image
 from deeplab.inference.predictor import Segmenter
+from deeplab.inference.torch_network import TorchNetwork
 from deeplab.layers import resize
 from deeplab.results import Segmentation
 
@@ -126,13 +127,15 @@ def _dropout(segmenter: Segmenter, image: NDArray[np.uint8], labels: NDArray[Any
     if not any(layer.p > 0 for layer in layers):
         raise SettingsError("samples ask networks with random dropout, and this model has none; leave it out")
     count = np.zeros(labels.shape, np.int64)
+    random = copy.copy(segmenter)
+    random.network = TorchNetwork(segmenter.model, device=segmenter.device, fold=False)
     with torch.random.fork_rng(devices=[segmenter.device] if segmenter.device.type == "cuda" else []):
         torch.manual_seed(seed)
         try:
             for layer in layers:
                 layer.train()
             for _ in range(samples):
-                count += segmenter(image).labels != labels
+                count += random(image).labels != labels
         finally:
             segmenter.model.eval()
     return (count / samples).astype(np.float32)

@@ -1,0 +1,65 @@
+"""`deeplab export MODEL`"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from deeplab import api
+from deeplab.cli._options import Json
+from deeplab.cli._terminal import print_json, print_table, progress
+from deeplab.settings import ExportSettings
+
+if TYPE_CHECKING:
+    from deeplab.evaluation import Parity
+    from deeplab.runtimes import Int8
+
+
+def export(settings: ExportSettings, *, json: Json = False) -> None:
+    """Write a model for an inference engine and compare it with the model."""
+    figures: dict[str, Any] = {"format": settings.format}
+
+    def report(parity: Parity, int8: Int8 | None) -> None:
+        if int8:
+            figures["float32_layers"] = list(int8.kept)
+            print(f"8-bit convolutions; in float32: {', '.join(int8.kept) or 'none'}")
+        figures.update(_figures(parity))
+        print_table(("", "Model", str(settings.format)), _rows(parity), figures=("Model", str(settings.format)))
+
+    output = api.export(**settings.as_dict(), on_compared=report, progress=progress)
+    figures |= {"output": str(output), "bytes": sum(file.stat().st_size for file in _files(output))}
+    print(
+        f"{output}: {figures['bytes'] / 1e6:.1f} MB, {figures['images']} images compared; "
+        f"next: deeplab segment photo.jpg --model {output}"
+    )
+    if json:
+        print_json(figures)
+
+
+def _files(output: Path) -> list[Path]:
+    """What was written: OpenVINO has its weights beside."""
+    return [output, output.with_suffix(".bin")] if output.suffix == ".xml" else [output]
+
+
+def _figures(parity: Parity) -> dict[str, Any]:
+    return {
+        "images": parity.images,
+        "logits": parity.logits,
+        "probabilities": parity.probabilities,
+        "agreement": parity.agreement,
+        "miou": parity.miou and [None if math.isnan(miou) else miou for miou in parity.miou],
+        "milliseconds": list(parity.milliseconds),
+    }
+
+
+def _rows(parity: Parity) -> list[tuple[str, ...]]:
+    rows: list[tuple[str, ...]] = [
+        ("equal labels", "", f"{parity.agreement:.3%}"),
+        ("largest difference of a probability", "", f"{parity.probabilities:.1e}"),
+        ("largest difference of a logit, over their deviation", "", f"{parity.logits:.1e}"),
+    ]
+    if parity.miou:
+        rows.append(("mIoU", *(f"{miou:.4f}" for miou in parity.miou)))
+    rows.append(("milliseconds an image", *(f"{time:.0f}" for time in parity.milliseconds)))
+    return rows

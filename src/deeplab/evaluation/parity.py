@@ -1,0 +1,168 @@
+"""An exported network beside the model that it was made from, on the same images."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deeplab.data import load_sample, open_dataset, regroup
+from deeplab.errors import CheckpointError
+from deeplab.files import expand_inputs
+from deeplab.images import IMAGE_SUFFIXES, read_image, resize_image
+from deeplab.inference import Segmenter
+from deeplab.metrics import confusion_matrix, miou
+
+__all__ = ["Parity", "Picture", "compare_exported", "pictures"]
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """uint8 (H, W, 3) RGB, and where there is one its mask (H, W)."""
+
+    image: NDArray[np.uint8]
+    mask: NDArray[np.uint8 | np.uint16] | None = None
+    ignore_index: int = 255
+
+
+@dataclass(frozen=True)
+class Parity:
+    """How far the exported network is from its model; times are medians of one image, from pixels to labels."""
+
+    images: int
+    logits: float
+    """Largest difference, over the standard deviation of the model's logits."""
+    probabilities: float
+    """Largest difference, 0 .. 1."""
+    agreement: float
+    """Share of the pixels of equal labels."""
+    miou: tuple[float, float] | None
+    """Of the model and of the exported network, where there are masks."""
+    milliseconds: tuple[float, float]
+    bound: float
+    """Least agreement that counts as the same."""
+
+    @property
+    def holds(self) -> bool:
+        return self.agreement >= self.bound
+
+    def check(self, what: str) -> None:
+        """Raise CheckpointError unless it holds; `what` names the file."""
+        if not self.holds:
+            raise CheckpointError(
+                f"{what}: {self.agreement:.3%} of the labels are those of the model, below {self.bound:.3%}; nothing "
+                "is written; a lower --agreement allows it"
+            )
+
+
+def compare_exported(
+    segmenter: Segmenter,
+    exported: Segmenter,
+    images: Sequence[Picture],
+    *,
+    bound: float,
+    on_image: Callable[[], None] = lambda: None,
+) -> Parity:
+    """Segment the images by both.
+
+    Args:
+        exported: Used like `segmenter`.
+        images: At least one.
+        bound: Of the result.
+        on_image: Called after each.
+
+    Raises:
+        DeepLabError: As the segmenters.
+    """
+    num_classes = len(segmenter.classes)
+    segmenters = (segmenter, exported)
+    counts = [np.zeros((num_classes, num_classes), np.int64) for _ in segmenters]
+    seconds: tuple[list[float], list[float]] = ([], [])
+    logits = probabilities = 0.0
+    equal = pixels = 0
+    for number, picture in enumerate(images):
+        image, found = picture.image, []
+        for each, times in zip(segmenters, seconds, strict=True):
+            if number == 0:
+                each(image)  # the first run of an engine prepares it
+            start = time.perf_counter()
+            found.append(each(image))
+            times.append(time.perf_counter() - start)
+        logits = max(logits, _logits_difference(segmenter, exported, image))
+        first, second = found
+        probabilities = max(probabilities, float(np.abs(first.probabilities - second.probabilities).max()))
+        equal += int((first.labels == second.labels).sum())
+        pixels += first.labels.size
+        if picture.mask is not None:
+            for count, result in zip(counts, found, strict=True):
+                count += confusion_matrix(
+                    result.labels, picture.mask, num_classes=num_classes, ignore_index=picture.ignore_index
+                )
+        on_image()
+    theirs, ours = (1000 * float(np.median(times)) for times in seconds)
+    return Parity(
+        images=len(images),
+        logits=logits,
+        probabilities=probabilities,
+        agreement=equal / pixels,
+        miou=(miou(counts[0]), miou(counts[1])) if counts[0].any() else None,
+        milliseconds=(theirs, ours),
+        bound=bound,
+    )
+
+
+def _logits_difference(segmenter: Segmenter, exported: Segmenter, image: NDArray[np.uint8]) -> float:
+    seen = resize_image(image, segmenter.seen_size(image))[np.newaxis]
+    first, second = (each.network.coarse_logits(seen) for each in (segmenter, exported))
+    return float(np.abs(first - second).max()) / max(float(first.std()), 1e-12)
+
+
+def pictures(
+    data: Path | None, *, classes: tuple[str, ...], wanted: Sequence[str] | None, split: str, limit: int
+) -> list[Picture]:
+    """What an exported network is compared on: the images of a folder or of a data set.
+
+    Args:
+        data: None: a photo of matplotlib, where that is installed, and made-up pictures of odd sizes.
+        classes: Of the model; a data set's masks count if they have these classes.
+        wanted: How the classes of the data set become those, as `regroup` takes it; None: they are those.
+        split: Of the data set.
+        limit: Images at most.
+
+    Raises:
+        DataError: The data set is not in order.
+        ImageError: A file cannot be read.
+        InputNotFoundError: There is no such folder.
+    """
+    if data is None:
+        return [Picture(image) for image in (*_photos(), *_made_up())][:limit]
+    if data.is_dir() and any(file.suffix.lower() in IMAGE_SUFFIXES for file in data.iterdir()):
+        return [Picture(read_image(path)) for path in expand_inputs([data], suffixes=IMAGE_SUFFIXES)[:limit]]
+    dataset = open_dataset(data)
+    samples = dataset.split(split)[:limit]
+    if wanted is not None and set(classes) <= {*dataset.classes}:
+        dataset = regroup(dataset, wanted)
+    if dataset.classes != classes or any(sample.mask is None for sample in samples):
+        return [Picture(read_image(sample.image)) for sample in samples]
+    loaded = (load_sample(sample, dataset) for sample in samples)
+    return [Picture(image, mask, dataset.ignore_index) for image, mask in loaded]
+
+
+def _photos() -> Iterator[NDArray[np.uint8]]:
+    found = find_spec("matplotlib")
+    if found is not None and found.origin is not None:
+        yield read_image(Path(found.origin).parent / "mpl-data" / "sample_data" / "grace_hopper.jpg")
+
+
+def _made_up() -> Iterator[NDArray[np.uint8]]:
+    """Smooth colours with noise."""
+    for seed, (height, width) in enumerate(((301, 402), (257, 513))):
+        generator = np.random.default_rng(seed)
+        rows, columns = np.mgrid[0 : 1 : height * 1j, 0 : 1 : width * 1j][..., np.newaxis]
+        smooth = 128 + 100 * np.sin(9 * generator.random(3) * rows + 9 * generator.random(3) * columns)
+        yield np.clip(smooth + generator.normal(0, 20, (height, width, 3)), 0, 255).astype(np.uint8)

@@ -1,0 +1,80 @@
+"""A PyTorch model as what segmenting asks of a network."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from deeplab.errors import CheckpointError, SettingsError
+from deeplab.layers import folded
+from deeplab.models import SegmentationModel
+
+__all__ = ["TorchNetwork", "pick_device"]
+
+
+class TorchNetwork:
+    """Runs a model on a device, without its BatchNorms."""
+
+    fixed_size = None
+
+    def __init__(self, model: SegmentationModel, *, device: torch.device, fold: bool = True) -> None:
+        """
+        Args:
+            model: It is moved to the device and put into evaluation mode; later changes of its weights do not count.
+            fold: False runs the model itself, as it is at the time.
+
+        Raises:
+            CheckpointError: The model is not for RGB images.
+        """
+        channels = model.arguments.get("in_channels", 3)
+        if channels != 3:
+            raise CheckpointError(f"the model takes images of {channels} channels; segmenting needs one for RGB")
+        self.model = model.eval().to(device)
+        self.device = device
+        self.align_corners = model.align_corners
+        self.running = folded(self.model) if fold else self.model
+
+    @property
+    def name(self) -> str:
+        return self.model.entry
+
+    @torch.inference_mode()
+    def coarse_logits(self, images: NDArray[np.uint8], /) -> NDArray[np.float32]:
+        """As in `Network`."""
+        batch = torch.from_numpy(images).to(self.device).permute(0, 3, 1, 2).float() / 255  # channels-last in memory
+        logits: NDArray[np.float32] = self.running.coarse_logits(batch).float().cpu().numpy()
+        return logits
+
+    def grid_size(self, size: tuple[int, int], /) -> tuple[int, int]:
+        """As in `Network`."""
+        return self.model.grid_size(size)
+
+    def fingerprint(self) -> bytes:
+        """As in `Network`."""
+        found = hashlib.sha256(repr((self.model.entry, self.model.arguments)).encode())
+        for name, tensor in self.model.state_dict().items():
+            found.update(name.encode() + tensor.cpu().contiguous().numpy().tobytes())
+        return found.digest()
+
+
+def pick_device(name: str) -> torch.device:
+    """The device of this name; "auto" is the first there is of cuda, mps and cpu.
+
+    Raises:
+        SettingsError: This machine has no such device.
+    """
+    there = {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }
+    if name == "auto":
+        return torch.device(next(kind for kind, available in there.items() if available))
+    kind, _, number = name.partition(":")
+    if not there.get(kind) or (number and kind == "cuda" and int(number) >= torch.cuda.device_count()):
+        usable = ", ".join(kind for kind, available in there.items() if available)
+        raise SettingsError(f"device '{name}' does not work with the PyTorch on this machine; use {usable} or auto")
+    return torch.device(name)

@@ -1,0 +1,88 @@
+"""Models in the formats of inference engines: a public file is a format, whose `save` writes and `load` opens it.
+
+Opening needs the engine alone, no torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deeplab.errors import InputNotFoundError, SettingsError, unknown_name
+from deeplab.runtimes._exported import EngineNetwork, Exported, Run
+from deeplab.runtimes._int8 import Int8
+from deeplab.settings import EXPORT_SUFFIXES
+
+if TYPE_CHECKING:
+    from deeplab.runtimes.graph import Graph
+
+__all__ = ["Exported", "Int8", "is_exported", "less_and_less_int8", "load", "reference", "save"]
+
+
+def is_exported(path: str | Path) -> bool:
+    """Whether a file of this name is of one of the formats."""
+    return Path(path).suffix.lower() in EXPORT_SUFFIXES.values()
+
+
+def save(path: Path, graph: Graph, *, format: str, int8: Int8 | None = None) -> None:
+    """Write a network to `path`, with `int8` in 8-bit numbers.
+
+    Raises:
+        UnknownNameError: No such format.
+        MissingExtraError: What writes it is not installed.
+        SettingsError: The format cannot hold such a network.
+        OutputError: The file cannot be written.
+    """
+    if format not in EXPORT_SUFFIXES:
+        raise unknown_name("format", format, EXPORT_SUFFIXES)
+    _module(format).save(path, graph, int8=int8)
+
+
+def load(path: str | Path, *, device: str = "auto") -> Exported:
+    """Open an exported file of any of the formats.
+
+    Raises:
+        InputNotFoundError: There is no such file.
+        MissingExtraError: The engine is not installed.
+        CheckpointError: It is damaged, or `deeplab export` did not write it.
+        SettingsError: The engine has no such device here.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputNotFoundError(f"no exported file {path}; 'deeplab export' writes one")
+    format = next(name for name, suffix in EXPORT_SUFFIXES.items() if suffix == path.suffix.lower())
+    if device not in ("auto", "cpu"):
+        raise SettingsError(f"device: {format} files run on cpu here, got '{device}'; leave it out")
+    exported: Exported = _module(format).load(path)
+    return exported
+
+
+def reference(graph: Graph, run: Run) -> Exported:
+    """The network as it would be used if it were exported, run by something else."""
+    return Exported(EngineNetwork(run, graph.description(), engine="PyTorch"))
+
+
+def less_and_less_int8(graph: Graph, images: Sequence[NDArray[np.uint8]]) -> Iterator[Int8]:
+    """All convolutions in 8 bits, then more and more of the most sensitive ones in float32: 1, 2, 4, 8 ... of them.
+
+    Args:
+        images: (1, H, W, 3) RGB each, as the network sees them.
+
+    Raises:
+        SettingsError: Too few images.
+    """
+    yield Int8(images)
+    layers = graph.sensitive_layers(images[:1])
+    kept = 1
+    while kept < len(layers):
+        yield Int8(images, kept=tuple(layers[:kept]))
+        kept *= 2
+
+
+def _module(format: str) -> Any:
+    return importlib.import_module(f"deeplab.runtimes.{format.replace('-', '_')}")

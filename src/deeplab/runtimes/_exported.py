@@ -1,0 +1,169 @@
+"""An exported network as it is used: what its file says of it, and what runs it. No torch here."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deeplab.errors import CheckpointError
+
+FORMAT = 1
+"""Raised when a file of an older version of this package can no longer be read by the same code."""
+
+KEY = "deeplab"
+"""Under this name the description lies in the file's metadata, as JSON."""
+
+Run = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+"""uint8 (N, H, W, 3) RGB -> logits float32 (N, num_classes, h, w)."""
+
+
+@dataclass(frozen=True)
+class Description:
+    """What lies beside the network in an exported file."""
+
+    model: str
+    classes: tuple[str, ...]
+    palette: tuple[tuple[int, int, int], ...]
+    long_side: int | None
+    """Pixels to which the image's longer side is to be scaled first."""
+    align_corners: bool
+    """How the logits are to be resized."""
+    stride: int
+    """The logits spread over the image padded at the bottom and the right to k * stride + 1 pixels; 1: not padded."""
+    fixed_size: tuple[int, int] | None
+    """(height, width) of the only image that the network takes; smaller ones are padded with `padding`."""
+    padding: tuple[int, int, int]
+    """RGB."""
+    version: str = ""
+    format: int = FORMAT
+
+    def grid_size(self, size: tuple[int, int]) -> tuple[int, int]:
+        """The (height, width) that the logits of an image of `size`, their top left, spread over."""
+        height, width = (length + (1 - length) % self.stride for length in self.fixed_size or size)
+        return height, width
+
+    def padded(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """uint8 (H, W, 3) as the network takes it: (1, H, W, 3), or of its fixed size."""
+        if self.fixed_size is None:
+            return image[np.newaxis]
+        padded = np.empty((1, *self.fixed_size, 3), np.uint8)
+        padded[:] = self.padding
+        padded[0, : image.shape[0], : image.shape[1]] = image
+        return padded
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str | None, path: Path) -> Description:
+        """Raises CheckpointError: not what `to_json` wrote."""
+        if not text:
+            raise CheckpointError(
+                f"{path}: has no description of ours; only files that 'deeplab export' wrote can be segmented with"
+            )
+        try:
+            values = json.loads(text)
+            if values["format"] > FORMAT:
+                raise CheckpointError(
+                    f"{path}: written by a newer deeplab (format {values['format']}); upgrade deeplab"
+                )
+            values["classes"] = tuple(map(str, values["classes"]))
+            values["palette"] = tuple((int(r), int(g), int(b)) for r, g, b in values["palette"])
+            values["padding"] = tuple(map(int, values["padding"]))
+            values["fixed_size"] = values["fixed_size"] and tuple(map(int, values["fixed_size"]))
+            found = cls(**values)
+            np.array(found.palette, np.uint8)
+            if len(found.classes) != len(found.palette) or not found.classes or int(found.stride) < 1:
+                raise ValueError(f"{len(found.classes)} classes, {len(found.palette)} colours, stride {found.stride}")
+        except (ValueError, TypeError, KeyError, OverflowError) as error:
+            if isinstance(error, CheckpointError):
+                raise
+            raise CheckpointError(
+                f"{path}: its description does not hold together ({type(error).__name__}: {error}); export it again"
+            ) from error
+        return found
+
+
+class EngineNetwork:
+    """Shows images to an engine: one by one and padded where it takes one size only."""
+
+    device = "cpu"
+
+    def __init__(self, run: Run, description: Description, *, engine: str, path: Path | None = None) -> None:
+        self.run, self.description, self.path = run, description, path
+        self.name = f"{description.model} in {engine}"
+        self.align_corners, self.fixed_size = description.align_corners, description.fixed_size
+
+    def coarse_logits(self, images: NDArray[np.uint8], /) -> NDArray[np.float32]:
+        """uint8 (N, H, W, 3) RGB -> logits float32 (N, num_classes, h, w)."""
+        if self.fixed_size is None:
+            return self.run(images)
+        return np.concatenate([self.run(self.description.padded(image)) for image in images])
+
+    def grid_size(self, size: tuple[int, int], /) -> tuple[int, int]:
+        """The (height, width) that the logits of an image of `size`, their top left, spread over."""
+        return self.description.grid_size(size)
+
+    def fingerprint(self) -> bytes:
+        """What tells it from any network that computes something else."""
+        found = hashlib.sha256(self.description.to_json().encode())
+        if self.path is not None:
+            for file in (self.path, self.path.with_suffix(".bin")):  # OpenVINO's weights
+                found.update(file.read_bytes() if file.is_file() else b"")
+        return found.digest()
+
+
+@dataclass(frozen=True, eq=False)
+class Exported:
+    """A network of an engine, with all that is needed to use it; `deeplab.load` makes a segmenter of it."""
+
+    network: EngineNetwork
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return self.network.description.classes
+
+    @property
+    def palette(self) -> NDArray[np.uint8]:
+        """(num_classes, 3), RGB."""
+        return np.array(self.network.description.palette, np.uint8)
+
+    @property
+    def long_side(self) -> int | None:
+        """Pixels to which the image's longer side is scaled first."""
+        return self.network.description.long_side
+
+
+def threads() -> int:
+    """What OMP_NUM_THREADS asks for, as of torch; 0: as many as there are cores."""
+    wanted = os.environ.get("OMP_NUM_THREADS", "")
+    return int(wanted) if wanted.isdigit() else 0
+
+
+def own_version() -> str:
+    try:
+        return version("deeplab")
+    except PackageNotFoundError:  # run from its sources
+        return ""
+
+
+def check_shape(path: Path, description: Description, image: Any, logits: Any) -> None:
+    """Raise CheckpointError unless these are the shapes of our input and output; dimensions of any size are no ints."""
+    if list(image)[-1:] != [3] or len(image) != 4 or list(logits)[1:2] != [len(description.classes)]:
+        raise CheckpointError(
+            f"{path}: takes {_shape(image)} and gives {_shape(logits)}, where (N, H, W, 3) and "
+            f"(N, {len(description.classes)}, h, w) belong to its description; export it again"
+        )
+
+
+def _shape(shape: Any) -> str:
+    return f"({', '.join(str(length) if isinstance(length, int) else 'any' for length in shape)})"

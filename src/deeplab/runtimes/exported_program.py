@@ -1,0 +1,64 @@
+"""torch.export's own format (.pt2): the traced graph for PyTorch, without this package's code of networks.
+
+It is what AOTInductor compiles from.
+"""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+from deeplab.errors import CheckpointError, SettingsError
+from deeplab.files import written_aside
+from deeplab.runtimes._exported import KEY, Description, EngineNetwork, Exported, check_shape
+from deeplab.runtimes._int8 import Int8
+
+__all__ = ["load", "save"]
+
+
+def save(path: Path, graph: Any, *, int8: Int8 | None = None) -> None:
+    """Write a `Graph`.
+
+    Raises:
+        SettingsError: No such model can be exported, or it is to have 8-bit numbers.
+        OutputError: The file cannot be written.
+    """
+    import torch
+
+    if int8 is not None:
+        raise SettingsError("int8 is for onnx and openvino, not for exported-program; leave one out")
+    description = graph.description()
+    with written_aside(path) as aside:
+        torch.export.save(graph.trace(), str(aside), extra_files={KEY: description.to_json()})
+
+
+def load(path: Path) -> Exported:
+    """Open a file that `save` wrote.
+
+    Raises:
+        CheckpointError: The file is damaged or not ours.
+    """
+    import torch
+
+    extra: dict[str, Any] = {KEY: ""}
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # where the description is missing; said below
+            program = torch.export.load(str(path), extra_files=extra)
+    except Exception as error:  # of many kinds
+        reason = " ".join(str(error).split())[:160]
+        raise CheckpointError(f"{path}: not a complete .pt2 file ({reason}); copy or export it again") from error
+    description = Description.from_json(extra[KEY], path)
+    (image,) = (node for node in program.graph.nodes if node.name in program.graph_signature.user_inputs)
+    outputs = {node.name: node for node in program.graph.nodes}
+    logits = outputs[str(program.graph_signature.user_outputs[0])]
+    check_shape(path, description, image.meta["val"].shape, logits.meta["val"].shape)
+    module = program.module()
+
+    @torch.inference_mode()
+    def run(images: Any) -> Any:
+        found = module(torch.from_numpy(images))
+        return (found[0] if isinstance(found, tuple) else found).numpy()
+
+    return Exported(EngineNetwork(run, description, engine="PyTorch's graph", path=path))

@@ -1,0 +1,88 @@
+"""ONNX (https://onnx.ai), run by onnxruntime: the format that other languages read.
+
+Written by torch's exporter, which needs onnx and onnxscript; opening needs onnxruntime alone.
+"""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+from deeplab._optional import require
+from deeplab.errors import CheckpointError
+from deeplab.files import written_aside
+from deeplab.runtimes._exported import KEY, Description, EngineNetwork, Exported, check_shape, threads
+from deeplab.runtimes._int8 import Int8, quantized
+
+__all__ = ["load", "save", "to_onnx"]
+
+OPSET = 18
+"""Of 2022; what the exporter is written for."""
+
+
+def save(path: Path, graph: Any, *, int8: Int8 | None = None) -> None:
+    """Write a `Graph`, with `int8` in 8-bit numbers.
+
+    Raises:
+        MissingExtraError: onnx or onnxscript are not installed.
+        SettingsError: No such model can be exported.
+        OutputError: The file cannot be written.
+    """
+    content = (graph.onnx if int8 is None else quantized(graph.onnx, int8)).SerializeToString()
+    with written_aside(path) as aside:
+        aside.write_bytes(content)
+
+
+def to_onnx(graph: Any) -> Any:
+    """The `Graph` as an `onnx.ModelProto`, with its description in the metadata. Raises as `save`."""
+    onnx = require("onnx", extra="onnx")
+    require("onnxscript", extra="onnx")
+    import torch
+
+    description = graph.description()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the exporter about its own parts
+        program = torch.onnx.export(
+            graph.trace(),
+            dynamo=True,
+            verbose=False,
+            input_names=["image"],
+            output_names=graph.outputs,
+            opset_version=OPSET,
+        )
+    assert program is not None
+    proto = program.model_proto
+    del proto.metadata_props[:]
+    for node in proto.graph.node:
+        del node.metadata_props[:]  # what the exporter notes of its way, more than half of a small file
+    onnx.helper.set_model_props(proto, {KEY: description.to_json()})
+    return proto
+
+
+def load(path: Path) -> Exported:
+    """Open a file that `save` wrote.
+
+    Raises:
+        MissingExtraError: onnxruntime is not installed.
+        CheckpointError: The file is damaged or not ours.
+    """
+    runtime = require("onnxruntime", extra="onnx")
+    options = runtime.SessionOptions()
+    options.log_severity_level = 3  # errors; they are raised as well
+    options.intra_op_num_threads = threads()
+    try:
+        session = runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # of many kinds, all of onnxruntime's own
+        reason = " ".join(str(error).split())[:160]
+        raise CheckpointError(f"{path}: not a complete ONNX file ({reason}); copy or export it again") from error
+    description = Description.from_json(session.get_modelmeta().custom_metadata_map.get(KEY), path)
+    inputs, outputs = session.get_inputs(), session.get_outputs()
+    if [each.name for each in inputs] != ["image"] or outputs[0].name != "logits":
+        raise CheckpointError(f"{path}: wanted one input 'image' and an output 'logits'; export it again")
+    check_shape(path, description, inputs[0].shape, outputs[0].shape)
+    return Exported(
+        EngineNetwork(
+            lambda images: session.run(["logits"], {"image": images})[0], description, engine="ONNX", path=path
+        )
+    )

@@ -1,0 +1,74 @@
+"""OpenVINO (https://docs.openvino.ai): an .xml file of the graph and a .bin beside it of the weights.
+
+Made of the ONNX graph; opening needs openvino alone. It computes in float32, also where the processor has bfloat16.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from deeplab._optional import require
+from deeplab.errors import CheckpointError
+from deeplab.files import written_together
+from deeplab.runtimes._exported import KEY, Description, EngineNetwork, Exported, check_shape, threads
+from deeplab.runtimes._int8 import Int8, quantized
+
+__all__ = ["load", "save"]
+
+
+def save(path: Path, graph: Any, *, int8: Int8 | None = None) -> None:
+    """Write a `Graph` to `path` and the .bin file beside it, with `int8` in 8-bit numbers.
+
+    Raises:
+        MissingExtraError: openvino, onnx or onnxscript are not installed.
+        SettingsError: No such model can be exported.
+        OutputError: The files cannot be written.
+    """
+    openvino = require("openvino", extra="openvino")
+    proto = graph.onnx if int8 is None else quantized(graph.onnx, int8)
+    model = openvino.Core().read_model(proto.SerializeToString())
+    model.set_rt_info(graph.description().to_json(), KEY)
+    with written_together(path) as aside:
+        openvino.save_model(model, str(aside), compress_to_fp16=False)
+
+
+def load(path: Path) -> Exported:
+    """Open a file that `save` wrote.
+
+    Raises:
+        MissingExtraError: openvino is not installed.
+        CheckpointError: The file is damaged or not ours, or the .bin file is not beside it.
+    """
+    openvino = require("openvino", extra="openvino")
+    if not path.with_suffix(".bin").is_file():
+        raise CheckpointError(
+            f"{path}: its weights, {path.with_suffix('.bin').name}, are not beside it; copy both files"
+        )
+    core = openvino.Core()
+    try:
+        model = core.read_model(str(path))
+        text = model.get_rt_info(KEY).astype(str) if model.has_rt_info(KEY) else None
+        inputs = [(each.any_name, each.partial_shape) for each in model.inputs]
+        (logits,) = (each for each in model.outputs if "logits" in each.names)
+        only_logits = openvino.Model([logits], model.get_parameters())  # the label map is for others
+        compiled = core.compile_model(
+            only_logits,
+            "CPU",
+            {
+                "PERFORMANCE_HINT": "LATENCY",
+                "INFERENCE_PRECISION_HINT": "f32",
+                **({"INFERENCE_NUM_THREADS": threads()} if threads() else {}),
+            },
+        )
+    except Exception as error:  # of many kinds, all of openvino's own
+        reason = " ".join(str(error).split())[:160]
+        raise CheckpointError(f"{path}: not a complete OpenVINO model ({reason}); copy or export it again") from error
+    description = Description.from_json(text, path)
+    check_shape(path, description, _lengths(inputs[0][1]), _lengths(logits.partial_shape))
+    return Exported(EngineNetwork(lambda images: compiled(images)[0].copy(), description, engine="OpenVINO", path=path))
+
+
+def _lengths(shape: Any) -> list[Any]:
+    """Numbers, None for any."""
+    return [each.get_length() if each.is_static else None for each in shape]

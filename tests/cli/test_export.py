@@ -1,0 +1,126 @@
+"""`deeplab export`: a file that gives the model's labels, or one line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+pytest.importorskip("onnxruntime", reason="needs the extra onnx")
+pytest.importorskip("onnxscript", reason="needs the extra onnx")
+
+import deeplab
+from deeplab import checkpoints
+from deeplab.checkpoints import Checkpoint
+from deeplab.images import color_map, read_labels
+from deeplab.models import create_model
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of the classes of `data`, with few layers."""
+    torch.manual_seed(0)
+    model = create_model("deeplabv3", backbone="resnet18", num_classes=3, aspp_channels=8, atrous_rates=())
+    path = tmp_path_factory.mktemp("models") / "few.safetensors"
+    checkpoints.save(path, Checkpoint(model.eval(), ("background", "cat", "dog"), color_map(3)))
+    return path
+
+
+def test_the_file_is_compared_on_the_masks_and_segments(run: Any, model: Path, data: Path, tmp_path: Path) -> None:
+    exported = tmp_path / "few.onnx"
+    size = ("--fixed-size", "24,32")
+    status, out, _ = run("export", model, "--output", exported, "--data", data, *size, "--labels", "--json")
+    assert status == 0
+    figures = json.loads(out.splitlines()[-1])
+    assert (figures["format"], figures["images"], figures["agreement"]) == ("onnx", 1, 1)
+    assert figures["logits"] < 1e-4
+    assert figures["miou"][0] == figures["miou"][1]
+    assert figures["bytes"] == exported.stat().st_size
+    assert [line.partition("\t")[0] for line in out.splitlines()[:3]] == [
+        "equal labels",
+        "largest difference of a probability",
+        "largest difference of a logit, over their deviation",
+    ]
+    photo = data / "val" / "images" / "0.png"
+    assert run("segment", photo, "--model", exported, "--output", tmp_path / "out").status == 0
+    np.testing.assert_array_equal(read_labels(tmp_path / "out" / "0.png"), deeplab.load(exported)(photo).labels)
+    status, out, _ = run("evaluate", exported, data, "--json")
+    assert json.loads(out.splitlines()[-1])["miou"] == pytest.approx(figures["miou"][1])
+
+
+def test_classes_are_dropped_by_one_option(model: Path, data: Path, tmp_path: Path) -> None:
+    compared: list[Any] = []
+    path = deeplab.export(
+        model, tmp_path / "two.onnx", classes=["tom=cat", "background"], data=data, fixed_size=(24, 32),
+        on_compared=lambda parity, _: compared.append(parity),
+    )  # fmt: skip
+    assert deeplab.load(path).classes == ("tom", "background")
+    assert compared[0].agreement == 1
+
+
+def test_nothing_is_written_below_the_agreement(run: Any, model: Path, tmp_path: Path, monkeypatch: Any) -> None:
+    other = checkpoints.load(model).model
+    other.classify.weight.data.neg_()
+    monkeypatch.setattr("deeplab.runtimes.graph.folded", lambda _: other)
+    output = tmp_path / "wrong.onnx"
+    status, out, err = run("export", model, "--output", output, "--fixed-size", "64", "--limit", 1)
+    assert status == 2
+    assert "equal labels" in out
+    assert err.startswith(f"deeplab: {output}: ")
+    assert "nothing is written" in err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        (("--format", "onx"), "no format 'onx'; did you mean onnx"),
+        (("--output", "x.pth"), "output wants a name that ends in .onnx for onnx, got x.pth"),
+        (("--fixed-size", "0"), "fixed_size wants one or 2 whole numbers (at least 1), got '0'"),
+        (("--agreement", "2"), "agreement wants a number (above 0, at_most 1)"),
+        (("--int8",), "int8 and calibration go together"),
+        (("--calibration", "photos"), "int8 and calibration go together"),
+    ],
+)
+def test_wrong_options_are_told_in_one_line(run: Any, options: tuple[str, ...], problem: str) -> None:
+    status, out, err = run("export", "street", *options)
+    assert (status, out) == (2, "")
+    assert err.startswith(f"deeplab: {problem}") or problem.partition(" (")[0] in err
+
+
+def test_eight_bits_need_more_than_one_image(run: Any, model: Path, data: Path, tmp_path: Path) -> None:
+    folder = data / "val" / "images"
+    output = tmp_path / "x.onnx"
+    status, _, err = run("export", model, "--output", output, "--int8", "--calibration", folder, "--fixed-size", "32")
+    assert (status, err.count("\n")) == (2, 1)
+    assert "calibration has 1 image; int8 wants at least 8" in err
+    assert not output.exists()
+
+
+def test_eight_bits_say_what_they_lose_and_keep_layers_until_it_is_little(
+    run: Any, model: Path, data: Path, tmp_path: Path, monkeypatch: Any
+) -> None:
+    answers = iter([False, False, True, True])  # of each comparison, and of the last once more
+    monkeypatch.setattr("deeplab.evaluation.Parity.holds", property(lambda _: next(answers)))
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for number in range(8):
+        (photos / f"{number}.png").write_bytes((data / "train" / "images" / f"{number % 2}.png").read_bytes())
+    options = ("--output", tmp_path / "x.onnx", "--int8", "--calibration", photos, "--data", data)
+    status, out, _ = run("export", model, *options, "--fixed-size", "24,32", "--json")
+    assert status == 0
+    assert out.startswith("8-bit convolutions; in float32: none\nequal labels\t\t")
+    assert out.count("8-bit convolutions") == out.count("equal labels") == 3
+    assert len(json.loads(out.splitlines()[-1])["float32_layers"]) == 2
+
+
+def test_an_exported_file_cannot_be_exported_again(run: Any, tmp_path: Path) -> None:
+    (tmp_path / "x.onnx").write_bytes(b"something")
+    status, _, err = run("export", tmp_path / "x.onnx", "--output", tmp_path / "y.onnx")
+    assert status == 2
+    assert "an ONNX model" in err
+    assert err.count("\n") == 1

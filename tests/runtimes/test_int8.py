@@ -1,0 +1,82 @@
+"""8-bit numbers: which layers have them, and which would lose the most."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+pytest.importorskip("onnxruntime", reason="needs the extra onnx")
+pytest.importorskip("onnxscript", reason="needs the extra onnx")
+
+import onnx
+import torch
+
+from deeplab import runtimes
+from deeplab.checkpoints import Checkpoint
+from deeplab.errors import SettingsError
+from deeplab.images import color_map
+from deeplab.inference import Segmenter
+from deeplab.models import create_model
+from deeplab.runtimes.graph import Graph
+
+SIZE = (40, 48)
+
+
+@pytest.fixture(scope="module")
+def graph():
+    torch.manual_seed(0)
+    model = create_model("deeplabv3", backbone="resnet18", num_classes=3, aspp_channels=8, atrous_rates=())
+    model.classify.weight.data *= 100  # far apart, as of a trained model
+    return Graph(Checkpoint(model.eval(), ("sky", "road", "tree"), color_map(3)), fixed_size=SIZE)
+
+
+@pytest.fixture(scope="module")
+def images(make_image):
+    return [make_image(*SIZE, seed)[np.newaxis] for seed in range(8)]
+
+
+def layers_in_8_bits(path):
+    graph = onnx.load(path).graph
+    made = {output: node for node in graph.node for output in node.output}
+    inputs = [made.get(node.input[1]) for node in graph.node if node.op_type == "Conv"]
+    return [node is not None and node.op_type == "DequantizeLinear" for node in inputs]
+
+
+def test_all_convolutions_have_8_bits_but_those_that_are_kept(graph, images, tmp_path):
+    for kept in ((), ("classify", "aspp.project.conv")):
+        runtimes.save(tmp_path / "x.onnx", graph, format="onnx", int8=runtimes.Int8(images, kept=kept))
+        assert layers_in_8_bits(tmp_path / "x.onnx").count(False) == len(kept)
+
+
+def test_the_file_is_a_quarter_and_its_labels_are_nearly_those_of_the_model(graph, images, tmp_path):
+    for name, int8 in (("plain", None), ("small", runtimes.Int8(images))):
+        runtimes.save(tmp_path / f"{name}.onnx", graph, format="onnx", int8=int8)
+    plain, small = (tmp_path / f"{name}.onnx" for name in ("plain", "small"))
+    assert small.stat().st_size < 0.3 * plain.stat().st_size
+    image = images[0][0]
+    first, second = (Segmenter(runtimes.load(path)).labels(image) for path in (plain, small))
+    assert (first == second).mean() > 0.9
+
+
+def test_the_layer_that_loses_the_most_is_the_first_to_be_kept(graph, images):
+    before = [tensor.clone() for tensor in graph.checkpoint.model.state_dict().values()]
+    layers = graph.sensitive_layers(images[:1])
+    assert len(layers) == len(set(layers)) == sum(isinstance(m, torch.nn.Conv2d) for m in graph.network().modules())
+    for tensor, kept in zip(graph.checkpoint.model.state_dict().values(), before, strict=True):
+        assert torch.equal(tensor, kept)
+    plans = list(runtimes.less_and_less_int8(graph, images))
+    assert [plan.kept for plan in plans[:3]] == [(), tuple(layers[:1]), tuple(layers[:2])]
+
+
+def test_a_layer_with_an_outlier_is_sensitive(graph, images):
+    filters = graph.checkpoint.model.aspp.project.conv.weight
+    filters.data[:, 0] *= 1e4  # the others fall below a step
+    try:
+        assert "aspp.project.conv" in graph.sensitive_layers(images[:1])[:2]
+    finally:
+        filters.data[:, 0] /= 1e4
+
+
+def test_one_image_is_too_few(images):
+    with pytest.raises(SettingsError, match="calibration has 1 image; int8 wants at least 8"):
+        runtimes.Int8(images[:1])

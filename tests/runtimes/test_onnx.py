@@ -1,0 +1,229 @@
+"""ONNX files: what they compute, at any size, what they say of themselves, and what is told of broken ones."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("onnxruntime", reason="needs the extra onnx")
+pytest.importorskip("onnxscript", reason="needs the extra onnx")
+
+import onnx
+import onnxruntime
+import torch
+
+from deeplab import runtimes
+from deeplab.checkpoints import Checkpoint, Preprocessing
+from deeplab.errors import CheckpointError, InputNotFoundError, SettingsError
+from deeplab.images import color_map, read_labels, write_image
+from deeplab.inference import Segmenter
+from deeplab.models import create_model
+from deeplab.runtimes.graph import Graph
+
+CLASSES = ("sky", "road", "tree")
+SIZES = [(1, 1), (1, 40), (33, 33), (48, 31), (49, 65)]
+
+
+def checkpoint_of(name="deeplabv3plus", *, long_side=None, **options):
+    torch.manual_seed(0)
+    small = {"aspp_channels": 8, "atrous_rates": (1,)} if name.startswith("deeplabv3") else {}
+    model = create_model(name, num_classes=3, backbone="resnet18", **{**small, **options})  # of the fewest layers
+    return Checkpoint(model.eval(), CLASSES, color_map(3), Preprocessing(long_side=long_side))
+
+
+@pytest.fixture(scope="module")
+def checkpoint():
+    return checkpoint_of()
+
+
+@pytest.fixture(scope="module")
+def file(checkpoint, tmp_path_factory):
+    """Of any size, with labels."""
+    path = tmp_path_factory.mktemp("exported") / "tiny.onnx"
+    runtimes.save(path, Graph(checkpoint, labels=True), format="onnx")
+    return path
+
+
+def assert_same(exported, checkpoint, image):
+    found, expected = (Segmenter(each, device="cpu")(image).probabilities for each in (exported, checkpoint))
+    np.testing.assert_allclose(found, expected, atol=1e-5)  # float32 sums in another order
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_it_computes_what_the_model_does_at_any_size(file, checkpoint, make_image, size):
+    assert_same(runtimes.load(file), checkpoint, make_image(*size))
+
+
+def test_scales_tiles_mirror_images_and_batches_go_with_it(file, checkpoint, make_image):
+    images = [make_image(70, 90, seed) for seed in range(3)]
+    for options in ({"scales": (0.5, 1), "flip": True}, {"tile_size": 32}, {"long_side": 40}):
+        both = (Segmenter(each, device="cpu", **options) for each in (runtimes.load(file), checkpoint))
+        for found, expected in zip(*(each.stream(images, batch_size=2) for each in both), strict=True):
+            np.testing.assert_allclose(found.probabilities, expected.probabilities, atol=1e-5)
+
+
+def test_it_carries_what_the_model_does(file, checkpoint):
+    segmenter = Segmenter(runtimes.load(file))
+    assert segmenter.classes == CLASSES
+    np.testing.assert_array_equal(segmenter.palette, checkpoint.palette)
+    assert repr(segmenter) == "Segmenter(deeplabv3plus in ONNX, 3 classes, on cpu)"
+    with pytest.raises(CheckpointError, match="cannot be looked into"):
+        _ = segmenter.model
+
+
+def test_other_programs_find_the_label_map_inside(file, checkpoint, make_image):
+    image = make_image(48, 63)
+    session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
+    (labels,) = session.run(["labels"], {"image": np.stack([image, image[::-1]])})
+    assert labels.dtype == np.uint8
+    for found, turned in zip(labels, (image, image[::-1]), strict=True):
+        assert (found == Segmenter(checkpoint, device="cpu").labels(turned.copy())).mean() > 0.999  # but for ties
+    assert json.loads(session.get_modelmeta().custom_metadata_map["deeplab"])["classes"] == list(CLASSES)
+
+
+def test_the_program_of_the_manual_counts_the_labels(file, checkpoint, tmp_path, make_image):
+    page = (Path(__file__).parents[2] / "docs" / "export.md").read_text(encoding="utf-8")
+    (program,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    write_image(tmp_path / "photo.jpg", make_image(48, 63))
+    shutil.copy(file, tmp_path / "street.onnx")
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True)
+    areas = Segmenter(checkpoint, device="cpu")(tmp_path / "photo.jpg").areas()
+    counted = ast.literal_eval(done.stdout)
+    assert {name: count for name, count in counted.items() if count} == {
+        name: pytest.approx(share * 48 * 63, abs=2) for name, share in areas.items()
+    }
+
+
+def test_batch_norm_is_part_of_the_convolutions(file):
+    kinds = {node.op_type for node in onnx.load(file).graph.node}
+    assert "Conv" in kinds
+    assert "BatchNormalization" not in kinds
+
+
+def test_one_size_pads_smaller_images(tmp_path, make_image):
+    checkpoint = checkpoint_of(image_pooling=False, long_side=200)  # which would see the padding
+    runtimes.save(tmp_path / "fixed.onnx", Graph(checkpoint, fixed_size=(64, 80)), format="onnx")
+    exported = runtimes.load(tmp_path / "fixed.onnx")
+    segmenter = Segmenter(exported)
+    assert segmenter.seen_size(make_image(300, 100)) == (64, 21)
+    image = make_image(64, 80)
+    assert_same(exported, Checkpoint(checkpoint.model, CLASSES, color_map(3)), image)
+    for size in ((300, 100), (20, 200), (1, 1)):
+        assert segmenter(make_image(*size)).labels.shape == size
+    assert [len(result.labels) for result in segmenter.stream([image, image], batch_size=2)] == [64, 64]
+    for options in ({"scales": (0.5,)}, {"tile_size": 32}, {"long_side": 50}):
+        with pytest.raises(SettingsError, match="exported for images of 64 x 80"):
+            Segmenter(exported, **options)
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("deeplabv1", {"hidden_channels": 8}),
+        ("deeplabv2", {"align_corners": False, "scales": (0.5, 1.0)}),
+        ("deeplabv3", {"image_pooling_crop_size": (33, 33), "padding": "same"}),
+    ],
+)
+def test_every_model_can_be_exported(tmp_path, make_image, name, options):
+    checkpoint = checkpoint_of(name, **options)
+    runtimes.save(tmp_path / "x.onnx", Graph(checkpoint, fixed_size=(40, 71)), format="onnx")  # traced 5 times as fast
+    assert_same(runtimes.load(tmp_path / "x.onnx"), checkpoint, make_image(40, 71))
+
+
+WITHOUT_TORCH = """
+import sys
+sys.modules["torch"] = None  # as if it were not installed
+from deeplab.__main__ import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_segmenting_needs_no_torch(file, tmp_path, make_image):
+    photo, model = tmp_path / "photo.png", tmp_path / "model.onnx"
+    write_image(photo, make_image(40, 50))
+    shutil.copy(file, model)
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_TORCH, "segment", photo, "--model", model, "--output", tmp_path / "out"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    np.testing.assert_array_equal(
+        read_labels(tmp_path / "out" / "photo.png"), Segmenter(runtimes.load(file))(photo).labels
+    )
+
+
+def edited(path, change):
+    proto = onnx.load(path)
+    change(proto)
+    onnx.save(proto, path)
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        (lambda proto: proto.metadata_props.pop(), "no description of ours"),
+        (lambda proto: setattr(proto.metadata_props[0], "value", '{"format": 1}'), "does not hold together"),
+        (lambda proto: setattr(proto.metadata_props[0], "value", "{"), "does not hold together"),
+        (lambda proto: setattr(proto.metadata_props[0], "value", '{"format": 99}'), "newer deeplab"),
+        (
+            lambda proto: setattr(proto.graph.input[0].type.tensor_type.shape.dim[3], "dim_value", 4),
+            r"takes \(any, any, any, 4\)|not a complete ONNX file",
+        ),
+    ],
+)
+def test_an_edited_file_is_told_in_one_line(file, tmp_path, change, problem):
+    path = tmp_path / "edited.onnx"
+    shutil.copy(file, path)
+    edited(path, change)
+    with pytest.raises(CheckpointError, match=problem) as told:
+        runtimes.load(path)
+    assert "\n" not in str(told.value)
+
+
+def test_another_number_of_classes_than_described_is_told(file, tmp_path):
+    path = tmp_path / "edited.onnx"
+    shutil.copy(file, path)
+
+    def drop_a_class(proto):
+        values = json.loads(proto.metadata_props[0].value)
+        values["classes"].pop()
+        values["palette"].pop()
+        proto.metadata_props[0].value = json.dumps(values)
+
+    edited(path, drop_a_class)
+    with pytest.raises(CheckpointError, match=r"\(N, 2, h, w\) belong to its description"):
+        runtimes.load(path)
+
+
+@pytest.mark.parametrize("kept", [0, 100, 5000])
+def test_a_truncated_file_is_told_in_one_line(file, tmp_path, kept):
+    path = tmp_path / "short.onnx"
+    path.write_bytes(file.read_bytes()[:kept])
+    with pytest.raises(CheckpointError, match="not a complete ONNX file") as told:
+        runtimes.load(path)
+    assert "\n" not in str(told.value)
+
+
+def test_a_missing_file_and_another_device_are_told(file, tmp_path):
+    with pytest.raises(InputNotFoundError, match=r"no exported file .*none\.onnx"):
+        runtimes.load(tmp_path / "none.onnx")
+    with pytest.raises(SettingsError, match="onnx files run on cpu"):
+        runtimes.load(file, device="cuda")
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"), [({"crf_rnn": True}, "CRF-RNN cannot be exported"), ({"in_channels": 4}, "got 4 channels")]
+)
+def test_what_cannot_be_exported_is_told(tmp_path, options, problem):
+    with pytest.raises(SettingsError, match=problem):
+        runtimes.save(tmp_path / "x.onnx", Graph(checkpoint_of(**options)), format="onnx")
