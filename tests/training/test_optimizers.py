@@ -104,7 +104,7 @@ def test_a_crf_rnn_on_a_trained_model_lowers_its_loss():
     plain, ending = (create_model("deeplabv3", crf_rnn=crf_rnn, **options).train() for crf_rnn in (False, True))
     before = list(losses(plain, 10))
     ending.load_state_dict(plain.state_dict(), strict=False)
-    assert list(losses(ending, 8))[-1] < 0.7 * before[-1] < 0.7 * before[0]
+    assert list(losses(ending, 12))[-1] < 0.7 * before[-1] < 0.7 * before[0]
 
 
 @pytest.mark.parametrize(
