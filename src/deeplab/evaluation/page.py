@@ -192,12 +192,12 @@ def _objects(report: Report) -> str:
     found = report.objects.found
     if not found:
         return ""
-    image = report.confusion.sum() / report.images
+    image = report.confusion.sum() / report.images  # pixels
     rows = [
         (
             _side(size),
             _number(f"{size.objects:,}"),
-            _number(_share(size.pixels / size.objects / image)),
+            _number("< 0.01%" if (share := size.pixels / size.objects / image) < 1e-4 else f"{share:.2%}"),
             _html.bars(size.recall.value, shown(size.recall.value)),
             _ends(size.recall),
         )
@@ -209,19 +209,12 @@ def _objects(report: Report) -> str:
     )
     body = _html.table(("size", "objects", "of an image", "right", "95 %"), rows)
     by_class = np.stack([size.recall_by_class for size in found], axis=1)
-    return _section(
-        "Small and large objects",
-        body + _html.details_of("By class", _shares(by_class, report.classes, heads=[_side(size) for size in found])),
-        text,
-    )
+    matrix = _shares(by_class, report.classes, heads=[_side(size) for size in found])
+    return _section("Small and large objects", body + _html.details_of("By class", matrix), text)
 
 
 def _side(size: ObjectSize) -> str:
     return f"{size.side[0]} .. {size.side[1]} px"
-
-
-def _share(share: float) -> str:
-    return f"{share:.2%}" if share >= 1e-4 else "< 0.01%"
 
 
 def _calibration(report: Report) -> str:

@@ -209,6 +209,7 @@ class Report:
         return json.dumps(found, ensure_ascii=False)
 
     def _of_size(self, size: ObjectSize) -> dict[str, Any]:
+        """As it stands in JSON."""
         return {
             "from": size.side[0],
             "below": size.side[1],
