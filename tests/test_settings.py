@@ -164,6 +164,18 @@ def test_an_auxiliary_head_over_frozen_stages_is_refused() -> None:
     made(TrainSettings, auxiliary=0.4, freeze="res3")
 
 
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"device": "cuda:1", "devices": 2}, "device cuda:1 is one but devices is 2; take --device cuda"),
+        ({"shard": True}, "shard is for several devices but there is one; give --devices, or leave --shard out"),
+    ],
+)
+def test_one_device_is_not_several(options: dict[str, Any], told: str) -> None:
+    with pytest.raises(SettingsError, match=f"^{told}$"):
+        build(TrainSettings, {"data": "pets", **options})
+
+
 @pytest.mark.parametrize("pair", [("epochs", "steps"), ("warmup_epochs", "warmup_steps")])
 def test_a_length_is_said_once(pair: tuple[str, str]) -> None:
     with pytest.raises(SettingsError, match=f"^{pair[0]} and {pair[1]} both say how long; leave one out$"):

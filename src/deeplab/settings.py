@@ -567,6 +567,9 @@ class TrainSettings(DataSettings):
     device: str = option("auto", "Where to compute.", metavar="cpu|cuda|mps|auto")
     devices: int = option(1, "GPUs, or processes on a CPU, of each machine.", at_least=1)
     nodes: int = option(1, "Machines; torchrun or SLURM starts the command on each of them.", at_least=1)
+    shard: bool = option(
+        False, "Share weights and optimizer state between the devices (FSDP), for backbones too large for one; slower."
+    )
     workers: int = option(-1, "Processes that read images; -1: as many as fit.", at_least=-1)
     on_nan: Literal["stop", "skip"] = option(
         "stop", "After a loss or gradient that is not finite: stop the run, or skip the step."
@@ -579,6 +582,8 @@ class TrainSettings(DataSettings):
         _check_device(self.device)
         if self.devices > 1 and ":" in self.device:
             raise SettingsError(f"device {self.device} is one but devices is {self.devices}; take --device cuda")
+        if self.shard and self.processes == 1:
+            raise SettingsError("shard is for several devices but there is one; give --devices, or leave --shard out")
         if self.scale is not None and self.scale[0] > self.scale[1]:
             raise SettingsError(f"scale wants MIN,MAX with MIN <= MAX, got {self.scale}")
         for first, second in (("epochs", "steps"), ("warmup_epochs", "warmup_steps")):

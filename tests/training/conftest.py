@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -47,3 +47,18 @@ def settings(data: Path) -> Callable[..., TrainSettings]:
         return build(TrainSettings, {**small, "device": "cpu", "workers": 0, "output": output, **changes})
 
     return make
+
+
+@pytest.fixture(scope="module")
+def quick(settings: Callable[..., TrainSettings]) -> Iterator[Callable[..., TrainSettings]]:
+    """`settings` of runs of a small network without dropout, and without pictures, which take longer than the runs."""
+    from deeplab.training import report
+
+    def make(output: Path, **changes: Any) -> TrainSettings:
+        options = {"aspp_channels": 16, "decoder_channels": 16, "depth_multiplier": 0.25, "dropout": 0.0}
+        return settings(output, **{"model_options": options, **changes})
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(report, "draw_curves", lambda folder: None)
+        patch.setattr(report, "draw_samples", lambda *arguments, **options: None)
+        yield make

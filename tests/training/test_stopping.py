@@ -14,27 +14,18 @@ from lightning.pytorch import Trainer
 from deeplab.__main__ import main
 from deeplab.errors import TrainingError
 from deeplab.files import clear_aside
-from deeplab.training import report, train
+from deeplab.training import train
 from deeplab.training.record import Record, _keep_rows, state_of
 
-SHORT = {"batch_size": 3, "validate_every": 3, "model_options": {"aspp_channels": 16, "decoder_channels": 16}}
+SHORT = {"batch_size": 3, "validate_every": 3}
 """Three epochs of two steps each, and one validation."""
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _no_pictures():
-    """Which take longer than the runs."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(report, "draw_curves", lambda folder: None)
-        patch.setattr(report, "draw_samples", lambda *arguments, **options: None)
-        yield
-
-
 @pytest.fixture(scope="module")
-def whole(settings, tmp_path_factory):
+def whole(quick, tmp_path_factory):
     """The folder of a run that nothing stopped."""
     folder = tmp_path_factory.mktemp("whole") / "run"
-    train(settings(folder, **SHORT))
+    train(quick(folder, **SHORT))
     return folder
 
 
@@ -99,7 +90,7 @@ def go_on(folder, stop, *arguments):
     sys.exit(status)
 
 
-def test_a_run_that_is_stopped_again_and_again_ends_as_if_it_was_not(whole, settings, fork, tmp_path):
+def test_a_run_that_is_stopped_again_and_again_ends_as_if_it_was_not(whole, quick, fork, tmp_path):
     pytest.importorskip("resource", reason="needs a limit of the size of files, which this system does not have")
     folder = tmp_path / "run"
 
@@ -164,12 +155,12 @@ def test_rows_of_steps_that_are_done_again_are_dropped_and_so_is_half_a_row(tmp_
     assert not path.exists()
 
 
-def test_where_one_process_gets_sigterm_the_other_one_ends_with_a_line(in_processes, settings, tmp_path):
+def test_where_one_process_gets_sigterm_the_other_one_ends_with_a_line(in_processes, quick, tmp_path):
     def stopped(rank):
         if rank == 1:
             in_step(1, signal.SIGTERM)
         with pytest.raises((SystemExit, TrainingError)) as error:
-            train(settings(tmp_path / "run", devices=2, batch_norm="freeze"))
+            train(quick(tmp_path / "run", devices=2, batch_norm="freeze"))
         return error.type.__name__, str(error.value)
 
     assert in_processes(stopped) == [

@@ -18,6 +18,7 @@ from torch.optim import Optimizer
 from deeplab.errors import OutputError, TrainingError
 from deeplab.files import written_aside
 from deeplab.training.batches import Batch, files
+from deeplab.training.sharding import reshard, share_here
 from deeplab.training.task import SegmentationTask
 
 __all__ = ["Guard"]
@@ -67,7 +68,8 @@ class Guard(Callback):
 
     def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer) -> None:
         assert isinstance(pl_module, SegmentationTask)
-        gradients = [weight.grad for _, weight in _tensors(pl_module, "named_parameters") if weight.grad is not None]
+        weights = _tensors(pl_module, "named_parameters")
+        gradients = [share_here(weight.grad) for _, weight in weights if weight.grad is not None]
         largest = nn.utils.get_total_norm(gradients, norm_type=float("inf"))
         finite = torch.isfinite(torch.stack(self._losses))
         sound = bool(finite.all() & torch.isfinite(largest))
@@ -109,9 +111,10 @@ class Guard(Callback):
 
         The part of the step is done again as it was, in training mode: in evaluation layers would see other statistics.
         """
-        for name, tensor in chain(_tensors(task, "named_parameters"), _tensors(task, "named_buffers")):
-            if not torch.isfinite(tensor).all():
-                return True, f"the weights {name} are not finite"
+        tensors = chain(_tensors(task, "named_parameters"), _tensors(task, "named_buffers"))
+        broken = next((name for name, tensor in tensors if not _is_finite(tensor)), None)
+        if not trainer.strategy.reduce_boolean_decision(broken is None):
+            return True, f"the weights {broken or 'of another process'} are not finite"
         with trainer.precision_plugin.train_step_context():
             finite = _finite_outputs(task, self._batches[part], part)
         self._restore(task)
@@ -119,11 +122,12 @@ class Guard(Callback):
         if bad:
             return False, f"the first layer whose output is not finite is {bad[0]}"
         if not torch.isfinite(self._losses[part]):
-            return False, "the outputs of all layers are finite, the loss of them is not"
+            here = " of this process" if trainer.world_size > 1 else ""
+            return False, f"the outputs of all layers{here} are finite, the loss of them is not"
         gradients = {
             name.rpartition(".")[0]
             for name, weight in _tensors(task, "named_parameters")
-            if weight.grad is not None and not torch.isfinite(weight.grad).all()
+            if weight.grad is not None and not _is_finite(weight.grad)
         }
         last = next((name for name in reversed(finite) if name in gradients), "none of this process")
         return False, f"it and the outputs of all layers are finite, the gradient is not; the first one back is {last}"
@@ -149,6 +153,11 @@ class Guard(Callback):
             logger.warning("%s", error)
             return ""
         return f" (kept in {path})"
+
+
+def _is_finite(tensor: Tensor) -> bool:
+    """Whether it is, as far as this process has it."""
+    return bool(torch.isfinite(share_here(tensor)).all())
 
 
 def _tensors(
@@ -179,4 +188,5 @@ def _finite_outputs(task: SegmentationTask, batch: Batch, part: int) -> dict[str
     finally:
         for hook in hooks:
             hook.remove()
+        reshard(task)
     return finite

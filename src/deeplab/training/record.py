@@ -114,6 +114,7 @@ class Record(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         assert isinstance(pl_module, SegmentationTask)
+        pl_module.put_together()
         loss = float(np.mean([row["loss"] for row in self._steps])) if self._steps else float("nan")
         words = f"epoch {trainer.current_epoch + 1} of {trainer.max_epochs}: loss {loss:.4f}"
         waited = self.pace.waited

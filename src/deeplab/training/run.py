@@ -21,6 +21,7 @@ from lightning.fabric.plugins.environments.cluster_environment import ClusterEnv
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import TQDMProgressBar
 from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.strategies import ModelParallelStrategy, Strategy
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
@@ -100,7 +101,7 @@ def run(settings: TrainSettings) -> Path:
     epochs = recipe.epochs_of(settings, images=len(photos), rank=rank)
     checkpoint = partial(_checkpoint, settings=settings, dataset=dataset)
     task = SegmentationTask(
-        model.to(memory_format=torch.channels_last),
+        model if settings.shard else model.to(memory_format=torch.channels_last),  # which FSDP does not take
         settings,
         samples=photos.samples,
         num_classes=len(dataset.classes),
@@ -334,7 +335,7 @@ def _trainer(
             devices=[int(number)] if number else settings.devices,
             num_nodes=settings.nodes,
             plugins=[environment],
-            strategy="auto" if settings.processes == 1 else "ddp",
+            strategy=_strategy(settings),
             sync_batchnorm=settings.processes > 1 and settings.batch_norm == "sync",
             precision="bf16-mixed" if settings.precision == "bf16" else "32-true",
             max_epochs=epochs,
@@ -351,6 +352,14 @@ def _trainer(
             enable_checkpointing=False,
             use_distributed_sampler=False,
         )
+
+
+def _strategy(settings: TrainSettings) -> str | Strategy:
+    if settings.processes == 1:
+        return "auto"
+    if not settings.shard:
+        return "ddp"
+    return ModelParallelStrategy(settings.processes, tensor_parallel_size=1, save_distributed_checkpoint=False)
 
 
 class _Bar(TQDMProgressBar):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, TypeAlias
@@ -26,6 +27,7 @@ from deeplab.training.auxiliary import AuxiliaryHead, features_of
 from deeplab.training.batches import Batch, Epochs, seeded
 from deeplab.training.optimizers import create_optimizer, parameter_groups
 from deeplab.training.schedule import chosen, falling_share, schedule_of
+from deeplab.training.sharding import copy_whole, shard, share_here
 
 __all__ = ["SegmentationTask"]
 
@@ -67,14 +69,42 @@ class SegmentationTask(LightningModule):
         self.class_weights: Tensor | None
         self.register_buffer("class_weights", class_weights, persistent=False)
         self.average = _average(model, decay=settings.ema) if settings.ema > 0 else None
+        self._together: tuple[nn.Module, ...] = ()
+        """The best guess with all of its weights, where each process has a share; in a tuple, as it is not trained."""
+        self._groups: list[dict[str, Any]] | None = None
+        """Those of the optimizer, found while the weights were whole."""
         self.skipped = False
         """Whether the optimizer did not do the latest step (see `Guard`)."""
         self.confusion: NDArray[np.int64] = np.zeros((num_classes, num_classes), np.int64)
 
     @property
     def best_guess(self) -> nn.Module:
-        """The model as it would be saved now."""
+        """The model as it would be saved now; where each process has a share of it, as `put_together` left it."""
+        return self._together[0] if self._together else self._guess
+
+    @property
+    def _guess(self) -> nn.Module:
         return self.model if self.average is None else self.average.module
+
+    def put_together(self) -> None:
+        """Make the best guess that of this step; all processes come here."""
+        if self._together:
+            copy_whole(self._together[0], self._guess)
+
+    def configure_model(self) -> None:
+        """Give each process a share of the weights, where Lightning's strategy is for that."""
+        if self.device_mesh is None:
+            return
+        groups = self._parameter_groups()
+        if self.settings.batch_norm == "sync":
+            nn.SyncBatchNorm.convert_sync_batchnorm(self.model)  # type: ignore[no-untyped-call]
+        names = {parameter: name for name, parameter in self.named_parameters()}
+        self._together = (copy.deepcopy(self._guess).eval(),)
+        for module in (self.model, self.auxiliary, None if self.average is None else self.average.module):
+            if module is not None:
+                shard(module, self.device_mesh["data_parallel"])
+        shares = dict(self.named_parameters())
+        self._groups = [{**group, "params": [shares[names[each]] for each in group["params"]]} for group in groups]
 
     def train(self, mode: bool = True) -> SegmentationTask:
         """As ever, but neither the mean of the weights nor normalisation that is kept is ever in training mode."""
@@ -133,7 +163,8 @@ class SegmentationTask(LightningModule):
         grid_size = self.model.prepare.grid_size(size)
         upsampled = partial(losses.Upsampled, size=size, grid_size=grid_size, align_corners=self.model.align_corners)
         with features_of(self.model.backbone) as seen:
-            logits = upsampled(self.model.coarse_logits(image)) if self.model.ends_coarse else self.model(image)
+            coarse = self.model.coarse_logits(image)
+        logits = upsampled(coarse) if self.model.ends_coarse else coarse
         if self.auxiliary is None:
             return logits, None
         largest = self.model.scales.index(max(self.model.scales))
@@ -178,8 +209,9 @@ class SegmentationTask(LightningModule):
     def on_validation_epoch_start(self) -> None:
         self.confusion = np.zeros_like(self.confusion)
         if _all_processes() is not None:
-            for buffer in self.best_guess.buffers():  # the statistics that each process has of its own images
+            for buffer in self._guess.buffers():  # the statistics that each process has of its own images
                 distributed.broadcast(buffer, src=0)
+        self.put_together()
 
     def validation_step(self, batch: Any, batch_index: int) -> None:
         if isinstance(batch, DeepLabError):
@@ -212,8 +244,13 @@ class SegmentationTask(LightningModule):
         return chosen(self.settings.learning_rate) * self.factor(step)
 
     def configure_optimizers(self) -> Any:
+        groups = self._parameter_groups() if self._groups is None else self._groups
+        optimizer = create_optimizer(groups, name=self.settings.optimizer)
+        return [optimizer], [{"scheduler": LambdaLR(optimizer, self.factor), "interval": "step"}]
+
+    def _parameter_groups(self) -> list[dict[str, Any]]:
         settings = self.settings
-        groups = parameter_groups(
+        return parameter_groups(
             self.model,
             learning_rate=chosen(settings.learning_rate),
             head_multiplier=settings.head_multiplier,
@@ -223,8 +260,6 @@ class SegmentationTask(LightningModule):
             auxiliary=self.auxiliary,
             auxiliary_multiplier=settings.auxiliary_multiplier,
         )
-        optimizer = create_optimizer(groups, name=settings.optimizer)
-        return [optimizer], [{"scheduler": LambdaLR(optimizer, self.factor), "interval": "step"}]
 
 
 def _all_processes() -> distributed.ProcessGroup | None:
@@ -266,7 +301,7 @@ def _average(model: nn.Module, *, decay: float) -> AveragedModel:
         share = 1 - min(decay, (1 + float(count)) / (10 + float(count)))
         for average, value in zip(averages, values, strict=True):
             if average.is_floating_point():
-                average.lerp_(value, share)
+                share_here(average).lerp_(share_here(value), share)
             else:
                 average.copy_(value)
 
