@@ -571,6 +571,9 @@ class TrainSettings(DataSettings):
         False, "Share weights and optimizer state between the devices (FSDP), for backbones too large for one; slower."
     )
     workers: int = option(-1, "Processes that read images; -1: as many as fit.", at_least=-1)
+    logger: tuple[Literal["wandb", "mlflow"], ...] | None = option(
+        None, "Also log to Weights & Biases or MLflow, or both as in wandb,mlflow.", shown="CSV files and TensorBoard"
+    )
     on_nan: Literal["stop", "skip"] = option(
         "stop", "After a loss or gradient that is not finite: stop the run, or skip the step."
     )
@@ -753,7 +756,7 @@ def _wanted(annotation: Any) -> str:
     if origin is Mapping:
         return 'names and values, as in {"multi_grid": [1, 2, 4]}'
     if origin is tuple:
-        plural = _PLURALS[parts[0]]
+        plural = _wanted(parts[0]) if get_origin(parts[0]) is Literal else _PLURALS[parts[0]]
         return f"{plural} with commas between" if parts[-1] is Ellipsis else f"one or {len(parts)} {plural}"
     return _WORDS[annotation]
 

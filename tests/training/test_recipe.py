@@ -62,7 +62,7 @@ def is_closed(settings):
 
 OPTIONAL = (
     *("recipe", "config", "format", "classes", "val_limit", "batch_norm_momentum", "auxiliary_multiplier", "teacher"),
-    *("long_side", "steps", "warmup_steps", "model_options", "atrous_rates"),
+    *("long_side", "steps", "warmup_steps", "model_options", "atrous_rates", "logger"),
 )
 
 

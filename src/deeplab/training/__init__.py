@@ -17,7 +17,7 @@ def train(settings: TrainSettings) -> Path:
     fingerprint.json, steps.csv, validation.csv, epochs.csv, curves.png, samples.png and TensorBoard's logs.
 
     Raises:
-        MissingExtraError: What training needs is not installed.
+        MissingExtraError: What training, or a logger, needs is not installed.
         SettingsError: Settings that cannot work with each other, or with the data.
         DataError, ImageError: Data that cannot be trained on.
         OutputError: The folder of the run is not empty, or cannot be written.
@@ -26,6 +26,8 @@ def train(settings: TrainSettings) -> Path:
     """
     for module in ("torchvision", "lightning.pytorch", "tensorboard", "matplotlib", "yaml"):
         require(module, extra="train")
+    for module in settings.logger or ():
+        require(module, extra=module)
     from deeplab.training.run import run
 
     return run(settings)

@@ -108,7 +108,7 @@ VALIDATION_SHARE = 0.2
 
 Reasons = dict[str, str]
 
-PLACES = ("data", "output", "config", "resume", "doctor", "device", "workers", "on_nan")
+PLACES = ("data", "output", "config", "resume", "doctor", "device", "workers", "logger", "on_nan")
 """Settings that say where and how, not what: free to change when a run is resumed, not told by its model."""
 
 

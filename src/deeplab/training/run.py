@@ -20,7 +20,7 @@ import torch
 from lightning.fabric.plugins.environments.cluster_environment import ClusterEnvironment
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import TQDMProgressBar
-from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.loggers import Logger
 from lightning.pytorch.strategies import ModelParallelStrategy, Strategy
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -36,7 +36,7 @@ from deeplab.files import clear_aside
 from deeplab.inference import Segmenter, pick_device
 from deeplab.models import SegmentationModel, create_model
 from deeplab.settings import TrainSettings
-from deeplab.training import fingerprint, recipe, report, teacher
+from deeplab.training import fingerprint, loggers, recipe, report, teacher
 from deeplab.training.batches import Photos, RareCrops, TrainingCrops, loader, seeded
 from deeplab.training.guard import Guard
 from deeplab.training.optimizers import freeze
@@ -88,6 +88,7 @@ def run(settings: TrainSettings) -> Path:
             f"{dataset.ignore_index}, to be ignored; nothing can be learnt from them without a --teacher"
         )
     validation = Photos(recipe.validation_samples(settings, dataset), dataset, long_side=None)
+    run_loggers = loggers.begin(settings, first=rank == 0)
     if rank == 0:
         recipe.write(folder / CONFIG, settings, reasons)
         fingerprint.write(folder / "fingerprint.json", data, machine)
@@ -120,11 +121,13 @@ def run(settings: TrainSettings) -> Path:
     if instructor is not None and probabilities is not None:
         first.ask = partial(teacher.ask, instructor, photos, probabilities)
     callbacks = [first, Guard(folder, on_nan=settings.on_nan), record, Termination()]
-    trainer = _trainer(settings, environment, callbacks, epochs=task.schedule.epochs, validate=len(validation) > 0)
+    trainer = _trainer(
+        settings, environment, run_loggers, callbacks, epochs=task.schedule.epochs, validate=len(validation) > 0
+    )
     checked = _Checked(validation, rank, settings.processes)
     if settings.device == "cpu":
         _keep_freed_memory()
-    with stoppable(trainer, folder), _quiet():
+    with loggers.ended(run_loggers), stoppable(trainer, folder), _quiet():
         trainer.fit(
             task,
             loader(
@@ -322,6 +325,7 @@ def _draw(task: SegmentationTask, *, folder: Path, photos: Photos) -> None:
 def _trainer(
     settings: TrainSettings,
     environment: ClusterEnvironment,
+    run_loggers: list[Logger],
     callbacks: list[Callback],
     *,
     epochs: int,
@@ -344,7 +348,7 @@ def _trainer(
             limit_val_batches=1.0 if validate else 0,
             num_sanity_val_steps=0,
             gradient_clip_val=settings.gradient_clip or None,
-            logger=TensorBoardLogger(settings.output, name="", version="tensorboard"),
+            logger=run_loggers,
             log_every_n_steps=10,
             callbacks=[*callbacks, *([_Bar(leave=True)] if bar else [])],
             enable_progress_bar=bar,
