@@ -62,7 +62,8 @@ def test_the_data_are_read_in_the_format_that_is_given(settings, tmp_path):
 def test_a_run_leaves_models_figures_and_pictures(whole):
     names = {path.name for path in whole.iterdir()}
     assert names == {
-        *("best.safetensors", "last.safetensors", "last.ckpt", "config.yaml", "fingerprint.json", "tensorboard"),
+        *("best.safetensors", "last.safetensors", "last.ckpt", "previous.ckpt", "config.yaml", "fingerprint.json"),
+        "tensorboard",
         *("steps.csv", "validation.csv", "epochs.csv", "curves.png", "samples.png"),
     }
 
