@@ -14,6 +14,9 @@ def main(arguments: list[str] | None = None) -> int:
     Returns:
         0 after success, 2 after a user's mistake, 130 after Ctrl-C, 1 after a mistake of ours and where `doctor`
         finds errors in data.
+
+    Raises:
+        SystemExit: 143 after SIGTERM in a training, which can be resumed.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     try:

@@ -36,6 +36,14 @@ def test_flags_become_settings(run: Run, seen: list[TrainSettings]) -> None:
     assert seen == [TrainSettings(data=Path("pets"), epochs=3, crop_size=(32, 48), photometric=False, seed=7)]
 
 
+def test_of_several_processes_the_first_one_prints(
+    run: Run, seen: list[TrainSettings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RANK", "1")
+    assert run("train", "pets", "--devices", 2)[:2] == (0, "")
+    assert [settings.devices for settings in seen] == [2]
+
+
 def test_the_format_of_the_data_can_be_given(run: Run, seen: list[TrainSettings]) -> None:
     assert run("train", "pets", "--format", "voc").status == 0
     assert [settings.format for settings in seen] == ["voc"]

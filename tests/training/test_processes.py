@@ -187,8 +187,13 @@ def test_a_process_knows_its_place_among_those_of_all_machines(quick, tmp_path, 
         (SLURM | {"SLURM_STEP_ID": None}, {"devices": 2, "nodes": 2}, "srun started none of them; write srun before"),
         (SLURM | {"SLURM_NTASKS_PER_NODE": None}, {"devices": 2, "nodes": 2}, "ask for them by --ntasks-per-node 2"),
         ({}, {"nodes": 2}, "nodes is 2 but neither torchrun nor SLURM started this process; let one of them start it"),
+        (
+            BY_HAND,
+            {"nodes": 2},
+            "NODE_RANK is 1 and LOCAL_RANK 1, but there are --nodes 2 of --devices 1, counted",
+        ),
     ],
-    ids=["torchrun", "SLURM", "no srun", "no tasks per node", "nobody"],
+    ids=["torchrun", "SLURM", "no srun", "no tasks per node", "nobody", "by hand"],
 )
 def test_devices_and_nodes_have_to_be_what_was_started(quick, tmp_path, monkeypatch, started, changes, problem):
     for name, value in started.items():

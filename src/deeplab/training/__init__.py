@@ -21,8 +21,9 @@ def train(settings: TrainSettings) -> Path:
         SettingsError: Settings that cannot work with each other, or with the data.
         DataError, ImageError: Data that cannot be trained on.
         OutputError: The folder of the run is not empty, or cannot be written.
-        TrainingError: The loss or its gradient is no longer finite.
+        TrainingError: The loss or its gradient is no longer finite, or another process of the run has ended.
         KeyboardInterrupt: Ctrl-C; the run can be resumed from its last whole epoch.
+        SystemExit: SIGTERM, with status 143; the same.
     """
     for module in ("torchvision", "lightning.pytorch", "tensorboard", "matplotlib", "yaml"):
         require(module, extra="train")

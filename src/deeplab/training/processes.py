@@ -35,12 +35,13 @@ def environment_of(settings: TrainSettings) -> ClusterEnvironment:
         devices = int(os.environ["LOCAL_WORLD_SIZE"])
         _check(settings, "torchrun started", devices=devices, nodes=int(os.environ["WORLD_SIZE"]) // devices)
         return TorchElasticEnvironment()
-    if "SLURM_NTASKS" in os.environ and os.environ.get("SLURM_JOB_NAME") not in ("bash", "interactive"):
-        tasks, nodes = int(os.environ["SLURM_NTASKS"]), int(os.environ.get("SLURM_NNODES", 1))
+    tasks = int(os.environ.get("SLURM_NTASKS", 1))
+    if tasks > 1 and os.environ.get("SLURM_JOB_NAME") not in ("bash", "interactive"):
+        nodes = int(os.environ.get("SLURM_NNODES", 1))
         _check(settings, "SLURM has", devices=tasks // nodes, nodes=nodes)
-        if tasks > 1 and "SLURM_STEP_ID" not in os.environ:
+        if "SLURM_STEP_ID" not in os.environ:
             raise SettingsError(f"SLURM has {tasks} tasks but srun started none of them; write srun before the command")
-        if tasks > 1 and "SLURM_NTASKS_PER_NODE" not in os.environ:
+        if "SLURM_NTASKS_PER_NODE" not in os.environ:
             raise SettingsError(f"SLURM has {tasks} tasks; ask for them by --ntasks-per-node {tasks // nodes}")
         return SLURMEnvironment(auto_requeue=False)  # a run goes on from its own state, by --resume
     if settings.nodes > 1 and not {"MASTER_ADDR", "MASTER_PORT", "NODE_RANK"} <= os.environ.keys():
@@ -49,8 +50,14 @@ def environment_of(settings: TrainSettings) -> ClusterEnvironment:
             "on every machine, or set MASTER_ADDR, MASTER_PORT and NODE_RANK there"
         )
     environment = LightningEnvironment()
+    node, local = environment.node_rank(), environment.local_rank()
+    if node >= settings.nodes or local >= settings.devices:
+        raise SettingsError(
+            f"NODE_RANK is {node} and LOCAL_RANK {local}, but there are --nodes {settings.nodes} of --devices "
+            f"{settings.devices}, counted from 0; correct one or the other"
+        )
     environment.set_world_size(settings.processes)
-    environment.set_global_rank(environment.node_rank() * settings.devices + environment.local_rank())
+    environment.set_global_rank(node * settings.devices + local)
     return environment
 
 

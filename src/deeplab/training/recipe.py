@@ -276,7 +276,8 @@ def _choose_step(choices: _Choices, cost: Cost | None, machine: Machine, *, num_
 
 def _images_that_fit(choices: _Choices, cost: Cost, machine: Machine, *, num_classes: int) -> int:
     """Crops at a time: what the way back keeps, the loss of full size, and five times the weights."""
-    memory = MEMORY_SHARE[choices.kind] * machine.memory_gb * 1e9 - 5 * cost.weights
+    sharers = choices.settings.devices if choices.kind == "cpu" else 1
+    memory = MEMORY_SHARE[choices.kind] * machine.memory_gb * 1e9 / sharers - 5 * cost.weights
     kept = cost.memory * (0.5 if choices.settings.precision == "bf16" else 1.0) + 3 * 4 * num_classes
     return int(memory / (kept * _pixels(chosen(choices.settings.crop_size))))
 

@@ -145,7 +145,7 @@ class Record(Callback):
         state = self.folder / STATE
         with written_aside(state) if trainer.is_global_zero else nullcontext(Path()) as aside:
             trainer.save_checkpoint(aside)
-            if trainer.is_global_zero and state.exists():
+            if trainer.is_global_zero and zipfile.is_zipfile(state):
                 state.replace(self.folder / STATE_BEFORE)
         logger.info("%s", words)
 

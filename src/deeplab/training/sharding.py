@@ -18,7 +18,7 @@ if distributed.is_available():
     from torch.distributed.fsdp import FSDPModule, fully_shard, register_fsdp_forward_method
     from torch.distributed.tensor import DTensor
 
-__all__ = ["copy_whole", "reshard", "shard", "share_here", "whole"]
+__all__ = ["copy_whole", "reshard", "shard", "share_here"]
 
 BLOCK = 1_000_000
 """Parameters from which a block has its weights put together by itself; the others are together all the time."""
@@ -40,11 +40,6 @@ def reshard(model: nn.Module) -> None:
             module.reshard()
 
 
-def whole(tensor: Tensor) -> Tensor:
-    """`tensor`, put together from all processes where each has a share of it."""
-    return tensor.full_tensor() if distributed.is_available() and isinstance(tensor, DTensor) else tensor
-
-
 def share_here(tensor: Tensor) -> Tensor:
     """This process's share of `tensor`, or all of it where nothing is shared."""
     return tensor.to_local() if distributed.is_available() and isinstance(tensor, DTensor) else tensor
@@ -55,7 +50,7 @@ def copy_whole(model: nn.Module, sharded: nn.Module) -> None:
     """Give `model` the weights and statistics of `sharded`, whose processes all have to come here."""
     targets, sources = (chain(each.parameters(), each.buffers()) for each in (model, sharded))
     for target, source in zip(targets, sources, strict=True):
-        target.copy_(whole(source))
+        target.copy_(source.full_tensor() if isinstance(source, DTensor) else source)
 
 
 def _blocks(model: nn.Module) -> list[nn.Module]:

@@ -21,9 +21,10 @@ __all__ = ["Termination", "stoppable"]
 logger = logging.getLogger(__name__)
 
 TERMINATED = 128 + signal.SIGTERM
-"""The exit status."""
+"""The exit status after SIGTERM."""
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""What the system calls a full disk, a spent quota, and a file larger than it allows."""
 
 
 @contextmanager
@@ -89,4 +90,4 @@ def _left_alone(error: BaseException) -> bool:
     """Whether this is how a process notices that another one has ended."""
     if isinstance(error, DeepLabError) or not isinstance(error, RuntimeError):
         return False
-    return isinstance(error, getattr(distributed, "DistError", ())) or "by peer" in str(error)  # gloo's has no class
+    return isinstance(error, getattr(distributed, "DistError", ())) or "gloo" in str(error)  # which has no class of it
