@@ -278,8 +278,10 @@ def _statistics(
     """BatchNorm's running statistics that have to settle in a run of `steps`, and the momentum at which they do.
 
     The momentum of the official head, 0.0003, is made for 30 000 steps; in a short run its statistics would end near
-    where they started, and the first epochs be judged by them. A given `momentum`, and that of the layers in a long
-    run, is for every step.
+    where they started. Weights that learn fast leave them behind even so: a window of a twentieth of the run, and the
+    mean of it that the mean of the weights has, gave 0.10 mIoU after the second of ten epochs on CamVid, where
+    statistics taken anew gave 0.45. Hence a window of a 200th of it, or ten steps. A given `momentum`, and that of the
+    layers in a long run, is for every step.
     """
     norms = [module for module in model.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
     if momentum is not None:
@@ -287,7 +289,7 @@ def _statistics(
             module.momentum = momentum
     if momentum is not None or steps >= LONG_RUN:
         return []
-    return [(module, max(module.momentum, min(0.1, 20 / steps))) for module in norms if module.momentum is not None]
+    return [(module, max(module.momentum, min(0.1, 200 / steps))) for module in norms if module.momentum is not None]
 
 
 def _average(model: nn.Module, *, decay: float) -> AveragedModel:
