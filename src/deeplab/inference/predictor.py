@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from copy import copy
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -14,12 +13,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from deeplab.errors import CheckpointError, DeepLabError, SettingsError
-from deeplab.images import read_image, resize_image, size_at
+from deeplab.images import read_image, size_at
 from deeplab.inference.multiscale import View, mean_probabilities, views
 from deeplab.inference.network import Exported, Network
 from deeplab.inference.read_ahead import read_ahead
 from deeplab.inference.remembered import Remembered
-from deeplab.inference.tiles import Span, tiles
+from deeplab.inference.tiles import Tiled
 from deeplab.results import Segmentation
 
 if TYPE_CHECKING:
@@ -184,41 +183,29 @@ class Segmenter:
 
         What a CRF made is forgotten when the next image is asked for, lest a list of results fill the memory.
         """
-        for image, parts in zip(images, self._run(images), strict=True):
+        for image, seen in zip(images, self._look_at(images), strict=True):
             size = image.shape[0], image.shape[1]
-            sharpened = None if crf is None else _Sharpened(crf, image, parts, on=str(self.device))
-            labels = _labels(parts, size) if sharpened is None else _as_labels(sharpened())
+            sharpened = None if crf is None else _Sharpened(crf, image, seen, on=str(self.device))
+            labels = _labels(seen, size) if sharpened is None else _as_labels(sharpened())
             yield Segmentation(
                 labels=labels,
                 classes=self.classes,
                 palette=self.palette,
                 image=image,
-                compute_probabilities=sharpened or partial(_probabilities, parts, size),
+                compute_probabilities=sharpened or partial(_probabilities, seen, size),
             )
             if sharpened is not None:
                 sharpened.forget()
 
-    def _run(self, images: Sequence[NDArray[np.uint8]]) -> list[list[_Part]]:
-        """Show the images, as one batch, to the network; by image, what it made of each tile."""
-        found: list[list[_Part]] = [[] for _ in images]
+    def _look_at(self, images: Sequence[NDArray[np.uint8]]) -> list[tuple[View, ...]]:
+        """Show the images, as one batch, to the network; what it made of each, scaled and mirrored."""
         if not images:
-            return found
-        size = self.seen_size(images[0])
-        grid = tiles(size, tile=self.tile_size)
-        if len(grid) > 1:
-            images = [resize_image(image, size) for image in images]
-        for rows, columns in grid:
-            crops = images if len(grid) == 1 else [image[rows.window, columns.window] for image in images]
-            seen = views(
-                self.network,
-                crops,
-                size=(rows.window.stop - rows.window.start, columns.window.stop - columns.window.start),
-                scales=self.scales,
-                flip=self.flip,
-            )
-            for parts, of_image in zip(found, seen, strict=True):
-                parts.append(_Part(rows, columns, of_image))
-        return found
+            return []
+        return views(self._by_tiles(), images, size=self.seen_size(images[0]), scales=self.scales, flip=self.flip)
+
+    def _by_tiles(self) -> Network:
+        """The network, which sees a tile at a time where that is asked for."""
+        return Tiled(self.network, tile_size=self.tile_size) if self.tile_size else self.network
 
     def seen_size(self, image: NDArray[np.uint8]) -> tuple[int, int]:
         """The (height, width) at which the network sees an image, before tiles and scales."""
@@ -228,24 +215,15 @@ class Segmenter:
         return size_at(_longest_side(image.shape[:2], within=(height, width)), image.shape[:2])
 
 
-@dataclass(frozen=True, eq=False)
-class _Part:
-    """A tile of an image and what the network made of it, at every scale."""
-
-    rows: Span
-    columns: Span
-    views: tuple[View, ...]
-
-
 class _Sharpened:
     """The probabilities behind a CRF, float32 (num_classes, H, W): kept until they are forgotten, then made again."""
 
-    def __init__(self, crf: DenseCRF, image: NDArray[np.uint8], parts: Sequence[_Part], *, on: str) -> None:
+    def __init__(self, crf: DenseCRF, image: NDArray[np.uint8], seen: Sequence[View], *, on: str) -> None:
         """
         Args:
             on: The device of the network; where that is a GPU of CUDA, the CRF works there too.
         """
-        self.crf, self.image, self.parts, self.on = crf, image, parts, on
+        self.crf, self.image, self.seen, self.on = crf, image, seen, on
         self.kept: NDArray[np.float32] | None = self._compute()
 
     def __call__(self) -> NDArray[np.float32]:
@@ -255,7 +233,7 @@ class _Sharpened:
         self.kept = None
 
     def _compute(self) -> NDArray[np.float32]:
-        probabilities = _probabilities(self.parts, (self.image.shape[0], self.image.shape[1]))
+        probabilities = _probabilities(self.seen, (self.image.shape[0], self.image.shape[1]))
         if not self.on.startswith("cuda"):
             return self.crf(self.image, probabilities)
         import torch
@@ -264,21 +242,17 @@ class _Sharpened:
         return sharp
 
 
-def _labels(parts: Sequence[_Part], size: tuple[int, int]) -> NDArray[np.uint8 | np.uint16]:
-    """The classes in an image of `size`, (H, W), of which every part gives the pixels that it keeps."""
+def _labels(seen: Sequence[View], size: tuple[int, int]) -> NDArray[np.uint8 | np.uint16]:
+    """The class of each pixel of an image of `size`, (H, W)."""
     from deeplab.kernels.upsample_argmax import sample_argmax  # with numba, which takes as long as the rest to import
 
-    num_classes = len(parts[0].views[0].logits)
-    labels = np.empty(size, np.uint8 if num_classes <= 256 else np.uint16)
-    for part in parts:
-        (height, rows), (width, columns) = part.rows.output(size[0]), part.columns.output(size[1])
-        if len(part.views) == 1:
-            view = part.views[0]
-            labels[height, width] = sample_argmax(view.logits, view.rows(rows), view.columns(columns))
-            continue
-        target = labels[height, width]
-        for strip, probabilities in mean_probabilities(part.views, rows, columns):
-            target[strip] = _as_labels(probabilities)
+    rows, columns = map(_centres, size)
+    if len(seen) == 1:
+        (view,) = seen
+        return sample_argmax(view.logits, view.rows(rows), view.columns(columns))
+    labels = np.empty(size, np.uint8 if len(seen[0].logits) <= 256 else np.uint16)
+    for strip, probabilities in mean_probabilities(seen, rows, columns):
+        labels[strip] = _as_labels(probabilities)
     return labels
 
 
@@ -292,15 +266,18 @@ def _as_labels(probabilities: NDArray[np.float32]) -> NDArray[np.uint8 | np.uint
     return labels
 
 
-def _probabilities(parts: Sequence[_Part], size: tuple[int, int]) -> NDArray[np.float32]:
+def _probabilities(seen: Sequence[View], size: tuple[int, int]) -> NDArray[np.float32]:
     """The probability of each class in an image of `size`, float32 (num_classes, H, W)."""
-    result = np.empty((len(parts[0].views[0].logits), *size), np.float32)
-    for part in parts:
-        (height, rows), (width, columns) = part.rows.output(size[0]), part.columns.output(size[1])
-        target = result[:, height, width]
-        for strip, probabilities in mean_probabilities(part.views, rows, columns):
-            target[:, strip] = probabilities
+    result = np.empty((len(seen[0].logits), *size), np.float32)
+    for strip, probabilities in mean_probabilities(seen, *map(_centres, size)):
+        result[:, strip] = probabilities
     return result
+
+
+def _centres(pixels: int) -> NDArray[np.float64]:
+    """Of the pixels along an axis: 0 is its start, 1 its end."""
+    centres: NDArray[np.float64] = (np.arange(pixels) + 0.5) / pixels
+    return centres
 
 
 def _opened(crf: DenseCRF | str | Path | None) -> DenseCRF | None:
