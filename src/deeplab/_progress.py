@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from typing import Protocol
+
+
+class Progress(Protocol):
+    """What shows how far the work is: `with progress(title, total=steps) as advance`."""
+
+    def __call__(self, title: str, /, *, total: int) -> AbstractContextManager[Callable[[], None]]: ...
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from deeplab import catalog
 from deeplab._optional import require
-from deeplab._progress import no_progress
+from deeplab._progress import Progress, no_progress
 from deeplab.errors import InputNotFoundError, OutputError, SettingsError
 from deeplab.settings import (
     CompareSettings,
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from deeplab.data import DataSet, Sample
     from deeplab.data.doctor import Diagnosis
-    from deeplab.evaluation import Comparison, CRFReport, Parity, Progress, Report
+    from deeplab.evaluation import Comparison, CRFReport, Parity, Report
     from deeplab.inference import Explanation, Segmenter
     from deeplab.models import SegmentationModel
     from deeplab.results import Segmentation
@@ -448,7 +448,7 @@ def export(
     plans: Iterable[runtimes.Int8 | None] = [None]
     if settings.calibration is not None:
         seen = [
-            graph.description().padded(resize_image(each.image, segmenter.seen_size(each.image)))
+            graph.description().padded(resize_image(each.image, segmenter.seen_size(each.image.shape[:2])))
             for each in pictures(settings.calibration, split="train", limit=CALIBRATION_IMAGES)
         ]
         plans = runtimes.less_and_less_int8(graph, seen)

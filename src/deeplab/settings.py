@@ -166,7 +166,7 @@ class ModelSettings(Settings):
     flip: bool = option(False, "Mean over the image and its mirror image.")
     tile_size: int | None = option(
         None,
-        "Predict in overlapping squares of this side, in pixels at --long-side; for images too large for memory.",
+        "Predict in overlapping squares of this side, in pixels at --long-side; images too large for memory have it unasked.",
         at_least=32,
     )
     long_side: int | None = option(

@@ -220,3 +220,48 @@ def test_unknown_crf_parameters_are_refused(run: Run, photo: Photo, tiny: Path, 
     assert status == 2
     assert err.startswith(f"deeplab: {message}")
     assert err.count("\n") == 1
+
+
+def test_a_large_image_goes_row_by_row_and_gives_the_same(
+    run: Run, photo: Photo, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("rasterio", reason="large images are read by rasterio")
+    paths = [photo("a.png"), photo("b.png")]
+    Image.new("RGB", (10, 10), "red").save(paths[1])
+    whole = run("segment", *paths, "--model", tiny, "--output", tmp_path / "whole", "--overlay", "--json")
+    monkeypatch.setattr("deeplab.images.large.LARGE", 100)
+    by_rows = run("segment", *paths, "--model", tiny, "--output", tmp_path / "rows", "--overlay", "--json")
+    assert by_rows.status == whole.status == 0
+    before, after = (
+        {each["image"]: each for each in json.loads(r.out.splitlines()[-1])["images"]} for r in (whole, by_rows)
+    )
+    assert before.keys() == after.keys()
+    for name, each in after.items():
+        assert each["areas"] == before[name]["areas"]
+    for name in ("a.png", "a_overlay.png", "b.png", "b_overlay.png"):
+        with Image.open(tmp_path / "whole" / name) as one, Image.open(tmp_path / "rows" / name) as other:
+            np.testing.assert_array_equal(np.array(one), np.array(other))
+
+
+def test_a_large_image_that_is_damaged_is_told_and_the_rest_goes_on(
+    run: Run, photo: Photo, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("rasterio", reason="large images are read by rasterio")
+    monkeypatch.setattr("deeplab.images.large.LARGE", 100)
+    good, bad = photo("good.png"), photo("bad.png")
+    bad.write_bytes(bad.read_bytes()[:-20])
+    status, out, err = run("segment", bad, good, "--model", tiny, "--output", tmp_path / "out")
+    assert status == 2
+    assert "1 segmented" in out
+    assert "bad.png: ends before the picture does; fetch it again" in err
+    assert [file.name for file in (tmp_path / "out").iterdir()] == ["good.png"]
+
+
+def test_an_image_larger_than_the_memory_is_refused_with_the_way_out(
+    run: Run, photo: Photo, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("deeplab.images.free_memory", lambda: 1000)
+    status, _, err = run("segment", photo("x.jpg"), "--model", tiny, "--output", tmp_path / "out", "--flip")
+    assert status == 2
+    assert "24 x 32 pixels take 0.0 GiB of memory" in err
+    assert "row by row: pip install 'deeplab[geo]', and no --crf, --scales, --flip or --probabilities" in err

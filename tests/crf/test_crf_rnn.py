@@ -253,6 +253,6 @@ def test_standard_deviations_of_another_number_of_bands(make_inputs):
 
 
 def test_too_large_an_image_is_refused_before_the_work_starts(make_inputs, monkeypatch):
-    monkeypatch.setattr("deeplab.crf.pairwise._free_memory", lambda: 30_000)
+    monkeypatch.setattr("deeplab.crf.pairwise.free_memory", lambda: 30_000)
     with pytest.raises(ImageError, match="a CRF of 40 x 50 pixels and 3 classes needs about"):
         CRFRNN(3)(*make_inputs(40, 50))

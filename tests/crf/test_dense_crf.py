@@ -405,7 +405,7 @@ def test_an_image_with_holes():
 
 
 def test_too_large_an_image_is_refused_before_the_work_starts(make_image, monkeypatch):
-    monkeypatch.setattr("deeplab.crf.pairwise._free_memory", lambda: 30_000)
+    monkeypatch.setattr("deeplab.crf.pairwise.free_memory", lambda: 30_000)
     with pytest.raises(ImageError, match=r"40 x 50 pixels and 2 classes needs about 0\.0 GiB of memory"):
         DenseCRF()(make_image(40, 50), np.full((2, 40, 50), 0.5))
 

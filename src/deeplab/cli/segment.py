@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,17 +31,29 @@ def segment(settings: SegmentSettings, *, json: Json = False) -> None:
         failed[str(source)] = str(error)
         warn(str(error))
 
-    def rows(segmenter: Segmenter) -> Iterator[tuple[str, str, str]]:
-        results = segmenter.stream(targets, on_error=fail)
-        sources = (path for path in targets if str(path) not in failed)  # `fail` comes before the next result
-        with progress("Segmenting", total=len(targets)) as advance:
+    def in_memory(segmenter: Segmenter, paths: Sequence[Path]) -> Iterator[tuple[Path, dict[str, float]]]:
+        results = segmenter.stream(paths, on_error=fail)
+        sources = (path for path in paths if str(path) not in failed)  # `fail` comes before the next result
+        with progress("Segmenting", total=len(paths)) as advance:
             for result, path in zip(results, sources, strict=False):
-                files, areas = targets[path], result.areas()
-                _write(result, files)
-                written = {kind: str(file) for kind, file in files.items()}
-                done.append({"image": str(path), **written, "areas": areas})
-                yield from ((str(path), name, f"{share:.1%}") for name, share in areas.items())
+                _write(result, targets[path])
+                yield path, result.areas()
                 advance()
+
+    def by_rows(segmenter: Segmenter, paths: Sequence[Path]) -> Iterator[tuple[Path, dict[str, float]]]:
+        for path in paths:
+            try:
+                yield path, _write_large(segmenter, path, targets[path])
+            except DeepLabError as error:
+                fail(path, error)
+
+    def rows(segmenter: Segmenter) -> Iterator[tuple[str, str, str]]:
+        large = {path for path in targets if _goes_by_rows(path, settings)}
+        small = [path for path in targets if path not in large]
+        for path, areas in chain(in_memory(segmenter, small), by_rows(segmenter, sorted(large))):
+            written = {kind: str(file) for kind, file in targets[path].items()}
+            done.append({"image": str(path), **written, "areas": areas})
+            yield from ((str(path), name, f"{share:.1%}") for name, share in areas.items())
 
     targets = _targets(_expanded(settings.inputs, fail), settings, fail)
     if targets:
@@ -102,6 +115,25 @@ def _identity(path: Path) -> Any:
         status = path.stat()
         return status.st_dev, status.st_ino
     return str(path.resolve()).casefold()
+
+
+def _goes_by_rows(path: Path, settings: SegmentSettings) -> bool:
+    """Whether an image is so large that only some of its rows should be in memory, and nothing asked for forbids it."""
+    from deeplab.images.large import is_large
+
+    whole = settings.crf is not None or settings.probabilities or settings.flip or settings.scales != (1.0,)
+    return not whole and is_large(path)
+
+
+def _write_large(segmenter: Segmenter, path: Path, files: dict[str, Path]) -> dict[str, float]:
+    """Segment an image row by row, and return the share of each class; the overlay is of a smaller copy."""
+    from deeplab.images import write_image
+    from deeplab.inference import segment_file
+
+    overview = segment_file(segmenter, path, files["labels"], progress=progress)
+    if "overlay" in files:
+        write_image(files["overlay"], overview.segmentation.overlay())
+    return overview.areas
 
 
 def _write(result: Segmentation, files: dict[str, Path]) -> None:

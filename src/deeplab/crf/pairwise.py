@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal, TypeAlias, get_args
 
 import numpy as np
@@ -17,6 +16,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from deeplab._memory import free_memory
 from deeplab.errors import ImageError, SettingsError, unknown_name
 from deeplab.settings import CRFPreset
 
@@ -183,19 +183,10 @@ def check_memory(kernels: Sequence[PairwiseKernel], shape: tuple[int, ...]) -> N
     row = 4 * -(-num_classes // 8) * 8
     features = [len(size) + (0 if kernel.sigma_rgb is None else 3) for kernel in kernels]
     needed = math.prod(size) * (3 * row + sum(48 * (d + 1) + 2 * row for d in features))
-    free = _free_memory()
+    free = free_memory()
     if free is not None and needed > free:
         raise ImageError(
             f"a CRF of {' x '.join(map(str, size))} pixels and {num_classes} classes needs about "
             f"{needed / 2**30:.1f} GiB of memory, and {free / 2**30:.1f} GiB are free; "
             "take a smaller image, or the CRF of its parts"
         )
-
-
-def _free_memory() -> int | None:
-    """Bytes that programs may still take, where the system says so (Linux)."""
-    try:
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-    except OSError:
-        return None
-    return next((1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")), None)

@@ -5,7 +5,7 @@ from deeplab.evaluation.evaluate import evaluate
 from deeplab.evaluation.page import NAMES, shown, write_comparison, write_page
 from deeplab.evaluation.parity import Parity, Picture, compare_exported, pictures
 from deeplab.evaluation.report import Report
-from deeplab.evaluation.tune_crf import CRFReport, Progress, Trial, tune_crf
+from deeplab.evaluation.tune_crf import CRFReport, Trial, tune_crf
 
 __all__ = [
     "NAMES",
@@ -13,7 +13,6 @@ __all__ = [
     "Comparison",
     "Parity",
     "Picture",
-    "Progress",
     "Report",
     "Trial",
     "compare_exported",

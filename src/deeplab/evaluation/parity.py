@@ -117,7 +117,7 @@ def compare_exported(
 
 
 def _logits_difference(segmenter: Segmenter, exported: Segmenter, image: NDArray[np.uint8]) -> float:
-    seen = resize_image(image, segmenter.seen_size(image))[np.newaxis]
+    seen = resize_image(image, segmenter.seen_size(image.shape[:2]))[np.newaxis]
     first, second = (each.network.coarse_logits(seen) for each in (segmenter, exported))
     return float(np.abs(first - second).max()) / max(float(first.std()), 1e-12)
 

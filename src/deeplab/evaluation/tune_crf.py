@@ -11,16 +11,16 @@ import hashlib
 import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from deeplab._progress import no_progress
+from deeplab._progress import Progress, no_progress
 from deeplab.crf import PRESETS, DenseCRF, PairwiseKernel
 from deeplab.data import DataSet, Sample, load_sample
 from deeplab.errors import DataError
@@ -29,19 +29,13 @@ from deeplab.files import written_aside
 from deeplab.inference import Segmenter, read_ahead
 from deeplab.metrics import Interval, confusion_matrix, interval, miou, paired_difference
 
-__all__ = ["CRFReport", "Progress", "Trial", "tune_crf"]
+__all__ = ["CRFReport", "Trial", "tune_crf"]
 
 Counts: TypeAlias = NDArray[np.int64]
 Kernels: TypeAlias = tuple[PairwiseKernel, ...]
 
 FEWEST = 4
 """Images: two to choose on, and two to measure on, for one has no interval."""
-
-
-class Progress(Protocol):
-    """What shows how far the work is: `with progress(title, total=steps) as advance`."""
-
-    def __call__(self, title: str, /, *, total: int) -> AbstractContextManager[Callable[[], None]]: ...
 
 
 @dataclass(frozen=True)

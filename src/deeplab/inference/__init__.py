@@ -14,14 +14,26 @@ from deeplab.inference.read_ahead import read_ahead
 if TYPE_CHECKING:
     from deeplab.inference.explanation import Explanation, explain
     from deeplab.inference.explanation_page import write_explanation
+    from deeplab.inference.large import Overview, segment_file
     from deeplab.inference.torch_network import pick_device
 
-__all__ = ["Explanation", "Segmenter", "explain", "pick_device", "read_ahead", "write_explanation"]
+__all__ = [
+    "Explanation",
+    "Overview",
+    "Segmenter",
+    "explain",
+    "pick_device",
+    "read_ahead",
+    "segment_file",
+    "write_explanation",
+]
 
 _FILES = {
     "Explanation": "explanation",
+    "Overview": "large",
     "explain": "explanation",
     "pick_device": "torch_network",
+    "segment_file": "large",
     "write_explanation": "explanation_page",
 }
 

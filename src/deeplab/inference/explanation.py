@@ -188,7 +188,7 @@ def _receptive_field(segmenter: Segmenter, image: NDArray[np.uint8], pixel: tupl
 
 def _as_seen(segmenter: Segmenter, image: NDArray[np.uint8]) -> Tensor:
     """The image as the network sees it, float (1, 3, h, w) in 0 .. 1."""
-    seen = resize_image(image, segmenter.seen_size(image))
+    seen = resize_image(image, segmenter.seen_size(image.shape[:2]))
     return torch.from_numpy(seen).to(segmenter.device).permute(2, 0, 1)[None].float() / 255
 
 

@@ -25,7 +25,7 @@ from deeplab.inference.read_ahead import read_ahead
 if TYPE_CHECKING:
     from deeplab.kernels.upsample_argmax import Taps
 
-__all__ = ["View", "mean_probabilities", "views"]
+__all__ = ["View", "check_finite", "coordinates", "mean_probabilities", "views"]
 
 STRIP = 2**19
 """Probabilities (pixels x classes) that a thread computes at a time: 2 MiB stay near the processor."""
@@ -53,11 +53,36 @@ class View:
         return self._coordinates(1 - positions if self.flipped else positions, axis=1)
 
     def _coordinates(self, positions: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
-        pixels, grid = self.size[axis], self.grid[axis]
-        coarse: int = self.logits.shape[1 + axis]
-        if self.align_corners:
-            return (positions * pixels - 0.5) * ((coarse - 1) / max(grid - 1, 1))
-        return positions * (pixels * coarse / grid) - 0.5
+        return coordinates(
+            positions,
+            pixels=self.size[axis],
+            grid=self.grid[axis],
+            points=self.logits.shape[1 + axis],
+            align_corners=self.align_corners,
+        )
+
+
+def coordinates(
+    positions: NDArray[np.float64], *, pixels: int, grid: int, points: int, align_corners: bool
+) -> NDArray[np.float64]:
+    """Positions along an image, 0 at its start and 1 at its end, in points of the network's output.
+
+    Args:
+        pixels: Of the image.
+        grid: Pixels that the points spread over, from the start of the image on.
+    """
+    if align_corners:
+        return (positions * pixels - 0.5) * ((points - 1) / max(grid - 1, 1))
+    return positions * (pixels * points / grid) - 0.5
+
+
+def check_finite(logits: NDArray[np.float32]) -> None:
+    """Raise CheckpointError if these are no numbers that classes can be told by."""
+    if not np.isfinite(logits).all():
+        raise CheckpointError(
+            "the model gives logits that are not finite (NaN or infinite): its weights are damaged "
+            "or its training diverged; take another model or an earlier checkpoint"
+        )
 
 
 def views(
@@ -88,11 +113,7 @@ def views(
         grid = network.grid_size((height, width))
         for flipped in (False, True) if flip else (False,):
             logits = network.coarse_logits(batch[:, :, ::-1].copy() if flipped else batch)
-            if not np.isfinite(logits).all():
-                raise CheckpointError(
-                    "the model gives logits that are not finite (NaN or infinite): its weights are damaged "
-                    "or its training diverged; take another model or an earlier checkpoint"
-                )
+            check_finite(logits)
             for index, one in enumerate(logits):
                 view = View(one, (height, width), grid, network.align_corners, flipped)
                 found[index] += (view,)

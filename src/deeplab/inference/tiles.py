@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from deeplab.inference.network import Network
 
-__all__ = ["Tiled"]
+__all__ = ["Logits", "Tiled", "Window"]
 
 GRID = 32
 
@@ -104,6 +104,19 @@ class Tiled:
             return _joined(_blended(tiles, columns, edge=self.edge, axis=3), axis=3)
 
         return _blended(map(row_of_tiles, rows.starts), rows, edge=self.edge, axis=2)
+
+    def bands_in_all(self, height: int) -> int:
+        """How many bands the logits of images of this `height` come in."""
+        return len(self._axis(height).starts)
+
+    def rows_in_all(self, first: Logits, height: int) -> int:
+        """How many rows the logits of images of this `height` have, where `first` is their first band."""
+        tops, length = self._axis(height)
+        rows: int = first.shape[2]
+        if len(tops) == 1:
+            return rows
+        stride = tops[1] // rows
+        return (tops[-1] + length - self.edge) // stride + self.edge
 
     def _axis(self, length: int) -> Axis:
         """As few tiles as can be along an axis of `length` pixels, at about equal distances."""

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFile, UnidentifiedImageError
 
+from deeplab._memory import free_memory
 from deeplab.errors import DeepLabError, ImageError, InputNotFoundError, OutputError
 from deeplab.files import File, written_aside
 
@@ -68,6 +69,14 @@ BIT_DEPTHS = (8, 10, 12, 14, 16)
 
 MAX_PIXELS = 2**30
 """A gigapixel is 3 GB as RGB. Files above it are taken for decompression bombs."""
+
+PIXEL_BYTES = 7
+"""Of memory for each pixel of an image that is read: 4 of Pillow's, 3 of an array."""
+
+BY_ROWS = (
+    "cut or shrink it, or have 'deeplab segment' read it row by row: pip install 'deeplab[geo]', and no --crf, "
+    "--scales, --flip or --probabilities"
+)
 
 ORIENTATION_TAG = 0x0112
 UPRIGHT = {
@@ -171,7 +180,7 @@ def read_labels(path: str | File, *, palette: NDArray[np.uint8] | None = None) -
     if mode in ("1", "L", "LA", "P", "PA"):
         return values.astype(np.uint8)
     if mode.startswith("I"):
-        _check_range(values, name=str(path), what="label")
+        check_range(values, name=str(path), what="label")
         return values.astype(np.uint16)
     raise ImageError(f"{path}: a mask holds integer class indices, one a pixel; came mode {mode}; save it as PNG")
 
@@ -215,7 +224,7 @@ def write_labels(path: str | Path, labels: NDArray[np.uint8 | np.uint16], *, pal
         image = Image.fromarray(labels.astype(np.uint16))
     else:
         image = Image.fromarray(labels.astype(np.uint8))
-        image.putpalette(_all_colors(palette, count=256).tobytes())
+        image.putpalette(all_colors(palette, count=256).tobytes())
     with written_aside(path) as aside:
         image.save(aside, format="PNG")
 
@@ -297,7 +306,7 @@ def colorize(labels: NDArray[np.uint8 | np.uint16], palette: NDArray[np.uint8]) 
         labels: uint8 or uint16 (H, W).
         palette: uint8 (num_classes, 3).
     """
-    colors: NDArray[np.uint8] = _all_colors(palette, count=np.iinfo(labels.dtype).max + 1)[labels]
+    colors: NDArray[np.uint8] = all_colors(palette, count=np.iinfo(labels.dtype).max + 1)[labels]
     return colors
 
 
@@ -313,16 +322,24 @@ def heat(values: NDArray[np.float32]) -> NDArray[np.uint8]:
 def _opened(path: str | File) -> Iterator[ImageFile.ImageFile]:
     """The file, its header read and its size checked, its pixels not decoded yet."""
     name = str(path)
-    with _decoding(name), _bytes(path, name) as file, _open(file) as image:
+    with decoding(name), bytes_of(path, name) as file, _open(file) as image:
         width, height = image.size
         if width * height > MAX_PIXELS:
-            raise ImageError(
-                f"{name}: {height} x {width} pixels are more than the {MAX_PIXELS:,} allowed; cut or shrink the image"
-            )
+            raise ImageError(f"{name}: {height} x {width} pixels are more than the {MAX_PIXELS:,} allowed; {BY_ROWS}")
         yield image
 
 
-def _bytes(path: str | File, name: str) -> BinaryIO:
+def _check_memory(image: Image.Image, name: str) -> None:
+    """Refuse an image that does not fit into memory, as Pillow holds it and as an array."""
+    needed, free = PIXEL_BYTES * image.width * image.height, free_memory()
+    if free is not None and needed > free:
+        raise ImageError(
+            f"{name}: {image.height} x {image.width} pixels take {needed / 2**30:.1f} GiB of memory, and "
+            f"{free / 2**30:.1f} GiB are free; {BY_ROWS}"
+        )
+
+
+def bytes_of(path: str | File, name: str) -> BinaryIO:
     path = Path(path) if isinstance(path, str) else path
     if not isinstance(path, Path):
         return BytesIO(path.read_bytes())
@@ -349,7 +366,7 @@ def _open(file: BinaryIO) -> ImageFile.ImageFile:
 
 
 @contextmanager
-def _decoding(name: str) -> Iterator[None]:
+def decoding(name: str) -> Iterator[None]:
     """Turn what a decoder raises, on a damaged file anything, into an ImageError that begins with `name`."""
     try:
         yield
@@ -391,6 +408,25 @@ def _orientation(image: Image.Image) -> int:
     return orientation if orientation in UPRIGHT else 1
 
 
+def orientation_of(file: BinaryIO) -> int:
+    """The EXIF orientation of an image file of any kind; 1, upright, where it has none."""
+    try:
+        with _open(file) as image:
+            return _orientation(image)
+    except UnidentifiedImageError:
+        return 1
+
+
+def size_of(file: BinaryIO) -> tuple[int, int]:
+    """The (height, width) of an image file as stored; (0, 0) where it cannot be told."""
+    try:
+        with _open(file) as image:
+            width, height = image.size
+            return height, width
+    except Exception:  # on a damaged file anything may be raised
+        return 0, 0
+
+
 def _array_as_rgb(array: NDArray[Any]) -> NDArray[np.uint8]:
     if array.dtype != np.uint8:
         scale = "multiply values of 0..1 by 255" if array.dtype.kind == "f" else "scale its values to 0..255"
@@ -404,6 +440,7 @@ def _array_as_rgb(array: NDArray[Any]) -> NDArray[np.uint8]:
 
 def _file_as_rgb(path: str | File) -> NDArray[np.uint8]:
     with _opened(path) as image:
+        _check_memory(image, str(path))
         rawmode = _rawmode(image)
         rgb = _as_rgb(image, name=str(path))
     if rawmode not in OTHER_BYTE or rgb.max() > 63:
@@ -425,7 +462,7 @@ def _with_rawmode(args: Any, rawmode: str) -> Any:
 
 
 def _as_rgb(image: Image.Image, *, name: str) -> NDArray[np.uint8]:
-    with _decoding(name):
+    with decoding(name):
         image.load()
         image = _upright(image)
         if 0 in image.size:
@@ -441,23 +478,32 @@ def _as_rgb(image: Image.Image, *, name: str) -> NDArray[np.uint8]:
 
 def _as_8_bit(values: NDArray[Any], *, name: str) -> NDArray[np.uint8]:
     """Integers or floats of an unknown bit depth, any shape -> uint8 of that shape."""
-    _check_range(values, name=name, what="value")
-    peak = values.max()
-    if values.dtype.kind == "f" and peak <= 1:
-        full = 1
-    else:
-        full = next(2**bits - 1 for bits in BIT_DEPTHS if peak <= 2**bits - 1)
-    scaled: NDArray[np.uint8] = np.rint(values * np.float32(255 / full)).astype(np.uint8)
-    return scaled
+    check_range(values, name=name, what="value")
+    return scaled(values, full_scale(values.max()))
 
 
-def _check_range(values: NDArray[Any], *, name: str, what: str) -> None:
+def full_scale(peak: Any) -> int:
+    """The value of white in an image whose largest value is `peak`, in 0..65535, of which floats may be in 0..1."""
+    if peak.dtype.kind == "f" and peak <= 1:
+        return 1
+    full: int = next(2**bits - 1 for bits in BIT_DEPTHS if peak <= 2**bits - 1)
+    return full
+
+
+def scaled(values: NDArray[Any], full: int) -> NDArray[np.uint8]:
+    """Values in 0..full to 0..255."""
+    result: NDArray[np.uint8] = np.rint(values * np.float32(255 / full)).astype(np.uint8)
+    return result
+
+
+def check_range(values: NDArray[Any], *, name: str, what: str, first_row: int = 0) -> None:
     """Every value is a number in 0..65535, or an ImageError names the first one that is not."""
     if values.min() >= 0 and values.max() <= 65535:  # false for nan
         return
-    row, column = np.argwhere(~((values >= 0) & (values <= 65535)))[0][:2]
+    place = tuple(np.argwhere(~((values >= 0) & (values <= 65535)))[0])
+    row, column = place[:2]
     raise ImageError(
-        f"{name}: {what} {values[row, column]} at (row {row}, column {column}) is outside 0..65535;"
+        f"{name}: {what} {values[place]} at (row {first_row + row}, column {column}) is outside 0..65535;"
         " replace such pixels and save the file again"
     )
 
@@ -504,7 +550,7 @@ def _packed(colors: NDArray[np.uint8]) -> NDArray[np.uint32]:
     return packed
 
 
-def _all_colors(palette: NDArray[np.uint8], *, count: int) -> NDArray[np.uint8]:
+def all_colors(palette: NDArray[np.uint8], *, count: int) -> NDArray[np.uint8]:
     """The palette with a colour for each of `count` labels."""
     colors = np.zeros((count, 3), dtype=np.uint8)
     colors[[255, -1]] = IGNORE_COLOR

@@ -1,0 +1,147 @@
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from deeplab.errors import ImageError, InputNotFoundError, MissingExtraError, OutputError
+from deeplab.images import color_map, read_image, read_labels, write_labels
+from deeplab.images.large import open_large, write_label_rows
+
+needs_rasterio = pytest.mark.skipif("not __import__('importlib').util.find_spec('rasterio')", reason="needs rasterio")
+
+
+@pytest.fixture
+def pixels():
+    return np.random.default_rng(0).integers(0, 256, (41, 67, 4), dtype=np.uint8)
+
+
+def pictures(pixels):
+    """By name, a Pillow image and the ending of its file."""
+    color = pixels[..., :3]
+    half = pixels.copy()
+    half[..., 3] = np.where(half[..., 3] > 127, 255, 100)
+    palette = Image.fromarray(color).quantize(40)
+    return {
+        "colours": (Image.fromarray(color), ".png"),
+        "colours in a TIFF": (Image.fromarray(color), ".tif"),
+        "JPEG": (Image.fromarray(color).resize((67, 41), box=(0, 0, 9, 9)), ".jpg"),
+        "grey": (Image.fromarray(color[..., 0]), ".png"),
+        "palette": (palette, ".png"),
+        "transparent": (Image.fromarray(half), ".png"),
+        "grey, transparent": (Image.fromarray(half[..., 2:]), ".png"),
+        "16 bits": (Image.fromarray(color[..., 0].astype(np.uint16) * 200), ".png"),
+        "12 bits": (Image.fromarray(color[..., 0].astype(np.uint16) * 15), ".tif"),
+        "floats": (Image.fromarray(color[..., 0] / np.float32(255)), ".tif"),
+    }
+
+
+@needs_rasterio
+@pytest.mark.parametrize("name", pictures(np.zeros((9, 9, 4), np.uint8)))
+def test_rows_are_those_of_the_image_read_as_a_whole(tmp_path, pixels, name):
+    picture, suffix = pictures(pixels)[name]
+    path = tmp_path / f"image{suffix}"
+    picture.save(path, subsampling=0)  # of JPEG, whose decoders smooth colours differently
+    whole = read_image(path).astype(int)
+    with open_large(path) as image:
+        assert image.size == (41, 67)
+        parts = [image.rows(start, min(start + 10, 41)) for start in range(0, 41, 10)]
+    assert all(part.dtype == np.uint8 for part in parts)
+    assert all(part.flags.c_contiguous for part in parts)
+    limit = {"JPEG": 6, "grey, transparent": 1, "transparent": 1}.get(name, 0)  # another decoder; Pillow's rounding
+    assert np.abs(np.concatenate(parts) - whole).max() <= limit
+
+
+@needs_rasterio
+@pytest.mark.parametrize("factor", [1, 3, 9])
+def test_a_smaller_copy_is_that_of_the_whole_image(tmp_path, factor):
+    smooth = np.add.outer(np.arange(360), np.arange(540))[..., None] * np.array([0.25, 0.1, 0.2])
+    path = tmp_path / "image.png"
+    Image.fromarray(smooth.astype(np.uint8)).save(path)
+    size = (360 // factor, 540 // factor)
+    with open_large(path) as image:
+        small = image.resized(size)
+    assert small.shape == (*size, 3)
+    wanted = np.array(Image.fromarray(smooth.astype(np.uint8)).resize(size[::-1], Image.Resampling.BILINEAR))
+    assert np.abs(small.astype(int) - wanted)[2:-2, 2:-2].max() <= 2
+
+
+@needs_rasterio
+def test_what_cannot_be_read_is_told_in_one_line(tmp_path, pixels):
+    rasterio = pytest.importorskip("rasterio")
+    with pytest.raises(InputNotFoundError, match="no such file"), open_large(tmp_path / "none.tif"):
+        pass
+    (tmp_path / "text.tif").write_text("no image")
+    with pytest.raises(ImageError, match=r"text.tif: cannot be read"), open_large(tmp_path / "text.tif"):
+        pass
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    Image.fromarray(pixels[..., :3]).save(tmp_path / "turned.jpg", exif=turned)
+    with pytest.raises(ImageError, match="save an image of this size upright"), open_large(tmp_path / "turned.jpg"):
+        pass
+    profile = {"driver": "GTiff", "height": 41, "width": 67, "count": 8, "dtype": "uint16"}
+    with pytest.warns(rasterio.errors.NotGeoreferencedWarning), rasterio.open(tmp_path / "8.tif", "w", **profile) as f:
+        f.write(np.zeros((8, 41, 67), np.uint16))
+    with pytest.raises(ImageError, match="has 8 bands; wanted grey or red, green and blue"):
+        open_large(tmp_path / "8.tif").__enter__()
+
+
+@needs_rasterio
+def test_a_value_that_is_no_brightness_is_named_by_its_place(tmp_path, monkeypatch):
+    monkeypatch.setattr("deeplab.images.large.BAND", 67 * 4)
+    values = np.zeros((41, 67), np.float32)
+    values[30, 5] = np.nan
+    Image.fromarray(values).save(tmp_path / "image.tif")
+    with pytest.raises(ImageError, match=r"value nan at \(row 30, column 5\)"), open_large(tmp_path / "image.tif"):
+        pass
+
+
+@needs_rasterio
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif"])
+def test_a_truncated_file_is_told(tmp_path, pixels, suffix):
+    path = tmp_path / f"image{suffix}"
+    Image.fromarray(np.tile(pixels[..., :3], (20, 1, 1))).save(path)
+    path.write_bytes(path.read_bytes()[:-5000])
+    with pytest.raises(ImageError, match=r"fetch it again"), open_large(path) as image:
+        image.rows(0, 820)
+
+
+def test_without_rasterio_the_extra_is_named(tmp_path, pixels, monkeypatch):
+    monkeypatch.setitem(sys.modules, "rasterio", None)
+    with pytest.raises(MissingExtraError, match=r"pip install .*deeplab\[geo\]"), open_large(tmp_path / "x.tif"):
+        pass
+
+
+@pytest.mark.parametrize("num_classes", [4, 255, 300])
+def test_labels_written_in_strips_are_those_written_at_once(tmp_path, num_classes):
+    labels = np.random.default_rng(0).integers(0, num_classes, (53, 31)).astype(np.uint16)
+    if num_classes <= 256:
+        labels = labels.astype(np.uint8)
+    palette = color_map(num_classes)
+    write_labels(tmp_path / "whole.png", labels, palette=palette)
+    strips = (labels[start : start + 7] for start in range(0, 53, 7))
+    write_label_rows(tmp_path / "strips.png", strips, size=(53, 31), palette=palette)
+    np.testing.assert_array_equal(read_labels(tmp_path / "strips.png"), read_labels(tmp_path / "whole.png"))
+    with Image.open(tmp_path / "strips.png") as one, Image.open(tmp_path / "whole.png") as other:
+        assert one.mode == other.mode
+        assert one.getpalette() == other.getpalette()
+
+
+def test_labels_that_come_to_no_end_leave_what_was_there(tmp_path):
+    path = tmp_path / "labels.png"
+    path.write_bytes(b"before")
+
+    def strips():
+        yield np.zeros((2, 3), np.uint8)
+        raise ImageError("damaged below")
+
+    with pytest.raises(ImageError, match="damaged below"):
+        write_label_rows(path, strips(), size=(4, 3), palette=color_map(2))
+    assert path.read_bytes() == b"before"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folder_that_cannot_be_written_to_is_told(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="cannot be written"):
+        write_label_rows(tmp_path / "file" / "x.png", [], size=(1, 1), palette=color_map(2))

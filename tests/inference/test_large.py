@@ -1,0 +1,129 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from deeplab._memory import free_memory
+from deeplab.crf import DenseCRF
+from deeplab.errors import SettingsError
+from deeplab.images import read_labels
+from deeplab.inference import Segmenter, segment_file
+
+pytest.importorskip("rasterio", reason="large images are read by rasterio")
+
+
+@pytest.fixture
+def make_segmenter(make_checkpoint):
+    def make(network=None, *, num_classes=4, checkpoint_side=None, **options):
+        return Segmenter(make_checkpoint(network, num_classes=num_classes, long_side=checkpoint_side), **options)
+
+    return make
+
+
+@pytest.fixture
+def save(tmp_path):
+    def make(image):
+        path = tmp_path / "image.png"
+        Image.fromarray(image).save(path)
+        return path
+
+    return make
+
+
+@pytest.mark.parametrize("stride", [1, 8])
+@pytest.mark.parametrize("align_corners", [False, True])
+@pytest.mark.parametrize("size", [(1, 1), (40, 200), (97, 33), (300, 257), (500, 64)])
+def test_the_labels_are_those_of_the_image_in_memory(
+    make_segmenter, local_network, noise, save, tmp_path, size, align_corners, stride
+):
+    segmenter = make_segmenter(local_network(align_corners=align_corners, stride=stride), tile_size=97)
+    image = noise(*size)
+    overview = segment_file(segmenter, save(image), tmp_path / "labels.png")
+    result = segmenter(image)
+    np.testing.assert_array_equal(read_labels(tmp_path / "labels.png"), result.labels)
+    assert overview.areas == result.areas()
+    np.testing.assert_array_equal(overview.segmentation.labels, result.labels)
+    np.testing.assert_array_equal(overview.segmentation.image, image)
+
+
+@pytest.mark.parametrize("side", [64, 150, 900])
+def test_an_image_that_the_network_sees_at_another_size(
+    make_segmenter, local_network, make_image, save, tmp_path, side
+):
+    network = local_network(stride=1)
+    segmenter = make_segmenter(network, checkpoint_side=side, tile_size=128)
+    image = make_image(300, 400)
+    segment_file(segmenter, save(image), tmp_path / "labels.png")
+    labels = read_labels(tmp_path / "labels.png")
+    assert (labels != segmenter(image).labels).mean() < 0.02  # thinned out before it is resized
+
+
+@pytest.mark.parametrize("size", [(70, 333), (333, 70), (101, 100)])
+def test_an_overview_holds_every_nth_pixel_of_the_image_and_of_its_labels(
+    make_segmenter, noise, save, tmp_path, monkeypatch, size
+):
+    monkeypatch.setattr("deeplab.inference.large.OVERVIEW_SIDE", 50)
+    image = noise(*size)
+    overview = segment_file(make_segmenter(tile_size=64), save(image), tmp_path / "labels.png").segmentation
+    step = -(-max(size) // 50)
+    np.testing.assert_array_equal(overview.image, image[::step, ::step])
+    np.testing.assert_array_equal(overview.labels, read_labels(tmp_path / "labels.png")[::step, ::step])
+    assert max(overview.labels.shape) <= 50
+    with pytest.raises(SettingsError, match="has labels only"):
+        _ = overview.probabilities
+
+
+def test_no_row_is_read_twice_and_few_are_held(make_segmenter, noise, save, tmp_path, monkeypatch):
+    from deeplab.images.large import LargeImage
+
+    read = []
+    rows = LargeImage.rows
+
+    def spy(self, start, stop):
+        read.append((start, stop))
+        return rows(self, start, stop)
+
+    monkeypatch.setattr(LargeImage, "rows", spy)
+    segment_file(make_segmenter(tile_size=64), save(noise(500, 70)), tmp_path / "labels.png")
+    assert [row for start, stop in read for row in range(start, stop)] == list(range(500))
+    assert max(stop - start for start, stop in read) <= 64
+
+
+def test_progress_is_told_by_rows_of_tiles(make_segmenter, noise, save, tmp_path):
+    from contextlib import contextmanager
+
+    told = []
+
+    @contextmanager
+    def progress(title, *, total):
+        told.append((title, total))
+        yield lambda: told.append("step")
+
+    segment_file(make_segmenter(tile_size=64), save(noise(200, 70)), tmp_path / "labels.png", progress=progress)
+    title, total = told[0]
+    assert "image.png" in title
+    assert told[1:] == ["step"] * total
+    assert total > 2
+
+
+@pytest.mark.parametrize("options", [{"scales": (0.5, 1)}, {"flip": True}, {"crf": DenseCRF("v2-resnet101")}])
+def test_what_wants_the_whole_image_is_refused(make_segmenter, noise, save, tmp_path, options):
+    with pytest.raises(SettingsError, match="no scales, flip or CRF"):
+        segment_file(make_segmenter(**options), save(noise(20, 20)), tmp_path / "labels.png")
+
+
+def test_what_does_not_fit_into_the_memory_is_shown_in_tiles(make_segmenter, local_network, noise, monkeypatch):
+    monkeypatch.setattr("deeplab.inference.predictor.TILE_SIZE", 64)
+    network = local_network()
+    image = noise(128, 192)
+    segmenter = make_segmenter(network)
+    whole = segmenter(image)
+    assert network.calls == [(1, 3, 128, 192)]
+    monkeypatch.setattr("deeplab.inference.predictor.free_memory", lambda device: 128 * 192 * 100)
+    network.calls.clear()
+    np.testing.assert_array_equal(segmenter(image).labels, whole.labels)
+    assert {shape[2:] for shape in network.calls} == {(64, 64)}
+
+
+def test_free_memory_is_known_on_linux():
+    free = free_memory()
+    assert free is None or free > 2**20
