@@ -54,3 +54,29 @@ def test_group_norm_and_what_is_not_of_this_package_stay():
 def test_what_is_not_folded_is_shared():
     model = create_model("deeplabv3", num_classes=2).eval()
     assert folded(model).classify.weight is model.classify.weight
+
+
+@torch.inference_mode()
+def test_the_image_pooling_becomes_a_bias():
+    torch.manual_seed(0)
+    model = with_statistics(create_model("deeplabv3", num_classes=3, output_stride=16))
+    quick = folded(model)
+    width = model.aspp.out_channels
+    assert quick.aspp.project.conv.weight.shape[1] == model.aspp.project.conv.weight.shape[1] - width
+    assert quick.aspp.image_bias.weight.shape == (width, width, 1, 1)
+    images = torch.rand(2, 3, 40, 56)  # each has a mean of its own
+    expected = model(images)
+    torch.testing.assert_close(quick(images), expected, rtol=0, atol=2e-4 * expected.std().item())
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize(
+    "options", [{"image_pooling": False}, {"image_pooling_crop_size": (33, 33)}, {"aspp_project_kernel_size": 3}]
+)
+def test_image_pooling_that_differs_over_the_image_stays(options):
+    model = with_statistics(create_model("deeplabv3", num_classes=3, **options))
+    quick = folded(model)
+    assert quick.aspp.image_bias is None
+    image = torch.rand(1, 3, 49, 40)
+    expected = model(image)
+    torch.testing.assert_close(quick(image), expected, rtol=0, atol=2e-4 * expected.std().item())

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from deeplab.errors import CheckpointError, SettingsError
 from deeplab.layers import folded
@@ -20,15 +22,29 @@ class TorchNetwork:
 
     fixed_size = None
 
-    def __init__(self, model: SegmentationModel, *, device: torch.device, fold: bool = True) -> None:
+    def __init__(
+        self,
+        model: SegmentationModel,
+        *,
+        device: torch.device,
+        precision: str = "float32",
+        compiled: bool = False,
+        fold: bool = True,
+    ) -> None:
         """
         Args:
             model: It is moved to the device and put into evaluation mode; later changes of its weights do not count.
+            precision: Of its products, "float32", "bfloat16" or "float16"; the logits are float32.
+            compiled: Whether torch.compile makes a program of it, anew for each size of image that comes; on a GPU
+                one without the launches of its parts (CUDA graphs).
             fold: False runs the model itself, as it is at the time.
 
         Raises:
             CheckpointError: The model is not for RGB images.
+            SettingsError: float16 on a CPU.
         """
+        if precision == "float16" and device.type == "cpu":
+            raise SettingsError("precision float16 is for GPUs; a CPU computes in float32 or bfloat16")
         channels = model.arguments.get("in_channels", 3)
         if channels != 3:
             raise CheckpointError(f"the model takes images of {channels} channels; segmenting needs one for RGB")
@@ -36,16 +52,24 @@ class TorchNetwork:
         self.device = device
         self.align_corners = model.align_corners
         self.running = folded(self.model) if fold else self.model
+        self.precision: torch.dtype = getattr(torch, precision)
+        self._coarse_logits: Callable[[Tensor], Tensor] = self.running.coarse_logits
+        if compiled:
+            self._coarse_logits = torch.compile(
+                self._coarse_logits, dynamic=False, mode="reduce-overhead" if device.type == "cuda" else None
+            )
 
     @property
     def name(self) -> str:
         return self.model.entry
 
-    @torch.inference_mode()
+    @torch.no_grad()  # inference_mode is not for torch.compile
     def coarse_logits(self, images: NDArray[np.uint8], /) -> NDArray[np.float32]:
         """As in `Network`."""
         batch = torch.from_numpy(images).to(self.device).permute(0, 3, 1, 2).float() / 255  # channels-last in memory
-        logits: NDArray[np.float32] = self.running.coarse_logits(batch).float().cpu().numpy()
+        with torch.autocast(self.device.type, self.precision, enabled=self.precision != torch.float32):
+            coarse = self._coarse_logits(batch)
+        logits: NDArray[np.float32] = coarse.float().cpu().numpy()
         return logits
 
     def grid_size(self, size: tuple[int, int], /) -> tuple[int, int]:

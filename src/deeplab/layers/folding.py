@@ -1,4 +1,4 @@
-"""A network that only predicts: each BatchNorm made a part of the convolution before it."""
+"""A network that only predicts: each BatchNorm a part of the convolution before it, the image pooling a bias."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
+from deeplab.layers.aspp import ASPP
 from deeplab.layers.conv import BatchNorm, ConvNormAct, PaddedConv
 
 _Network = TypeVar("_Network", bound=nn.Module)
@@ -27,6 +28,9 @@ def folded(network: _Network) -> _Network:
         if isinstance(module, ConvNormAct) and isinstance(module.norm, BatchNorm):
             module.conv = _folded(module.conv, module.norm)
             module.register_module("norm", nn.Identity())
+    for module in result.modules():
+        if isinstance(module, ASPP):
+            module.split_projection()
     return result
 
 

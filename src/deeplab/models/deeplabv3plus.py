@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import pairwise
 from typing import Any, Literal
@@ -188,25 +188,27 @@ class DecoderStep(nn.Module):
 
     def forward(self, x: Tensor, features: Features[Tensor], *, align_corners: bool) -> Tensor:
         detail = self.reduce(getattr(features, self.level))
-        return self.join(resize(x, detail.shape[-2:], align_corners=align_corners), detail)
+        return self.join(x, detail, resize=partial(resize, size=detail.shape[-2:], align_corners=align_corners))
 
-    def join(self, x: Tensor, detail: Tensor) -> Tensor:
+    def join(self, x: Tensor, detail: Tensor, *, resize: Callable[[Tensor], Tensor]) -> Tensor:
         raise NotImplementedError
 
 
 class ConcatStep(DecoderStep):
     """Both side by side, then 3 x 3 (Fig. 2)."""
 
-    def join(self, x: Tensor, detail: Tensor) -> Tensor:
-        out: Tensor = self.decode(torch.cat([x, detail], dim=1))
+    def join(self, x: Tensor, detail: Tensor, *, resize: Callable[[Tensor], Tensor]) -> Tensor:
+        out: Tensor = self.decode(torch.cat([resize(x), detail], dim=1))
         return out
 
 
 class SumStep(DecoderStep):
     """One convolution, then the sum of both (the official `decoder_use_sum_merge`)."""
 
-    def join(self, x: Tensor, detail: Tensor) -> Tensor:
-        out: Tensor = self.decode(x) + detail
+    def join(self, x: Tensor, detail: Tensor, *, resize: Callable[[Tensor], Tensor]) -> Tensor:
+        if isinstance(self.decode, Classify):  # linear, 1 x 1: the same before and after, and before it is less
+            return resize(self.decode(x)) + detail
+        out: Tensor = self.decode(resize(x)) + detail
         return out
 
 

@@ -1,0 +1,154 @@
+"""How sure the winning class is of each pixel, from the coarse logits, without any of full size.
+
+In a coarse cell a class can be no higher than at the highest of its four corners, and the winner no lower than the
+highest of the classes' lowest corners. A class that stays below that by `NEGLIGIBLE` adds nothing to the sum of the
+exponentials in float32; of a trained network's classes these are nearly all, and only the others are interpolated.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deeplab.kernels import _numba
+from deeplab.kernels._numba import njit
+from deeplab.kernels.upsample_argmax import Taps, taps
+
+__all__ = ["Confidence", "sample_confidence"]
+
+NEGLIGIBLE = np.float32(25)
+"""exp(-25) is 1.4e-11: a thousand such classes are below float32's rounding of a probability."""
+
+Map = NDArray[np.float32]
+
+
+class Confidence(NamedTuple):
+    """Of the classes that `sample_argmax` gives."""
+
+    probability: Map
+    """Of the class, in 0 .. 1, float32 (H, W)."""
+    margin: Map
+    """How much more that is than the probability of the next class, in 0 .. 1, float32 (H, W)."""
+
+
+def sample_confidence(
+    logits: NDArray[np.float32], rows: NDArray[np.float64], columns: NDArray[np.float64]
+) -> Confidence:
+    """The softmax probability of the winning class at each point of a grid, and its lead.
+
+    Args:
+        logits: float32 (num_classes, h, w), finite.
+        rows: Ascending float64 (H,), in rows of `logits`; beyond the first and the last one these go on.
+        columns: The same for columns, (W,).
+    """
+    pixels = np.ascontiguousarray(logits.transpose(1, 2, 0), dtype=np.float32)  # (h, w, C)
+    down, across = taps(rows, logits.shape[1]), taps(columns, logits.shape[2])
+    probability, margin = np.empty((2, len(rows), len(columns)), np.float32)
+    fill: Callable[..., None] = _fill_compiled if _numba.COMPILES else _fill_numpy
+
+    def fill_strip(strip: slice) -> None:
+        fill(probability[strip], margin[strip], pixels, *(tap[strip] for tap in down), *across)
+
+    with ThreadPoolExecutor(os.cpu_count() or 1) as threads:
+        list(threads.map(fill_strip, _between_two_rows(down)))
+    return Confidence(probability, margin)
+
+
+def _between_two_rows(down: Taps) -> list[slice]:
+    """The runs of points between the same two rows of logits."""
+    changes = np.flatnonzero(np.diff(down.lower)) + 1
+    return [slice(int(start), int(stop)) for start, stop in pairwise([0, *changes, len(down.lower)]) if stop > start]
+
+
+def _fill_numpy(
+    probability: Map,
+    margin: Map,
+    pixels: NDArray[np.float32],
+    top: NDArray[np.intp],
+    bottom: NDArray[np.intp],
+    down: NDArray[np.float32],
+    left: NDArray[np.intp],
+    right: NDArray[np.intp],
+    across: NDArray[np.float32],
+) -> None:
+    """The reference: the softmax of all classes at all points."""
+    f, g = down[:, None, None], across[:, None]
+    band = (1 - f) * pixels[top] + f * pixels[bottom]  # (H, w, C)
+    values = (1 - g) * band[:, left] + g * band[:, right]
+    shares = np.exp(values - values.max(axis=2, keepdims=True))
+    shares /= shares.sum(axis=2, keepdims=True)
+    shares.sort(axis=2)
+    probability[:] = shares[..., -1]
+    margin[:] = shares[..., -1] - (shares[..., -2] if shares.shape[2] > 1 else 0)
+
+
+@njit
+def _fill_compiled(
+    probability: Map,
+    margin: Map,
+    pixels: NDArray[np.float32],
+    top: NDArray[np.intp],
+    bottom: NDArray[np.intp],
+    down: NDArray[np.float32],
+    left: NDArray[np.intp],
+    right: NDArray[np.intp],
+    across: NDArray[np.float32],
+) -> None:
+    """The same for points between two rows of logits, cell by cell, of the classes that count there."""
+    height, width = probability.shape
+    t, b, one = top[0], bottom[0], np.float32(1)
+    counting = np.empty(pixels.shape[2], np.intp)
+    start = 0
+    while start < width:
+        end = start + 1  # of the points between the same two columns
+        while end < width and left[end] == left[start]:
+            end += 1
+        l, r = left[start], right[start]  # noqa: E741 (top, bottom, left, right)
+        count = _those_that_count(counting, pixels[t, l], pixels[t, r], pixels[b, l], pixels[b, r])
+        for row in range(height):
+            f = down[row]
+            for column in range(start, end):
+                g = across[column]
+                first, second = np.float32(-np.inf), np.float32(-np.inf)
+                total = np.float32(0)  # of the exponentials, over that of the first
+                for place in range(count):
+                    label = counting[place]
+                    beside = (one - f) * pixels[t, l, label] + f * pixels[b, l, label]
+                    value = (one - g) * beside + g * ((one - f) * pixels[t, r, label] + f * pixels[b, r, label])
+                    if value > first:
+                        total = total * np.exp(first - value) + one
+                        first, second = value, first
+                    else:
+                        total += np.exp(value - first)
+                        second = max(second, value)
+                probability[row, column] = one / total
+                margin[row, column] = (one - np.exp(second - first)) / total
+        start = end
+
+
+@njit
+def _those_that_count(
+    counting: NDArray[np.intp],
+    top_left: NDArray[np.float32],
+    top_right: NDArray[np.float32],
+    bottom_left: NDArray[np.float32],
+    bottom_right: NDArray[np.float32],
+) -> int:
+    """Put the classes that are not negligible in a cell into `counting`, and return how many they are."""
+    floor = np.float32(-np.inf)
+    for label in range(len(counting)):
+        lowest = min(min(top_left[label], top_right[label]), min(bottom_left[label], bottom_right[label]))
+        floor = max(floor, lowest)
+    count = 0
+    for label in range(len(counting)):
+        highest = max(max(top_left[label], top_right[label]), max(bottom_left[label], bottom_right[label]))
+        if highest >= floor - NEGLIGIBLE:
+            counting[count] = label
+            count += 1
+    return count
