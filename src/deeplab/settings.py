@@ -37,7 +37,7 @@ WEIGHT_DECAYS = {"adamw": 0.01, "sgd": 4e-5}
 LARGEST_SIDE = 1024
 """Pixels; a training shrinks larger images to it first."""
 
-EXPORT_SUFFIXES = {"onnx": ".onnx", "openvino": ".xml", "exported-program": ".pt2"}
+EXPORT_SUFFIXES = {"onnx": ".onnx", "openvino": ".xml", "exported-program": ".pt2", "litert": ".tflite"}
 """How the files of each export format end; `runtimes/` has a file for each."""
 
 LOSSES = ("cross_entropy", "focal", "dice", "lovasz")
