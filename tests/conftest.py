@@ -11,7 +11,8 @@ import socket
 import sys
 import traceback
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -82,6 +83,16 @@ def make_labels() -> Callable[..., NDArray[Any]]:
         return (nearest % num_classes).astype(np.uint8 if num_classes <= 255 else np.uint16)
 
     return make
+
+
+@pytest.fixture(scope="module")
+def few_layers() -> Iterator[None]:
+    """Meanwhile resnet18 has one unit a stage: tracing and compiling take their time by the number of layers."""
+    from deeplab.backbones.resnet import BasicUnit, ResNet
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("deeplab.backbones.resnet.resnet18", partial(ResNet, BasicUnit, (1, 1, 1, 1)))
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -37,7 +37,7 @@ WEIGHT_DECAYS = {"adamw": 0.01, "sgd": 4e-5}
 LARGEST_SIDE = 1024
 """Pixels; a training shrinks larger images to it first."""
 
-EXPORT_SUFFIXES = {"onnx": ".onnx", "openvino": ".xml", "exported-program": ".pt2"}
+EXPORT_SUFFIXES = {"onnx": ".onnx", "openvino": ".xml", "exported-program": ".pt2", "litert": ".tflite"}
 """How the files of each export format end; `runtimes/` has a file for each."""
 
 LOSSES = ("cross_entropy", "focal", "dice", "lovasz")
@@ -166,7 +166,7 @@ class ModelSettings(Settings):
     flip: bool = option(False, "Mean over the image and its mirror image.")
     tile_size: int | None = option(
         None,
-        "Predict in overlapping squares of this side, in pixels at --long-side; images too large for memory have it unasked.",
+        "Predict in overlapping squares of this side, in pixels at --long-side; unasked where the memory is too small.",
         at_least=32,
     )
     long_side: int | None = option(

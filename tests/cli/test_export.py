@@ -19,9 +19,11 @@ from deeplab.checkpoints import Checkpoint
 from deeplab.images import color_map, read_labels
 from deeplab.models import create_model
 
+pytestmark = pytest.mark.usefixtures("few_layers")
+
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def model(few_layers: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Of the classes of `data`, with few layers."""
     torch.manual_seed(0)
     model = create_model("deeplabv3", backbone="resnet18", num_classes=3, aspp_channels=8, atrous_rates=())
@@ -55,7 +57,7 @@ def test_the_file_is_compared_on_the_masks_and_segments(run: Any, model: Path, d
 def test_classes_are_dropped_by_one_option(model: Path, data: Path, tmp_path: Path) -> None:
     compared: list[Any] = []
     path = deeplab.export(
-        model, tmp_path / "two.onnx", classes=["tom=cat", "background"], data=data, fixed_size=(24, 32),
+        model, tmp_path / "two.pt2", classes=["tom=cat", "background"], data=data, fixed_size=(24, 32),
         on_compared=lambda parity, _: compared.append(parity),
     )  # fmt: skip
     assert deeplab.load(path).classes == ("tom", "background")
@@ -66,7 +68,7 @@ def test_nothing_is_written_below_the_agreement(run: Any, model: Path, tmp_path:
     other = checkpoints.load(model).model
     other.classify.weight.data.neg_()
     monkeypatch.setattr("deeplab.runtimes.graph.folded", lambda _: other)
-    output = tmp_path / "wrong.onnx"
+    output = tmp_path / "wrong.pt2"
     status, out, err = run("export", model, "--output", output, "--fixed-size", "64", "--limit", 1)
     assert status == 2
     assert "equal labels" in out

@@ -7,31 +7,24 @@ import pytest
 import torch
 
 from deeplab import runtimes
-from deeplab.checkpoints import Checkpoint
 from deeplab.errors import CheckpointError, SettingsError
-from deeplab.images import color_map
 from deeplab.inference import Segmenter
-from deeplab.models import create_model
 from deeplab.runtimes.graph import Graph
 
 
 @pytest.fixture(scope="module")
-def checkpoint():
-    torch.manual_seed(0)
-    model = create_model("deeplabv3plus", backbone="resnet18", num_classes=3, aspp_channels=8, atrous_rates=(1,))
-    return Checkpoint(model.eval(), ("sky", "road", "tree"), color_map(3))
+def file(file_of):
+    return file_of("exported-program")
 
 
 @pytest.fixture(scope="module")
-def file(checkpoint, tmp_path_factory):
-    path = tmp_path_factory.mktemp("exported") / "tiny.pt2"
-    runtimes.save(path, Graph(checkpoint, labels=True), format="exported-program")
-    return path
+def exported(file):
+    return runtimes.load(file)
 
 
 @pytest.mark.parametrize("size", [(1, 40), (33, 33), (48, 31), (49, 65)])
-def test_it_computes_what_the_model_does_at_any_size(file, checkpoint, make_image, size):
-    segmenters = (Segmenter(each, device="cpu", flip=True) for each in (runtimes.load(file), checkpoint))
+def test_it_computes_what_the_model_does_at_any_size(exported, checkpoint, make_image, size):
+    segmenters = (Segmenter(each, device="cpu", flip=True) for each in (exported, checkpoint))
     found, expected = (segmenter(make_image(*size)).probabilities for segmenter in segmenters)
     np.testing.assert_allclose(found, expected, atol=1e-5)  # float32 sums in another order
 

@@ -12,22 +12,18 @@ import onnx
 import torch
 
 from deeplab import runtimes
-from deeplab.checkpoints import Checkpoint
 from deeplab.errors import SettingsError
-from deeplab.images import color_map
 from deeplab.inference import Segmenter
-from deeplab.models import create_model
 from deeplab.runtimes.graph import Graph
 
-SIZE = (40, 48)
+SIZE = (24, 32)
 
 
 @pytest.fixture(scope="module")
-def graph():
-    torch.manual_seed(0)
-    model = create_model("deeplabv3", backbone="resnet18", num_classes=3, aspp_channels=8, atrous_rates=())
-    model.classify.weight.data *= 100  # far apart, as of a trained model
-    return Graph(Checkpoint(model.eval(), ("sky", "road", "tree"), color_map(3)), fixed_size=SIZE)
+def graph(checkpoint_of):
+    checkpoint = checkpoint_of("deeplabv3", atrous_rates=())
+    checkpoint.model.classify.weight.data *= 100  # far apart, as of a trained model
+    return Graph(checkpoint, fixed_size=SIZE)
 
 
 @pytest.fixture(scope="module")

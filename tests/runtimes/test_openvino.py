@@ -8,29 +8,14 @@ import pytest
 pytest.importorskip("openvino", reason="needs the extra openvino")
 pytest.importorskip("onnxscript", reason="needs the extra openvino")
 
-import torch
-
 from deeplab import runtimes
-from deeplab.checkpoints import Checkpoint
 from deeplab.errors import CheckpointError
-from deeplab.images import color_map
 from deeplab.inference import Segmenter
-from deeplab.models import create_model
-from deeplab.runtimes.graph import Graph
 
 
-@pytest.fixture(scope="module")
-def checkpoint():
-    torch.manual_seed(0)
-    model = create_model("deeplabv3plus", backbone="resnet18", num_classes=3, aspp_channels=8, atrous_rates=(1,))
-    return Checkpoint(model.eval(), ("sky", "road", "tree"), color_map(3))
-
-
-@pytest.fixture(scope="module")
-def file(checkpoint, tmp_path_factory):
-    path = tmp_path_factory.mktemp("exported") / "tiny.xml"
-    runtimes.save(path, Graph(checkpoint, labels=True), format="openvino")
-    return path
+@pytest.fixture
+def file(file_of):
+    return file_of("openvino")
 
 
 @pytest.fixture

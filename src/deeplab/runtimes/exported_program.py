@@ -30,7 +30,7 @@ def save(path: Path, graph: Any, *, int8: Int8 | None = None) -> None:
         raise SettingsError("int8 is for onnx and openvino, not for exported-program; leave one out")
     description = graph.description()
     with written_aside(path) as aside:
-        torch.export.save(graph.trace(), str(aside), extra_files={KEY: description.to_json()})
+        torch.export.save(graph.program, str(aside), extra_files={KEY: description.to_json()})
 
 
 def load(path: Path) -> Exported:

@@ -92,7 +92,8 @@ class Graph:
             changes[name] = sum(float((a - b).square().mean()) for a, b in zip(found, exact, strict=True))
         return [name.removeprefix("model.") for name in sorted(changes, key=lambda name: -changes[name])]
 
-    def trace(self) -> ExportedProgram:
+    @cached_property
+    def program(self) -> ExportedProgram:
         """The network as a graph, of any number of images of any size unless that is fixed."""
         if self.fixed_size:
             return torch.export.export(self.network(), (torch.zeros(1, *self.fixed_size, 3, dtype=torch.uint8),))

@@ -44,7 +44,7 @@ def to_onnx(graph: Any) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the exporter about its own parts
         program = torch.onnx.export(
-            graph.trace(),
+            graph.program,
             dynamo=True,
             verbose=False,
             input_names=["image"],

@@ -1,0 +1,99 @@
+"""LiteRT (https://ai.google.dev/edge/litert), which was TensorFlow Lite: the format of phones and small computers.
+
+Opening needs ai-edge-litert alone. A file takes images of one size, and its logits have their channels last.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deeplab._optional import require
+from deeplab.errors import CheckpointError, SettingsError
+from deeplab.files import written_aside
+from deeplab.runtimes._exported import KEY, Description, EngineNetwork, Exported, check_shape, threads
+from deeplab.runtimes._int8 import Int8
+
+__all__ = ["load", "save"]
+
+
+def save(path: Path, graph: Any, *, int8: Int8 | None = None) -> None:
+    """Write a `Graph` of a fixed size.
+
+    Raises:
+        MissingExtraError: ai-edge-litert is not installed.
+        SettingsError: No such model can be exported, it takes images of any size, or it is to have 8-bit numbers.
+        OutputError: The file cannot be written.
+    """
+    from deeplab.runtimes._tflite import to_tflite
+
+    if int8 is not None:
+        raise SettingsError("int8 is for onnx and openvino, not for litert; leave one out")
+    if graph.fixed_size is None:
+        raise SettingsError("litert files take images of one size; name it with --fixed-size HEIGHT,WIDTH")
+    metadata = {KEY: graph.description().to_json()}
+    content = to_tflite(graph.program, outputs=graph.outputs, metadata=metadata)
+    with written_aside(path) as aside:
+        aside.write_bytes(content)
+
+
+def load(path: Path) -> Exported:
+    """Open a file that `save` wrote.
+
+    Raises:
+        MissingExtraError: ai-edge-litert is not installed.
+        CheckpointError: The file is damaged or not ours.
+    """
+    engine = require("ai_edge_litert.interpreter", extra="litert")
+    content = path.read_bytes()
+    try:
+        with _quiet():
+            interpreter = engine.Interpreter(model_content=content, num_threads=threads() or os.cpu_count())
+            interpreter.allocate_tensors()
+    except (ValueError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:160]
+        raise CheckpointError(f"{path}: not a complete LiteRT file ({reason}); copy or export it again") from error
+    description = Description.from_json(_metadata(content).get(KEY), path)
+    (image,), (logits, *_) = interpreter.get_input_details(), interpreter.get_output_details()
+    count, height, width, channels = logits["shape"].tolist()
+    check_shape(path, description, image["shape"].tolist(), (count, channels, height, width))
+
+    def run(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        interpreter.set_tensor(image["index"], images)
+        interpreter.invoke()
+        found: NDArray[np.float32] = interpreter.get_tensor(logits["index"])
+        return found.transpose(0, 3, 1, 2)
+
+    return Exported(EngineNetwork(run, description, engine="LiteRT", path=path))
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """The engine writes what it is made of to standard error, past Python."""
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
+def _metadata(content: bytes) -> dict[str, str]:
+    """The texts beside the network, by name; the engine has checked that the tables lie within the file."""
+    model = require("ai_edge_litert.schema_py_generated", extra="litert").Model.GetRootAs(content)
+    items = [model.Metadata(index) for index in range(model.MetadataLength())]
+    return {
+        item.Name().decode(errors="replace"): model.Buffers(item.Buffer())
+        .DataAsNumpy()
+        .tobytes()
+        .decode(errors="replace")
+        for item in items
+    }
