@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
@@ -257,12 +257,12 @@ def crops() -> list[NDArray[np.uint8]]:
 
 
 def work_of(model: SegmentationModel, size: Size) -> dict[str, int]:
-    """Multiply-adds, and bytes of the inputs, outputs and weights, of the convolutions, for one photo."""
+    """Multiply-adds, those of them that are not on padding, and bytes read and written, of the convolutions."""
     with torch.device("meta"):
         shadow = deeplab.create_model(model.entry, **model.arguments).eval()
         with torch.inference_mode(), counted(shadow) as work:
             shadow.coarse_logits(torch.empty(1, 3, *size))
-    return {"multiply_adds": work.multiply_adds, "bytes": work.bytes}
+    return asdict(work)
 
 
 def sizes_of(name: str) -> Mapping[str, Size]:

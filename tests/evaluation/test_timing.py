@@ -80,7 +80,7 @@ def test_multiply_adds_are_those_of_one_picture_as_the_network_sees_it(
 
 
 def test_shares_quartiles_and_medians_by_hand() -> None:
-    found = Timing("x", (1, 1), (1.0, 2.0, 3.0, 4.0, 10.0), 1.0, 1.0, 1.0, 600, None)
+    found = Timing("x", (1, 1), (1.0, 2.0, 3.0, 4.0, 10.0), 1.0, 1.0, 1.0, 700, 600, None)
     assert (found.median, found.quartiles) == (3, (2, 4))
     assert found.share_of_peak(400) == 0.5
     assert found.share_of_peak(None) is None

@@ -23,9 +23,9 @@ def benchmark(settings: BenchmarkSettings, *, json: Json = False) -> None:
     found = api.benchmark(**settings.as_dict(), progress=progress)
     rows = [_row(timing, found.peak) for timing in found.timings]
     print_table(COLUMNS, rows, figures=COLUMNS[2:])
-    print("medians; the shares of reading, network and labels, of the peak, and of labels as the first model's")
+    print("medians; the shares of reading, network and labels; labels as the first model's")
     if found.peak is not None:
-        print(f"a product of float32 matrices reaches {found.peak / 1e9:.1f} billion multiply-adds a second here")
+        print(f"the peak is a product of float32 matrices: {found.peak / 1e9:.1f} billion multiply-adds a second")
     if settings.growth:
         print(f"the drawing is {settings.growth}")
     if json:
@@ -63,6 +63,7 @@ def _figures(timing: Timing, peak: float | None) -> dict[str, Any]:
         "images_per_second": 1 / timing.median,
         "steps": {"reading": timing.reading, "network": timing.network, "labels": timing.labels},
         "multiply_adds": timing.multiply_adds,
+        "multiply_adds_inside": timing.inside,
         "share_of_peak": timing.share_of_peak(peak),
         "agreement": timing.agreement,
     }

@@ -21,6 +21,7 @@ from deeplab.inference.network import Network
 
 if TYPE_CHECKING:
     from deeplab.evaluation.growth import Growth
+    from deeplab.layers import Work
     from deeplab.models import SegmentationModel
 
 __all__ = ["Benchmark", "Stopwatch", "Timing", "float32_peak", "time_models"]
@@ -28,7 +29,7 @@ __all__ = ["Benchmark", "Stopwatch", "Timing", "float32_peak", "time_models"]
 REST = 0.1
 """Seconds between two turns: the threads of one engine wait busily for more work, of onnxruntime for 0.05 seconds."""
 
-PEAK_SIDE, PEAK_RUNS = 1024, 10
+PEAK_SIDE, PEAK_RUNS = 2048, 6
 """Of the square matrices, and how often they are multiplied."""
 
 
@@ -49,6 +50,8 @@ class Timing:
     """Median of the other seconds, which make the label map."""
     multiply_adds: int | None
     """Of the convolutions, for one picture; None: not known of an exported network."""
+    inside: int | None
+    """Those of them that are not on padding."""
     agreement: float | None
     """Share of the pixels that have the labels of the first model; None: it has other classes."""
 
@@ -62,8 +65,8 @@ class Timing:
         return float(first), float(third)
 
     def share_of_peak(self, peak: float | None) -> float | None:
-        """Multiply-adds a second over `peak`, those of the machine."""
-        return None if self.multiply_adds is None or peak is None else self.multiply_adds / self.median / peak
+        """Multiply-adds that are not on padding, a second, over `peak`, those of the machine."""
+        return None if self.inside is None or peak is None else self.inside / self.median / peak
 
 
 @dataclass(frozen=True)
@@ -150,15 +153,17 @@ class Stopwatch:
         """What the turns took."""
         reading, network, labels = (statistics.median(step) for step in zip(*self.turns, strict=True))
         seconds = tuple(sum(turn) for turn in self.turns)
-        return Timing(name, size, seconds, reading, network, labels, self._multiply_adds(), agreement)
+        return Timing(name, size, seconds, reading, network, labels, *self._multiply_adds(), agreement)
 
-    def _multiply_adds(self) -> int | None:
-        """Of one picture, as the network saw it in the last turn."""
+    def _multiply_adds(self) -> tuple[int | None, int | None]:
+        """Of one picture, as the network saw it in the last turn: all, and those that are not on padding."""
         try:
             model = self.original.model
         except CheckpointError:
-            return None
-        return sum(_multiply_adds(model, call.shape) for call in self.network.calls) // self.batch_size
+            return None, None
+        works = [_work(model, call.shape) for call in self.network.calls]
+        every, inside = (sum(each.multiply_adds for each in works), sum(each.inside for each in works))
+        return every // self.batch_size, inside // self.batch_size
 
 
 class _Turn(NamedTuple):
@@ -202,8 +207,8 @@ class _Watched:
         return self.network.fingerprint()
 
 
-def _multiply_adds(model: SegmentationModel, shape: tuple[int, ...]) -> int:
-    """Of the convolutions, for images of `shape`, (N, H, W, C)."""
+def _work(model: SegmentationModel, shape: tuple[int, ...]) -> Work:
+    """Of a model, for images of `shape`, (N, H, W, C)."""
     import torch
 
     from deeplab.layers import counted
@@ -212,7 +217,7 @@ def _multiply_adds(model: SegmentationModel, shape: tuple[int, ...]) -> int:
     shadow = deepcopy(model).to("meta")  # where nothing is computed
     with torch.inference_mode(), counted(shadow) as work:
         shadow.merged_scores(shadow.prepare(torch.empty(batch, channels, height, width, device="meta")))
-    return work.multiply_adds
+    return work
 
 
 def float32_peak(device: Any = "cpu") -> float:
