@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 
 from deeplab._optional import require
 from deeplab.crf import DenseCRF, PairwiseKernel
-from deeplab.images import read_image, resize_image
+from deeplab.images import mirrored, read_image, resize_image
 from deeplab.kernels._workers import cores
 
 ITERATIONS = 10
@@ -73,13 +73,6 @@ def seconds(function: Callable[..., Floats], *arguments: Any) -> tuple[float, Fl
 def peak() -> float:
     """GiB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**30 if sys.platform == "darwin" else 2**20)
-
-
-def mirrored(photo: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
-    """The top left of a photo that goes on in its mirror images."""
-    height, width = size
-    rows, columns = (max(0, wanted - there) for wanted, there in zip(size, photo.shape[:2], strict=True))
-    return np.pad(photo, ((0, rows), (0, columns), (0, 0)), mode="symmetric")[:height, :width].copy()
 
 
 def draw(report: list[dict[str, Any]], path: Path) -> None:

@@ -14,6 +14,8 @@ import deeplab
 
 HEAVY = ("torch", "numpy", "PIL", "numba", "safetensors", "yaml", "lightning", "torchvision", "timm", "rich")
 
+COMMANDS = "segment train evaluate compare explain tune-crf doctor convert export models benchmark"
+
 
 def heavy_modules_after(code: str) -> list[str]:
     code = f"import sys\n{code}\nprint('HEAVY', *(name for name in {HEAVY} if name in sys.modules))"
@@ -25,10 +27,7 @@ def test_importing_the_package_imports_nothing_heavy() -> None:
     assert heavy_modules_after("import deeplab; dir(deeplab)") == []
 
 
-@pytest.mark.parametrize(
-    "command",
-    ["", "segment", "train", "evaluate", "compare", "explain", "tune-crf", "doctor", "convert", "export", "models"],
-)
+@pytest.mark.parametrize("command", ["", *COMMANDS.split()])
 def test_help_imports_nothing_heavy(command: str) -> None:
     code = f"from deeplab.__main__ import main; assert main({[*command.split(), '--help']}) == 0"
     assert heavy_modules_after(code) == []

@@ -9,6 +9,7 @@ The public names, each loaded on first use, so that `import deeplab` imports no 
 - `compare`: two models on the same images
 - `explain`: what in an image speaks for each class, and how sure a model is
 - `export`: write a model for an inference engine, ONNX for one
+- `benchmark`: how long models take on this machine
 - `tune_crf`: search the CRF that suits a model and a data set
 - `convert`: another system's checkpoint into ours
 - `doctor`: examine a data set before training on it
@@ -28,6 +29,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from deeplab.api import (
+        benchmark,
         compare,
         convert,
         create_model,
@@ -53,6 +55,7 @@ __all__ = [
     "DeepLabError",
     "Segmentation",
     "Segmenter",
+    "benchmark",
     "compare",
     "convert",
     "create_model",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +12,7 @@ from deeplab._optional import require
 from deeplab._progress import Progress, no_progress
 from deeplab.errors import InputNotFoundError, OutputError, SettingsError
 from deeplab.settings import (
+    BenchmarkSettings,
     CompareSettings,
     ConvertSettings,
     DataSettings,
@@ -23,6 +24,7 @@ from deeplab.settings import (
     ModelSettings,
     TrainSettings,
     TuneCRFSettings,
+    UseSettings,
     build,
     takes,
 )
@@ -35,7 +37,7 @@ if TYPE_CHECKING:
 
     from deeplab.data import DataSet, Sample
     from deeplab.data.doctor import Diagnosis
-    from deeplab.evaluation import Comparison, CRFReport, Parity, Report
+    from deeplab.evaluation import Benchmark, Comparison, CRFReport, Parity, Report
     from deeplab.inference import Explanation, Segmenter
     from deeplab.models import SegmentationModel
     from deeplab.results import Segmentation
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
     from deeplab.weights import Conversion
 
 __all__ = [
+    "benchmark",
     "compare",
     "convert",
     "create_model",
@@ -466,6 +469,62 @@ def export(
                 break
         parity.check(str(settings.output))
     return settings.output
+
+
+@takes(BenchmarkSettings)
+def benchmark(
+    models: str | Path | Sequence[str | Path] | None = None,
+    *,
+    progress: Progress | None = None,
+    **options: Any,
+) -> Benchmark:
+    """Time models on this machine, in turns: from a picture's file to its label map.
+
+    Args:
+        models: Names, model files, or exported ones; None: the models that ship.
+        progress: As in `evaluate`.
+        options: The fields of `deeplab.settings.BenchmarkSettings`: sizes, image, rounds, batch_size, growth, scales,
+            flip, tile_size, long_side, device.
+
+    Raises:
+        SettingsError: An option that does not exist or cannot work.
+        ImageError, InputNotFoundError: The picture cannot be read.
+        MissingExtraError: `growth` needs matplotlib.
+        DeepLabError: As `load`.
+    """
+    settings = build(BenchmarkSettings, {"models": models, **options})
+    from deeplab import evaluation, runtimes, weights
+    from deeplab.images import read_image
+
+    if settings.growth is not None:
+        require("matplotlib", extra="train")
+    names = settings.models or tuple(weights.shipped())
+    how = settings.part(UseSettings)
+    if settings.image is None:
+        (made_up,) = evaluation.pictures(None, classes=(), wanted=None, split="", limit=1)
+        picture = made_up.image
+    else:
+        picture = read_image(settings.image)
+    segmenters = {name: load(name, **how) for name in names}
+    turns = len(segmenters) * len(settings.sizes) * (1 + settings.rounds)
+    with (progress or no_progress)("Timing", total=turns) as advance:
+        timings = evaluation.time_models(
+            segmenters,
+            picture,
+            sizes=settings.pixels,
+            rounds=settings.rounds,
+            batch_size=settings.batch_size,
+            on_turn=advance,
+        )
+    counted = [name for name in names if not runtimes.is_exported(name)]
+    peak = evaluation.float32_peak(segmenters[counted[0]].device) if counted else None
+    if settings.growth is None:
+        return evaluation.Benchmark(tuple(timings), peak)
+    opened = {name: partial(load, name, **how) for name in names}
+    with (progress or no_progress)("Growing", total=evaluation.growth_points(opened)) as advance:
+        growth = evaluation.measure_growth(opened, picture, on_point=advance)
+    evaluation.draw_growth(settings.growth, growth)
+    return evaluation.Benchmark(tuple(timings), peak, tuple(growth))
 
 
 def create_model(

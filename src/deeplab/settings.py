@@ -126,13 +126,13 @@ def option(
     return field(default=default, metadata={"help": help, "metavar": metavar, "shown": shown, "alone": alone, **bounds})
 
 
-def argument(help: str, *, metavar: str) -> Any:
-    """A field that has to be given; on the command line by its place."""
-    return field(metadata={"help": help, "metavar": metavar, "shown": None})
+def argument(help: str, *, metavar: str, default: Any = MISSING, shown: str | None = None) -> Any:
+    """A field that is given by its place on the command line, and has to be unless there is a default."""
+    return field(default=default, metadata={"help": help, "metavar": metavar, "shown": shown, "placed": True})
 
 
 def is_required(option: Field[Any]) -> bool:
-    """Whether this field is an argument, which has no default."""
+    """Whether this field has no default."""
     return option.default is MISSING
 
 
@@ -156,10 +156,9 @@ class Settings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ModelSettings(Settings):
-    """A model, and how it predicts."""
+class UseSettings(Settings):
+    """How a model predicts."""
 
-    model: str = option("objects", "The model: a name from 'deeplab models' or a file.", metavar="NAME|PATH")
     scales: tuple[float, ...] = option(
         (1.0,), "Mean over the image at these sizes, as in 0.75,1,1.25.", above=0, at_most=16
     )
@@ -177,6 +176,13 @@ class ModelSettings(Settings):
     def __post_init__(self) -> None:
         super().__post_init__()
         _check_device(self.device)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSettings(UseSettings):
+    """A model, and how it predicts."""
+
+    model: str = option("objects", "The model: a name from 'deeplab models' or a file.", metavar="NAME|PATH")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -413,6 +419,51 @@ class ExportSettings(Settings):
         object.__setattr__(self, "format", format)
         object.__setattr__(self, "output", output)
         object.__setattr__(self, "agreement", self.agreement or (0.98 if self.int8 else 0.999))
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchmarkSettings(UseSettings):
+    """The options of `deeplab benchmark`."""
+
+    models: tuple[str, ...] | None = argument(
+        "Models: names from 'deeplab models', model files or exported ones.",
+        metavar="MODEL",
+        default=None,
+        shown="those that ship",
+    )
+    sizes: tuple[str, ...] = option(
+        ("513x513", "1024x1024", "1025x2049"),
+        "Sizes of the picture, each HEIGHTxWIDTH in pixels.",
+        metavar="HxW,...",
+    )
+    image: Path | None = option(
+        None,
+        "Picture, which is cut, or goes on in its mirror images.",
+        shown="a photo of matplotlib, where that is installed, or a made-up picture",
+        metavar="FILE",
+    )
+    rounds: int = option(7, "Turns of each model, after one that does not count.", at_least=1)
+    batch_size: int = option(1, "Pictures at a time.", at_least=1)
+    growth: Path | None = option(
+        None,
+        "Also draw how time and memory grow with the picture, the batch and the classes.",
+        metavar="FILE.png",
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for size in self.sizes:
+            if not re.fullmatch(r"[1-9]\d*x[1-9]\d*", size):
+                raise SettingsError(f"sizes want HEIGHTxWIDTH with commas between, as in 513x513; got '{size}'")
+        if self.models is not None and len(set(self.models)) < len(self.models):
+            raise SettingsError(f"models want each once, got {', '.join(self.models)}")
+        if self.growth is not None and self.growth.suffix.lower() != ".png":
+            raise SettingsError(f"growth wants a name that ends in .png, got {self.growth}")
+
+    @property
+    def pixels(self) -> list[tuple[int, int]]:
+        """The sizes as (height, width)."""
+        return [(int(height), int(width)) for height, _, width in (size.partition("x") for size in self.sizes)]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,6 +21,7 @@ from deeplab.images import (
     color_map,
     colorize,
     data_uri,
+    mirrored,
     read_header,
     read_image,
     read_labels,
@@ -783,3 +784,11 @@ def test_a_data_uri_is_the_picture(make_image):
     assert uri.startswith("data:image/png;base64,")
     image = Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2]))).convert("RGB")
     assert np.abs(np.asarray(image).astype(int) - make_image(8, 9)).max() <= 8
+
+
+def test_a_mirrored_picture_goes_on_in_its_mirror_images(make_image):
+    image = make_image(4, 5)
+    np.testing.assert_array_equal(mirrored(image, (3, 2)), image[:3, :2])
+    large = mirrored(image, (9, 12))
+    np.testing.assert_array_equal(large[4:8, 5:10], image[::-1, ::-1])
+    np.testing.assert_array_equal(large[8:, 10:], image[:1, :2])

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from deeplab.cli._options import Debug, command, completed
+from deeplab.cli.benchmark import benchmark
 from deeplab.cli.compare import compare
 from deeplab.cli.convert import convert
 from deeplab.cli.doctor import doctor
@@ -21,6 +22,7 @@ from deeplab.cli.train import train
 from deeplab.cli.tune_crf import tune_crf
 from deeplab.errors import SettingsError
 from deeplab.settings import (
+    BenchmarkSettings,
     CompareSettings,
     ConvertSettings,
     DoctorSettings,
@@ -55,6 +57,7 @@ app.command("tune-crf")(command(TuneCRFSettings, tune_crf))
 app.command("convert")(command(ConvertSettings, convert))
 app.command("export")(command(ExportSettings, export))
 app.command("models")(models)
+app.command("benchmark")(command(BenchmarkSettings, benchmark))
 
 
 def run(arguments: Sequence[str]) -> int:

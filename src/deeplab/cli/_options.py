@@ -38,7 +38,7 @@ def command(kind: type[_S], function: Callable[..., None]) -> Callable[..., None
 
     def callback(debug: bool, **given: Any) -> None:
         keywords = {parameter.name: given.pop(parameter.name) for parameter in own}
-        values = {name: value for name, value in given.items() if value is not None}
+        values = {name: value for name, value in given.items() if value not in (None, [])}
         function(build(kind, with_config(values)), **keywords)
 
     types = get_type_hints(kind)
@@ -88,10 +88,10 @@ def _parameter(option: Field[Any], annotation: Any, *, has_config: bool) -> insp
     default = None
     flag = "--" + option.name.replace("_", "-")
     metavar = option.metadata["metavar"] or _metavar(annotation)
-    if is_required(option):
-        kind = list[str] if get_origin(annotation) is tuple else str
-        info = typer.Argument(metavar=metavar, help=_help(option))
-        default = None if has_config else inspect.Parameter.empty  # the file may have it
+    if option.metadata.get("placed"):
+        kind = list[str] if tuple in (get_origin(annotation), *map(get_origin, get_args(annotation))) else str
+        info = typer.Argument(metavar=metavar, help=_help(option), show_default=False)
+        default = inspect.Parameter.empty if is_required(option) and not has_config else None  # the file may have it
     elif annotation is bool:
         kind = bool
         if option.default or has_config:  # what is on, here or in the file, can be put off

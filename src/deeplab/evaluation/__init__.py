@@ -1,24 +1,34 @@
-"""A segmenter over a data set: figures, a report as a page, two models compared, and the CRF that suits it."""
+"""A segmenter over a data set: figures, a report as a page, two models compared, the CRF that suits it; its speed."""
 
 from deeplab.evaluation.comparison import Comparison
 from deeplab.evaluation.evaluate import evaluate
+from deeplab.evaluation.growth import Growth, draw_growth, growth_points, measure_growth
 from deeplab.evaluation.page import NAMES, shown, write_comparison, write_page
 from deeplab.evaluation.parity import Parity, Picture, compare_exported, pictures
 from deeplab.evaluation.report import Report
+from deeplab.evaluation.timing import Benchmark, Timing, float32_peak, time_models
 from deeplab.evaluation.tune_crf import CRFReport, Trial, tune_crf
 
 __all__ = [
     "NAMES",
+    "Benchmark",
     "CRFReport",
     "Comparison",
+    "Growth",
     "Parity",
     "Picture",
     "Report",
+    "Timing",
     "Trial",
     "compare_exported",
+    "draw_growth",
     "evaluate",
+    "float32_peak",
+    "growth_points",
+    "measure_growth",
     "pictures",
     "shown",
+    "time_models",
     "tune_crf",
     "write_comparison",
     "write_page",

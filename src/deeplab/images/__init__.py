@@ -33,6 +33,7 @@ __all__ = [
     "colorize",
     "data_uri",
     "heat",
+    "mirrored",
     "read_header",
     "read_image",
     "read_labels",
@@ -273,6 +274,14 @@ def resize_image(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.
     if image.shape[:2] == (height, width):
         return image
     return np.array(Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR))
+
+
+def mirrored(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """The top left `size` = (height, width) of uint8 (H, W, 3) that goes on in its mirror images, so that a larger
+    picture is as rich as a smaller one."""
+    height, width = size
+    rows, columns = (max(0, wanted - there) for wanted, there in zip(size, image.shape[:2], strict=True))
+    return np.pad(image, ((0, rows), (0, columns), (0, 0)), mode="symmetric")[:height, :width].copy()
 
 
 def size_at(long_side: int | None, size: tuple[int, ...]) -> tuple[int, int]:

@@ -16,6 +16,7 @@ from deeplab.layers.dense_prediction_cell import DensePredictionCell
 from deeplab.layers.folding import folded
 from deeplab.layers.prepare import Prepare
 from deeplab.layers.resize import rescale, resize
+from deeplab.layers.work import Work, counted
 
 __all__ = [
     "ASPP",
@@ -30,6 +31,8 @@ __all__ = [
     "Padding",
     "Prepare",
     "SeparableConv",
+    "Work",
+    "counted",
     "folded",
     "rescale",
     "resize",

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from deeplab.layers import counted
 from deeplab.models import SegmentationModel
 
 __all__ = ["Cost", "cost_of"]
@@ -29,25 +30,15 @@ class Cost:
 
 def cost_of(model: SegmentationModel) -> Cost:
     """Count what one image of `model` costs; the model is left as it is."""
-    multiply_adds = 0
     kept: dict[int, Tensor] = {}
     weights = {parameter.data_ptr(): parameter.nbytes for parameter in model.parameters()}
-
-    def count(layer: nn.Conv2d, _: tuple[Tensor, ...], output: Tensor) -> None:
-        nonlocal multiply_adds
-        multiply_adds += output.numel() * layer.weight[0].numel()
 
     def keep(tensor: Tensor) -> Tensor:
         kept[tensor.untyped_storage().data_ptr()] = tensor  # holds it, so that no other one gets its place
         return tensor
 
-    hooks = [layer.register_forward_hook(count) for layer in model.modules() if isinstance(layer, nn.Conv2d)]
-    try:
-        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-            logits = model(torch.zeros(1, 3, SIDE, SIDE))
-    finally:
-        for hook in hooks:
-            hook.remove()
+    with counted(model) as work, torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        logits = model(torch.zeros(1, 3, SIDE, SIDE))
     kept[logits.untyped_storage().data_ptr()] = logits
     memory = sum(tensor.untyped_storage().nbytes() for place, tensor in kept.items() if place not in weights)
-    return Cost(multiply_adds=multiply_adds / SIDE**2, memory=memory / SIDE**2, weights=sum(weights.values()))
+    return Cost(multiply_adds=work.multiply_adds / SIDE**2, memory=memory / SIDE**2, weights=sum(weights.values()))

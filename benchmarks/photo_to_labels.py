@@ -1,0 +1,401 @@
+"""From a photo's file to its label map beside the libraries that people use: writes docs/benchmarks.md.
+
+    pip install -e '.[train,onnx,bench]'
+    python benchmarks/photo_to_labels.py --models /tmp/models --prepare
+    python benchmarks/photo_to_labels.py --models /tmp/models --networks torchvision_mobilenet --sizes 513
+    python benchmarks/photo_to_labels.py --models /tmp/models --miou ../shared/data/coco128_voc21
+    deeplab benchmark objects street --growth docs/benchmarks-growth.png
+    python benchmarks/photo_to_labels.py --models /tmp/models --write docs/benchmarks.md
+
+Everything counts: the file is decoded, the network runs, the label map is an array of the photo's size. Each system has
+a process of its own, which takes turns with the others, so that what else the machine does touches all alike; a ratio
+is the median of those of neighbours in time. Times are medians and quartiles. What was measured is kept in the folder
+of the models, so that a long benchmark can be made in parts; a later measurement takes the place of an earlier one.
+
+The weights are the same in all: published ones cannot be had without a network, so those of the PyTorch systems are
+random, from a seed, and made to behave: the statistics of BatchNorm are those of crops of the photo, and the last layer
+gives each class logits of mean 0 and deviation 1 there, so that every class is somewhere. Their label maps are busier
+than those of trained weights, which is the hard case for the label map and for 8 bits. The TensorFlow Lite model is the
+official one, with its trained weights.
+
+Theirs runs as its documentation shows it, and at its best documented settings: channels-last memory in inference mode,
+`torch.compile` with frozen weights, and for the interpreter all threads. No system resizes the photo, so that all make
+the same label map; segmentation-models-pytorch takes multiples of 16 pixels only, and gets 512 for 513.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from speed_systems import (
+    DOCUMENTED,
+    ENDINGS,
+    NETWORKS,
+    SIZES,
+    SYSTEMS,
+    TFLITE,
+    TITLES,
+    Labels,
+    open_system,
+    photo,
+    prepare,
+    sizes_of,
+)
+
+from deeplab.data import load_sample, open_dataset
+from deeplab.evaluation import float32_peak
+from deeplab.files import written_aside
+from deeplab.images import mirrored, write_image
+from deeplab.metrics import confusion_matrix, miou
+
+REST = 0.1
+"""Seconds between two turns: the threads of onnxruntime wait busily for more work, for 0.05 seconds."""
+
+RESULTS = "results.json"
+"""In the folder of the models: what was measured so far."""
+
+
+def serve(connection: Connection, name: str, system: str, size: str, folder: Path, threads: int) -> None:
+    """A process that answers each path with its seconds and its label map."""
+    torch.set_num_threads(threads)
+    labels = open_system(name, system, size, folder, threads)
+    connection.send(None)
+    while (path := connection.recv()) is not None:
+        start = time.perf_counter()
+        found = labels(path)
+        connection.send((time.perf_counter() - start, found.astype(np.uint8)))
+
+
+class Processes:
+    """One for each system of a network; a context, at whose end they stop."""
+
+    def __init__(self, name: str, systems: Iterable[str], size: str, folder: Path, threads: int) -> None:
+        context = get_context("spawn")
+        self.stack, self.ends = ExitStack(), dict[str, Connection]()
+        for system in systems:
+            here, there = context.Pipe()
+            process = context.Process(target=serve, args=(there, name, system, size, folder, threads), daemon=True)
+            process.start()
+            there.close()
+            self.stack.callback(process.join)
+            self.stack.callback(process.kill)
+            self.ends[system] = here
+        for system, end in self.ends.items():
+            try:
+                end.recv()
+            except EOFError:
+                sys.exit(f"photo_to_labels: {name}, {system}: its process has ended; its own words are above")
+
+    def ask(self, system: str, path: Path) -> tuple[float, Labels]:
+        """Seconds and labels."""
+        time.sleep(REST)
+        self.ends[system].send(path)
+        try:
+            seconds, labels = self.ends[system].recv()
+        except EOFError:
+            sys.exit(f"photo_to_labels: {system}: its process has ended; its own words are above")
+        return seconds, labels
+
+    def __enter__(self) -> Processes:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stack.close()
+
+
+def present(name: str, folder: Path) -> list[str]:
+    """The systems that can run this network here; a line says what is left out."""
+    found = []
+    for system in SYSTEMS:
+        if system in ENDINGS:
+            if any(folder.glob(f"deeplab*{ENDINGS[system]}")):
+                found.append(system)
+            else:
+                print(f"{name}: {system} is left out, what writes its file is not installed", file=sys.stderr)
+        elif system == DOCUMENTED or (system == "all threads") == (name == TFLITE):
+            found.append(system)
+    return found
+
+
+def is_installed(name: str) -> bool:
+    package = "ai_edge_litert" if name == TFLITE else NETWORKS[name].package
+    if find_spec(package) is None:
+        print(f"{name} is left out, {package} is not installed", file=sys.stderr)
+    return find_spec(package) is not None
+
+
+def measure(name: str, size: str, systems: Sequence[str], folder: Path, *, rounds: int, threads: int) -> None:
+    """Let the systems take turns, print the rows, and keep them."""
+    height, width = sizes_of(name)[size]
+    file = folder / f"{height}x{width}.jpg"
+    write_image(file, mirrored(photo(), (height, width)))
+    with Processes(name, systems, size, folder / name, threads) as processes:
+        labels = {system: processes.ask(system, file)[1] for system in systems}  # the first run prepares an engine
+        times = [{system: processes.ask(system, file)[0] for system in systems} for _ in range(rounds)]
+    theirs = [system for system in systems if system not in ENDINGS]
+    best = min(theirs, key=lambda system: statistics.median(turns[system] for turns in times))
+    for system in systems:
+        seconds = [turns[system] for turns in times]
+        row = {
+            "network": name,
+            "size": size,
+            "pixels": [height, width],
+            "system": system,
+            "threads": threads,
+            "rounds": rounds,
+            "seconds": statistics.median(seconds),
+            "quartiles": list(np.quantile(seconds, (0.25, 0.75))),
+            "documented": statistics.median(turns[DOCUMENTED] / turns[system] for turns in times),
+            "best": statistics.median(turns[best] / turns[system] for turns in times),
+            "agreement": float((labels[system] == labels[DOCUMENTED]).mean()),
+        }
+        print(json.dumps(row), flush=True)
+        keep(folder, "rows", f"{name} {size} {system}", row)
+
+
+def measure_machine(folder: Path, threads: int) -> None:
+    """What a product of matrices and a copy of 256 MiB reach, and reached at most when they were measured before."""
+    torch.set_num_threads(threads)
+    source = torch.ones(2**26)
+    target = torch.empty_like(source)
+    seconds = []
+    for _ in range(5):
+        start = time.perf_counter()
+        target.copy_(source)
+        seconds.append(time.perf_counter() - start)
+    machine: dict[str, Any] = {
+        "processor": processor(),
+        "threads": threads,
+        "multiply_adds": float32_peak(),
+        "bytes": 2 * source.nbytes / min(seconds),
+        "instructions": torch.backends.cpu.get_cpu_capability(),
+        "versions": {package: installed(package) for package in PACKAGES if installed(package)},
+    }
+    earlier = kept(folder).get("machine", {}).get("machine", {})
+    machine |= {speed: max(machine[speed], earlier.get(speed, 0)) for speed in ("multiply_adds", "bytes")}
+    print(json.dumps(machine))
+    keep(folder, "machine", "machine", machine)
+
+
+PACKAGES = (
+    "torch", "torchvision", "onnxruntime", "openvino", "ai-edge-litert", "segmentation-models-pytorch", "transformers",
+)  # fmt: skip
+
+
+def installed(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return ""
+
+
+def processor() -> str:
+    """Its name, where the system tells it."""
+    about = Path("/proc/cpuinfo")
+    lines = about.read_text(encoding="utf-8").splitlines() if about.is_file() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return f"{names[0] if names else platform.processor()}, {os.cpu_count()} cores"
+
+
+def measure_miou(name: str, systems: Sequence[str], folder: Path, data: Path, threads: int) -> None:
+    """The mIoU of each system on the test images of a data set with the classes of PASCAL VOC."""
+    dataset = open_dataset(data)
+    counts = {system: np.zeros((len(dataset.classes),) * 2, np.int64) for system in systems}
+    seconds: dict[str, list[float]] = {system: [] for system in systems}
+    with Processes(name, systems, "513", folder / name, threads) as processes:
+        for sample in dataset.split("test"):
+            assert isinstance(sample.image, Path)
+            _, mask = load_sample(sample, dataset)
+            for system in systems:
+                took, labels = processes.ask(system, sample.image)
+                seconds[system].append(took)
+                counts[system] += confusion_matrix(
+                    labels, mask, num_classes=len(dataset.classes), ignore_index=dataset.ignore_index
+                )
+    for system in systems:
+        row = {"network": name, "system": system, "miou": miou(counts[system]), "images": len(seconds[system])}
+        print(json.dumps(row), flush=True)
+        keep(folder, "miou", f"{name} {system}", row)
+
+
+def keep(folder: Path, kind: str, key: str, value: dict[str, Any]) -> None:
+    """Put it into the file of results, in the place of an earlier one of the same key."""
+    results = kept(folder)
+    results.setdefault(kind, {})[key] = value
+    with written_aside(folder / RESULTS) as aside:
+        aside.write_text(json.dumps(results, indent=1), encoding="utf-8")
+
+
+def kept(folder: Path) -> dict[str, Any]:
+    path = folder / RESULTS
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return found
+
+
+HEADER = (
+    "# From a photo to its label map\n\n"
+    "Written by `python benchmarks/photo_to_labels.py`, whose first lines say how it is measured. Here: {processor}, "
+    "{threads} threads, {instructions} in PyTorch; {versions}.\n\n"
+    "A product of float32 matrices reaches {multiply_adds:.0f} billion multiply-adds a second there (*the peak*), "
+    "copying moves {bytes:.1f} GB a second. *Documented* is the time of the library as documented over that of the "
+    "row, *best* that of its best setting: 2 is twice as fast. *Of the peak* is the time that the multiply-adds of the "
+    "convolutions, without those on padding, take at the peak over that of the row; 8-bit numbers and Winograd's "
+    "convolutions can be above 100 %. "
+    "Times are seconds for one photo, from its file to its label map, medians and quartiles.\n\n"
+    "The weights of the PyTorch libraries are random here, so that *equal labels* in 8 bits says nothing of trained "
+    "ones; those of the TensorFlow Lite model are trained.\n"
+)
+
+COLUMNS = ("photo", "system", "seconds", "quartiles", "documented", "best", "equal labels", "of the peak")
+
+BAR, INT8_BAR = 3.0, 6.0
+"""Times faster than as documented: float32, and in 8 bits."""
+
+
+def write(path: Path, folder: Path) -> None:
+    """The page of all that was measured so far."""
+    results = kept(folder)
+    rows, machine = list(results.get("rows", {}).values()), results["machine"]["machine"]
+    versions = ", ".join(f"{package} {number}" for package, number in machine["versions"].items())
+    facts = {**machine, "versions": versions, "multiply_adds": machine["multiply_adds"] / 1e9}
+    parts = [HEADER.format(**{**facts, "bytes": machine["bytes"] / 1e9})]
+    bars = []
+    for name, title in TITLES.items():
+        own = sorted((row for row in rows if row["network"] == name), key=place)
+        if not own:
+            continue
+        work = json.loads((folder / name / "work.json").read_text(encoding="utf-8"))
+        parts.append(f"\n## {title}\n\n{table(COLUMNS, [cells(row, work, machine) for row in own])}")
+        by_size = [[row for row in own if row["size"] == size] for size in SIZES]
+        bars += [bar_of(name, those, work, machine) for those in by_size if those]
+    columns = ("network", "photo", "at the peak", "in float32", "times", "bar", "in 8 bits", "times", "bar")
+    parts.append(f"\n## The bars\n\n{BARS}\n{table(columns, bars)}")
+    scores = list(results.get("miou", {}).values())
+    if scores:
+        shown = [(row["system"], f"{row['miou']:.4f}", str(row["images"])) for row in scores]
+        parts.append(f"\n## mIoU of the TensorFlow Lite model\n\n{table(('system', 'mIoU', 'images'), shown)}")
+    growth = path.with_name("benchmarks-growth.png")
+    if growth.is_file():
+        parts.append(f"\n## Growth\n\n`deeplab benchmark --growth`\n\n![time and memory]({growth.name})\n")
+    with written_aside(path) as aside:
+        aside.write_text("".join(parts), encoding="utf-8")
+
+
+BARS = (
+    f"Wanted are {BAR:.0f} times the speed of the PyTorch libraries as documented at float32 with 99.9 % of the labels "
+    f"equal, {INT8_BAR:.0f} times in 8 bits with 99 %, and more than the interpreter's on its own model. *At the peak* "
+    "is what no float32 engine can pass on this processor unless it multiplies less: the time as documented over that "
+    "of the multiply-adds at the peak.\n"
+)
+
+
+def bar_of(name: str, rows: list[dict[str, Any]], work: Any, machine: Any) -> tuple[str, ...]:
+    """A network and a size, the fastest of ours in float32 and in 8 bits, and whether they meet the bars."""
+    documented = next(row for row in rows if row["system"] == DOCUMENTED)
+    bound = documented["seconds"] * machine["multiply_adds"] / work[documented["size"]]["inside"]
+    found: list[str] = []
+    for int8, bar, least in ((False, BAR, 0.999), (True, INT8_BAR, 0.99)):
+        ours = [row for row in rows if row["system"] in ENDINGS and ("int8" in row["system"]) == int8]
+        if not ours:
+            found += ["-", "-", "not measured"]
+            continue
+        fastest = max(ours, key=lambda row: float(row["documented"]))
+        wanted = 1.0 if name == TFLITE else bar
+        verdict = "met" if fastest["documented"] >= wanted else "missed"
+        if fastest["agreement"] < least and name != TFLITE:
+            verdict += ", other labels"
+        found += [fastest["system"], f"{fastest['documented']:.2f}", verdict]
+    return name, photo_size(documented), f"{bound:.2f}", *found
+
+
+def place(row: dict[str, Any]) -> tuple[int, int]:
+    return list(SIZES).index(row["size"]), list(SYSTEMS).index(row["system"])
+
+
+def photo_size(row: dict[str, Any]) -> str:
+    return " x ".join(map(str, row["pixels"]))
+
+
+def cells(row: dict[str, Any], work: Any, machine: Any) -> tuple[str, ...]:
+    """A row of a network's table."""
+    at_peak = work[row["size"]]["inside"] / machine["multiply_adds"]
+    return (
+        photo_size(row),
+        row["system"],
+        f"{row['seconds']:.3f}",
+        " .. ".join(f"{seconds:.3f}" for seconds in row["quartiles"]),
+        f"{row['documented']:.2f}",
+        f"{row['best']:.2f}",
+        f"{row['agreement']:.3%}",
+        f"{at_peak / row['seconds']:.0%}",
+    )
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Markdown."""
+    lines = [columns, ["---"] * len(columns), *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--models", type=Path, required=True, help="folder for the models and what was measured")
+    parser.add_argument("--shared", type=Path, default=Path("../shared"))
+    parser.add_argument("--prepare", action="store_true", help="make the models, and measure nothing")
+    parser.add_argument("--networks", nargs="+", choices=TITLES, default=list(TITLES))
+    parser.add_argument("--sizes", nargs="+", choices=SIZES, default=list(SIZES))
+    parser.add_argument("--systems", nargs="+", choices=SYSTEMS, help="the first one is always there; default: all")
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--miou", type=Path, metavar="DATA", help="measure the mIoU of the TensorFlow Lite model here")
+    parser.add_argument("--machine", action="store_true", help="measure what the processor and the memory reach")
+    parser.add_argument("--write", type=Path, metavar="PAGE.md", help="write the page of what was measured so far")
+    arguments = parser.parse_args()
+    folder: Path = arguments.models
+    os.environ["OMP_NUM_THREADS"] = str(arguments.threads)  # of the processes to come
+    if arguments.write:
+        write(arguments.write, folder)
+        return
+    if arguments.machine:
+        measure_machine(folder, arguments.threads)
+        return
+    for name in arguments.networks:
+        if not is_installed(name):
+            continue
+        if not (folder / name / "work.json").is_file():
+            (folder / name).mkdir(parents=True, exist_ok=True)
+            prepare(name, folder / name, arguments.shared)
+        if arguments.prepare:
+            continue
+        systems = [
+            system
+            for system in present(name, folder / name)
+            if system == DOCUMENTED or arguments.systems is None or system in arguments.systems
+        ]
+        if arguments.miou:
+            if name == TFLITE:
+                measure_miou(name, systems, folder, arguments.miou, arguments.threads)
+            continue
+        for size in arguments.sizes:
+            if size in sizes_of(name):
+                measure(name, size, systems, folder, rounds=arguments.rounds, threads=arguments.threads)
+
+
+if __name__ == "__main__":
+    main()
