@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deeplab import catalog
+from deeplab._machine import may_have_gpu
 from deeplab._optional import require
-from deeplab._progress import Progress, no_progress
+from deeplab._progress import Progress, no_progress, progress
 from deeplab.errors import InputNotFoundError, OutputError, SettingsError
 from deeplab.settings import (
     BenchmarkSettings,
@@ -64,9 +65,6 @@ __all__ = [
     "with_config",
 ]
 
-CALIBRATION_IMAGES = 32
-"""At most so many are looked at for the ranges of 8-bit numbers."""
-
 
 @takes(LoadSettings)
 def load(model: str | Path = "objects", **options: Any) -> Segmenter:
@@ -91,12 +89,32 @@ def load(model: str | Path = "objects", **options: Any) -> Segmenter:
     from deeplab.inference import Segmenter
 
     how = settings.part(LoadSettings)
-    path = how.pop("model")
+    path, engine = how.pop("model"), how.pop("engine")
     if runtimes.is_exported(path):
         return Segmenter(runtimes.load(path, device=settings.device), **how)
-    from deeplab import checkpoints, weights
+    from deeplab import weights
 
-    return Segmenter(checkpoints.load(weights.find(path)), **how)
+    found = weights.find(path)
+    exported = _exported(found, engine, device=settings.device)
+    if exported is not None:
+        return Segmenter(runtimes.load(exported), **how)
+    from deeplab import checkpoints
+
+    return Segmenter(checkpoints.load(found), **how, compiled=engine == "compiled")
+
+
+def _exported(model: Path, engine: str, *, device: str) -> Path | None:
+    """The file that runs a model in an engine; None where that is torch."""
+    if engine in ("torch", "compiled") or (engine == "auto" and (device not in ("auto", "cpu") or may_have_gpu())):
+        return None
+    from deeplab import runtimes
+
+    ready = runtimes.Ready(model)
+    if not ready.knows(engine):
+        from deeplab import evaluation
+
+        evaluation.make_ready(model, engine, progress=progress)
+    return ready.find(engine)
 
 
 @takes(LoadSettings)
@@ -432,42 +450,10 @@ def export(
     """
     settings = build(ExportSettings, {"model": model, "output": output, **options})
     assert settings.output is not None
-    assert settings.format is not None
-    assert settings.agreement is not None
-    from deeplab import checkpoints, evaluation, runtimes, weights
-    from deeplab.files import written_together
-    from deeplab.images import resize_image
-    from deeplab.inference import Segmenter
-    from deeplab.runtimes.graph import Graph
+    from deeplab import checkpoints, evaluation, weights
 
     checkpoint = checkpoints.load(weights.find(settings.model))
-    if settings.classes is not None:
-        checkpoint = weights.reclass(checkpoint, settings.classes)
-    graph = Graph(checkpoint, fixed_size=settings.fixed_size, labels=settings.labels)
-    engine = runtimes.reference(graph, Segmenter(checkpoint, device="cpu").network.coarse_logits)
-    segmenter = Segmenter(engine)
-    pictures = partial(evaluation.pictures, classes=checkpoint.classes, wanted=settings.classes)
-    images = pictures(settings.data, split=settings.split, limit=settings.limit)
-    plans: Iterable[runtimes.Int8 | None] = [None]
-    if settings.calibration is not None:
-        seen = [
-            graph.description().padded(resize_image(each.image, segmenter.seen_size(each.image.shape[:2])))
-            for each in pictures(settings.calibration, split="train", limit=CALIBRATION_IMAGES)
-        ]
-        plans = runtimes.less_and_less_int8(graph, seen)
-    with written_together(settings.output) as aside:
-        for int8 in plans:
-            runtimes.save(aside, graph, format=settings.format, int8=int8)
-            exported = Segmenter(runtimes.load(aside))
-            with (progress or no_progress)("Comparing", total=len(images)) as advance:
-                parity = evaluation.compare_exported(
-                    segmenter, exported, images, bound=settings.agreement, on_image=advance
-                )
-            if on_compared:
-                on_compared(parity, int8)
-            if parity.holds:
-                break
-        parity.check(str(settings.output))
+    evaluation.export_checkpoint(checkpoint, settings, on_compared=on_compared, progress=progress)
     return settings.output
 
 

@@ -172,10 +172,20 @@ class UseSettings(Settings):
         None, "Longer side that the network sees, in pixels.", shown="the model's own", at_least=1
     )
     device: str = option("auto", "Where to compute.", metavar="cpu|cuda|mps|auto")
+    engine: Literal["torch", "compiled", "onnx", "openvino", "auto"] = option(
+        "torch",
+        "What computes: torch, the same compiled, or another engine, for which the model is exported and compared "
+        "once; auto: the fastest of those that are installed, tried once.",
+    )
+    precision: Literal["float32", "bfloat16", "float16"] = option(
+        "float32", "Of torch's products; fewer bits are faster where the machine has instructions for them."
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
         _check_device(self.device)
+        if self.precision != "float32" and self.engine not in ("torch", "compiled"):
+            raise SettingsError(f"precision {self.precision} is for the engines torch and compiled, not {self.engine}")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from deeplab._memory import free_memory
+from deeplab._machine import free_memory
 from deeplab.crf import DenseCRF
 from deeplab.errors import SettingsError
 from deeplab.images import read_labels

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from deeplab._memory import free_memory
+from deeplab._machine import free_memory
 from deeplab.errors import ImageError, SettingsError, unknown_name
 from deeplab.settings import CRFPreset
 

@@ -1,7 +1,9 @@
 """A segmenter over a data set: figures, a report as a page, two models compared, the CRF that suits it; its speed."""
 
 from deeplab.evaluation.comparison import Comparison
+from deeplab.evaluation.engines import make_ready
 from deeplab.evaluation.evaluate import evaluate
+from deeplab.evaluation.exporting import export_checkpoint
 from deeplab.evaluation.growth import Growth, draw_growth, growth_points, measure_growth
 from deeplab.evaluation.page import NAMES, shown, write_comparison, write_page
 from deeplab.evaluation.parity import Parity, Picture, compare_exported, pictures
@@ -23,8 +25,10 @@ __all__ = [
     "compare_exported",
     "draw_growth",
     "evaluate",
+    "export_checkpoint",
     "float32_peak",
     "growth_points",
+    "make_ready",
     "measure_growth",
     "pictures",
     "shown",

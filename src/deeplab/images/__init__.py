@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFile, UnidentifiedImageError
 
-from deeplab._memory import free_memory
+from deeplab._machine import free_memory
 from deeplab.errors import DeepLabError, ImageError, InputNotFoundError, OutputError
 from deeplab.files import File, written_aside
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from deeplab._machine import give_back_memory
 from deeplab._progress import Progress, no_progress
 from deeplab.errors import SettingsError
 from deeplab.images import resize_image
@@ -182,4 +183,5 @@ def _no_probabilities() -> NDArray[np.float32]:
 def _called_after_each(bands: Iterable[Logits], advance: Callable[[], None]) -> Iterator[Logits]:
     for band in bands:
         yield band
+        give_back_memory()  # pieces of many sizes were freed
         advance()

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from deeplab._memory import free_memory
+from deeplab._machine import free_memory
 from deeplab.errors import CheckpointError, DeepLabError, SettingsError
 from deeplab.images import read_image, size_at
 from deeplab.inference.multiscale import View, mean_probabilities, views
@@ -54,6 +54,8 @@ class Segmenter:
         tile_size: int | None = None,
         long_side: int | None = None,
         crf: DenseCRF | str | Path | None = None,
+        precision: str = "float32",
+        compiled: bool = False,
     ) -> None:
         """
         Args:
@@ -67,20 +69,25 @@ class Segmenter:
             long_side: Pixels to which the image's longer side is scaled first; None: as the checkpoint says.
             crf: What sharpens the probabilities along the edges of the image, or its parameters: the name of a preset
                 or a .json file of `deeplab tune-crf`.
+            precision: As of `TorchNetwork`, and so `compiled`; an exported network has its own.
 
         Raises:
             CheckpointError: The model is not for RGB images.
-            SettingsError: This machine has no such device, the file's CRF cannot work, or a network that was exported
-                for images of one size cannot have this option.
+            SettingsError: This machine has no such device or precision, the file's CRF cannot work, or a network that
+                was exported, or exported for images of one size, cannot have this option.
             UnknownNameError, InputNotFoundError: No CRF parameters of that name.
         """
         if isinstance(checkpoint, Exported):
+            if precision != "float32" or compiled:
+                raise SettingsError("precision and compiled are for models of PyTorch, not for exported ones")
             self.network: Network = checkpoint.network
             self.long_side = long_side or checkpoint.long_side
         else:
             from deeplab.inference.torch_network import TorchNetwork, pick_device
 
-            self.network = TorchNetwork(checkpoint.model, device=pick_device(device))
+            self.network = TorchNetwork(
+                checkpoint.model, device=pick_device(device), precision=precision, compiled=compiled
+            )
             self.long_side = long_side or checkpoint.preprocessing.long_side
         if self.network.fixed_size and (tuple(scales) != (1.0,) or tile_size or long_side):
             height, width = self.network.fixed_size

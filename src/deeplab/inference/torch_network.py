@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -55,9 +56,10 @@ class TorchNetwork:
         self.precision: torch.dtype = getattr(torch, precision)
         self._coarse_logits: Callable[[Tensor], Tensor] = self.running.coarse_logits
         if compiled:
-            self._coarse_logits = torch.compile(
-                self._coarse_logits, dynamic=False, mode="reduce-overhead" if device.type == "cuda" else None
+            how: dict[str, Any] = (
+                {"mode": "reduce-overhead"} if device.type == "cuda" else {"options": {"freezing": True}}
             )
+            self._coarse_logits = torch.compile(self._coarse_logits, dynamic=False, **how)
 
     @property
     def name(self) -> str:

@@ -16,12 +16,24 @@ from numpy.typing import NDArray
 from deeplab.errors import InputNotFoundError, SettingsError, unknown_name
 from deeplab.runtimes._exported import EngineNetwork, Exported, Run
 from deeplab.runtimes._int8 import Int8
+from deeplab.runtimes._ready import ENGINES, Ready, installed_engines
 from deeplab.settings import EXPORT_SUFFIXES
 
 if TYPE_CHECKING:
     from deeplab.runtimes.graph import Graph
 
-__all__ = ["Exported", "Int8", "is_exported", "less_and_less_int8", "load", "reference", "save"]
+__all__ = [
+    "ENGINES",
+    "Exported",
+    "Int8",
+    "Ready",
+    "installed_engines",
+    "is_exported",
+    "less_and_less_int8",
+    "load",
+    "reference",
+    "save",
+]
 
 
 def is_exported(path: str | Path) -> bool:

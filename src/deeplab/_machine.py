@@ -1,7 +1,10 @@
-"""How much memory is left."""
+"""What this machine has, as far as can be told without torch."""
 
 from __future__ import annotations
 
+import ctypes
+import sys
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -17,3 +20,14 @@ def free_memory(device: str = "cpu") -> int | None:
     except OSError:
         return None
     return next((1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")), None)
+
+
+def give_back_memory() -> None:
+    """Hand freed memory back to the system, where the C library keeps it for later (glibc)."""
+    with suppress(AttributeError, OSError, TypeError):
+        ctypes.CDLL(None).malloc_trim(0)
+
+
+def may_have_gpu() -> bool:
+    """Whether torch might find a GPU: there is the driver of one, or the system often has one."""
+    return sys.platform in ("darwin", "win32") or Path("/dev/nvidiactl").exists()

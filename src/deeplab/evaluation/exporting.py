@@ -1,0 +1,74 @@
+"""From a model to a file for an inference engine, which is written only if it is proven to be that model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import partial
+
+from deeplab import runtimes
+from deeplab._progress import Progress, no_progress
+from deeplab.checkpoints import Checkpoint
+from deeplab.evaluation.parity import Parity, compare_exported, pictures
+from deeplab.files import written_together
+from deeplab.images import resize_image
+from deeplab.inference import Segmenter
+from deeplab.settings import ExportSettings
+from deeplab.weights import reclass
+
+__all__ = ["export_checkpoint"]
+
+CALIBRATION_IMAGES = 32
+"""At most so many are looked at for the ranges of 8-bit numbers."""
+
+
+def export_checkpoint(
+    checkpoint: Checkpoint,
+    settings: ExportSettings,
+    *,
+    on_compared: Callable[[Parity, runtimes.Int8 | None], None] | None = None,
+    progress: Progress | None = None,
+) -> Parity:
+    """Write a model to the output that the settings name, and return how it compares.
+
+    Args:
+        settings: All but the model.
+        on_compared: As in `deeplab.export`, and so `progress`.
+
+    Raises:
+        SettingsError: The format does not have an option.
+        MissingExtraError: What writes or runs the format is not installed.
+        CheckpointError: Too few labels are those of the model; nothing is written.
+        OutputError: The file cannot be written.
+        DeepLabError: The pictures of `data` or `calibration` cannot be read.
+    """
+    from deeplab.runtimes.graph import Graph
+
+    assert settings.output is not None
+    assert settings.format is not None
+    assert settings.agreement is not None
+    if settings.classes is not None:
+        checkpoint = reclass(checkpoint, settings.classes)
+    graph = Graph(checkpoint, fixed_size=settings.fixed_size, labels=settings.labels)
+    engine = runtimes.reference(graph, Segmenter(checkpoint, device="cpu").network.coarse_logits)
+    segmenter = Segmenter(engine)
+    of_model = partial(pictures, classes=checkpoint.classes, wanted=settings.classes)
+    images = of_model(settings.data, split=settings.split, limit=settings.limit)
+    plans: Iterable[runtimes.Int8 | None] = [None]
+    if settings.calibration is not None:
+        seen = [
+            graph.description().padded(resize_image(each.image, segmenter.seen_size(each.image.shape[:2])))
+            for each in of_model(settings.calibration, split="train", limit=CALIBRATION_IMAGES)
+        ]
+        plans = runtimes.less_and_less_int8(graph, seen)
+    with written_together(settings.output) as aside:
+        for int8 in plans:
+            runtimes.save(aside, graph, format=settings.format, int8=int8)
+            exported = Segmenter(runtimes.load(aside))
+            with (progress or no_progress)("Comparing", total=len(images)) as advance:
+                parity = compare_exported(segmenter, exported, images, bound=settings.agreement, on_image=advance)
+            if on_compared:
+                on_compared(parity, int8)
+            if parity.holds:
+                break
+        parity.check(str(settings.output))
+    return parity

@@ -1,0 +1,65 @@
+"""Models that were made ready for an engine on this machine: exported, proven and timed once, then kept.
+
+They lie in the cache, in a folder for each model file. Finding one needs no torch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from importlib.util import find_spec
+from pathlib import Path
+
+from deeplab.files import cache_folder, written_aside
+from deeplab.runtimes._exported import own_version
+from deeplab.settings import EXPORT_SUFFIXES
+
+ENGINES = {"onnx": "onnxruntime", "openvino": "openvino"}
+"""Those that may be chosen, all of which take images of any size, and the packages that run them."""
+
+
+class Ready:
+    """What there is of a model file."""
+
+    def __init__(self, model: Path) -> None:
+        key = hashlib.sha256(model.read_bytes() + own_version().encode()).hexdigest()[:32]
+        self.folder = cache_folder() / "engines" / key
+        self.choice = self.folder / "choice.json"
+
+    def file(self, engine: str) -> Path:
+        """Where the model is for an engine, or will be."""
+        return self.folder / f"model{EXPORT_SUFFIXES[engine]}"
+
+    def knows(self, engine: str) -> bool:
+        """Whether the model was made ready for an engine; "auto": whether the fastest was chosen."""
+        return self.chosen() is not None if engine == "auto" else self.file(engine).is_file()
+
+    def find(self, engine: str) -> Path | None:
+        """What was made ready; None where "auto" means torch itself."""
+        chosen = self.chosen() if engine == "auto" else engine
+        return None if chosen in (None, "torch") else self.file(str(chosen))
+
+    def chosen(self) -> str | None:
+        """The engine that was found to be the fastest of those installed; None: they were not compared yet."""
+        try:
+            kept = json.loads(self.choice.read_text(encoding="utf-8"))
+            engine = str(kept["engine"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        there = engine == "torch" or (engine in ENGINES and self.file(engine).is_file())
+        return engine if there and kept.get("installed") == installed_engines() else None
+
+    def choose(self, ratios: dict[str, float]) -> None:
+        """Note the fastest, by the times of engines over that of torch."""
+        ratios = {"torch": 1.0, **ratios}
+        engine = min(ratios, key=lambda name: ratios[name])
+        with written_aside(self.choice) as aside:
+            aside.write_text(
+                json.dumps({"engine": engine, "installed": installed_engines(), "time_over_torch": ratios}),
+                encoding="utf-8",
+            )
+
+
+def installed_engines() -> list[str]:
+    """Those of `ENGINES` that can run here."""
+    return [name for name, package in ENGINES.items() if find_spec(package) is not None]

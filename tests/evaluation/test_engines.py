@@ -1,0 +1,151 @@
+"""Models made ready for an engine: exported and proven once, then found without torch."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+import deeplab
+from deeplab import checkpoints, evaluation, runtimes
+from deeplab.checkpoints import Checkpoint
+from deeplab.errors import CheckpointError, MissingExtraError, SettingsError
+from deeplab.evaluation import Parity, engines
+from deeplab.images import color_map
+from deeplab.inference.torch_network import TorchNetwork
+from deeplab.models import create_model
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    """The path of a small model."""
+    path = tmp_path_factory.mktemp("model") / "small.safetensors"
+    torch.manual_seed(0)
+    network = create_model("deeplabv3", num_classes=3, depth_multiplier=0.25, aspp_channels=8, atrous_rates=())
+    checkpoints.save(path, Checkpoint(network.eval(), ("sky", "road", "tree"), color_map(3)))
+    return path
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("DEEPLAB_CACHE", str(tmp_path))
+    monkeypatch.setattr("deeplab.api.may_have_gpu", lambda: False)
+    return tmp_path
+
+
+@pytest.fixture
+def exported(monkeypatch):
+    """Exports that only leave a file, by how long each engine takes over torch; None: it fails. What was exported."""
+    times = {"onnx": 0.5, "openvino": 0.25}
+    made = []
+
+    def export(model, ready, engine, progress):
+        made.append(engine)
+        if times[engine] is None:
+            raise CheckpointError("other labels")
+        ready.folder.mkdir(parents=True, exist_ok=True)
+        ready.file(engine).write_bytes(b"exported")
+        return Parity(1, 0.0, 0.0, 1.0, None, (10.0, 10 * times[engine]), 0.999)
+
+    monkeypatch.setattr(engines, "_export", export)
+    monkeypatch.setattr("deeplab.evaluation.engines.installed_engines", lambda: list(times))
+    monkeypatch.setattr("deeplab.runtimes._ready.installed_engines", lambda: list(times))
+    return times, made
+
+
+def test_a_model_is_exported_once_and_gives_the_same(model, make_image, monkeypatch):
+    pytest.importorskip("onnxscript", reason="the exporter is not installed")
+    image = make_image(40, 56)
+    segmenter = deeplab.load(model, engine="onnx")
+    assert not isinstance(segmenter.network, TorchNetwork)
+    assert (segmenter(image).labels == deeplab.load(model)(image).labels).mean() > 0.999
+
+    def never(*args, **options):
+        raise AssertionError("exported again")
+
+    monkeypatch.setattr(evaluation, "export_checkpoint", never)
+    monkeypatch.setattr(engines, "export_checkpoint", never)
+    np.testing.assert_array_equal(deeplab.load(model, engine="onnx")(image).labels, segmenter(image).labels)
+    code = (
+        "import sys, deeplab; from deeplab import api; api.may_have_gpu = lambda: False\n"
+        f"deeplab.load({str(model)!r}, engine='onnx'); print('torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+
+
+def test_auto_takes_the_fastest_and_notes_it(model, exported):
+    times, made = exported
+    engines.make_ready(model, "auto")
+    ready = runtimes.Ready(model)
+    assert made == ["onnx", "openvino"]
+    assert ready.chosen() == "openvino"
+    assert ready.find("auto") == ready.file("openvino")
+    assert json.loads(ready.choice.read_text())["time_over_torch"] == {"torch": 1.0, "onnx": 0.5, "openvino": 0.25}
+    del times["openvino"]  # no longer installed: it is chosen anew
+    assert not ready.knows("auto")
+
+
+@pytest.mark.parametrize(
+    "onnx, openvino, chosen", [(2.0, 1.5, "torch"), (None, 0.5, "openvino"), (None, None, "torch")]
+)
+def test_what_is_slower_than_torch_or_fails_is_not_taken(model, exported, onnx, openvino, chosen):
+    times, _ = exported
+    times.update(onnx=onnx, openvino=openvino)
+    engines.make_ready(model, "auto")
+    assert runtimes.Ready(model).chosen() == chosen
+    assert (runtimes.Ready(model).find("auto") is None) == (chosen == "torch")
+
+
+def test_auto_is_torch_where_there_may_be_a_gpu_or_another_device_is_named(model, exported, monkeypatch):
+    monkeypatch.setattr("deeplab.api.may_have_gpu", lambda: True)
+    assert isinstance(deeplab.load(model, engine="auto").network, TorchNetwork)
+    assert exported[1] == []
+
+
+@pytest.mark.parametrize("damage", ["", "{}", '{"engine": "onnx"}', '{"engine": "rm", "installed": []}'])
+def test_a_damaged_note_is_made_anew(model, exported, damage):
+    engines.make_ready(model, "auto")
+    ready = runtimes.Ready(model)
+    ready.choice.write_text(damage)
+    assert ready.chosen() is None
+
+
+def test_another_model_has_another_folder(model, tmp_path):
+    other = tmp_path / "other.safetensors"
+    other.write_bytes(model.read_bytes() + b" ")
+    assert runtimes.Ready(other).folder != runtimes.Ready(model).folder
+
+
+def test_an_engine_that_is_not_installed_is_told(model, monkeypatch):
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    with pytest.raises(MissingExtraError, match=r"deeplab\[openvino\]"):
+        deeplab.load(model, engine="openvino")
+
+
+def test_precision_is_that_of_torch(model, make_image):
+    with pytest.raises(SettingsError, match="precision bfloat16 is for the engines torch and compiled, not onnx"):
+        deeplab.load(model, engine="onnx", precision="bfloat16")
+    with pytest.raises(SettingsError, match="float16 is for GPUs"):
+        deeplab.load(model, precision="float16", device="cpu")
+    image = make_image(40, 56)
+    exact = deeplab.load(model, device="cpu")(image).probabilities
+    rough = deeplab.load(model, precision="bfloat16", device="cpu")(image).probabilities
+    assert 0 < np.abs(rough - exact).max() < 0.05
+    assert rough.dtype == np.float32
+
+
+def test_compiled_is_what_torch_compiles(model, make_image, monkeypatch):
+    asked = []
+
+    def compile(function, **options):
+        asked.append(options)
+        return function
+
+    monkeypatch.setattr(torch, "compile", compile)
+    image = make_image(40, 56)
+    compiled = deeplab.load(model, engine="compiled", device="cpu")
+    np.testing.assert_array_equal(compiled(image).labels, deeplab.load(model, device="cpu")(image).labels)
+    assert asked == [{"dynamic": False, "options": {"freezing": True}}]
