@@ -94,6 +94,29 @@ def test_wrong_options_are_told_in_one_line(run: Any, options: tuple[str, ...], 
     assert err.startswith(f"deeplab: {problem}") or problem.partition(" (")[0] in err
 
 
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        (
+            ("--format", "exported-program", "--int8", "--calibration"),
+            "int8 is for onnx and openvino, not for exported-p",
+        ),
+        (("--format", "litert", "--data"), "litert files take images of one size; name it with --fixed-size"),
+    ],
+)
+def test_what_a_format_does_not_have_is_told_in_one_line(
+    run: Any, model: Path, photo: Any, tmp_path: Path, options: tuple[str, ...], problem: str
+) -> None:
+    for number in range(8):
+        folder = photo(f"photos/{number}.png").parent
+    suffix = {"litert": ".tflite", "exported-program": ".pt2"}[options[1]]
+    output = tmp_path / "out" / f"x{suffix}"
+    status, out, err = run("export", model, "--output", output, *options, folder)
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert err.startswith(f"deeplab: {problem}")
+    assert list(output.parent.iterdir()) == []
+
+
 def test_eight_bits_need_more_than_one_image(run: Any, model: Path, data: Path, tmp_path: Path) -> None:
     folder = data / "val" / "images"
     output = tmp_path / "x.onnx"

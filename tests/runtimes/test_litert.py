@@ -59,6 +59,7 @@ LAYERS = {
     "seven wide": PaddedConv(3, 4, 7, stride=2),
     "depthwise": PaddedConv(3, 3, 3, stride=2, groups=3),
     "depthwise, atrous, two of each": PaddedConv(3, 6, 3, dilation=(1, 2), groups=3),
+    "in two groups": nn.Sequential(PaddedConv(3, 4, 1), PaddedConv(4, 6, 3, groups=2)),
     "convolution and activation": nn.Sequential(PaddedConv(3, 4, 3), nn.ReLU6()),
     "largest, both sides padded": MaxPool(),
     "largest, the odd pixel after": MaxPool(padding="same"),

@@ -176,5 +176,26 @@ def test_a_truncated_file_is_told_in_one_line(file, tmp_path, kept):
 def test_a_missing_file_and_another_device_are_told(file, tmp_path):
     with pytest.raises(InputNotFoundError, match=r"no exported file .*none\.onnx"):
         runtimes.load(tmp_path / "none.onnx")
-    with pytest.raises(SettingsError, match="onnx files run on cpu"):
-        runtimes.load(file, device="cuda")
+    with pytest.raises(SettingsError, match="onnx files run on cpu or cuda, got 'mps'"):
+        runtimes.load(file, device="mps")
+
+
+@pytest.mark.parametrize("device", ["cuda", "cuda:1"])
+def test_a_gpu_is_asked_for_by_onnxruntimes_name_and_never_silently_missing(file, monkeypatch, device):
+    cuda = "CUDAExecutionProvider"
+    if cuda in onnxruntime.get_available_providers():
+        pytest.skip("this onnxruntime has CUDA")
+    with pytest.raises(SettingsError, match=r"device cuda.*is not for it; run: pip install onnxruntime-gpu"):
+        runtimes.load(file, device=device)
+    asked = []
+
+    def session(path, options, *, providers):
+        asked.extend(providers)
+        return real(path, options, providers=["CPUExecutionProvider"])
+
+    real = onnxruntime.InferenceSession
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [cuda])
+    monkeypatch.setattr(onnxruntime, "InferenceSession", session)
+    with pytest.raises(SettingsError, match=r"device cuda.*onnxruntime finds none"):
+        runtimes.load(file, device=device)
+    assert asked == [cuda if device == "cuda" else (cuda, {"device_id": "1"})]

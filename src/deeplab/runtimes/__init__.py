@@ -58,6 +58,9 @@ def save(path: Path, graph: Graph, *, format: str, int8: Int8 | None = None) -> 
 def load(path: str | Path, *, device: str = "auto") -> Exported:
     """Open an exported file of any of the formats.
 
+    Args:
+        device: "auto" is "cpu"; ONNX files also run on "cuda" or "cuda:N", where onnxruntime-gpu is installed.
+
     Raises:
         InputNotFoundError: There is no such file.
         MissingExtraError: The engine is not installed.
@@ -68,9 +71,13 @@ def load(path: str | Path, *, device: str = "auto") -> Exported:
     if not path.is_file():
         raise InputNotFoundError(f"no exported file {path}; 'deeplab export' writes one")
     format = next(name for name, suffix in EXPORT_SUFFIXES.items() if suffix == path.suffix.lower())
-    if device not in ("auto", "cpu"):
+    exported: Exported
+    if device in ("auto", "cpu"):
+        exported = _module(format).load(path)
+    elif format == "onnx":
+        exported = _module(format).load(path, device=device)
+    else:
         raise SettingsError(f"device: {format} files run on cpu here, got '{device}'; leave it out")
-    exported: Exported = _module(format).load(path)
     return exported
 
 

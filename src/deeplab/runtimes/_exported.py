@@ -96,10 +96,10 @@ class Description:
 class EngineNetwork:
     """Shows images to an engine: one by one and padded where it takes one size only."""
 
-    device = "cpu"
-
-    def __init__(self, run: Run, description: Description, *, engine: str, path: Path | None = None) -> None:
-        self.run, self.description, self.path = run, description, path
+    def __init__(
+        self, run: Run, description: Description, *, engine: str, path: Path | None = None, device: str = "cpu"
+    ) -> None:
+        self.run, self.description, self.path, self.device = run, description, path, device
         self.name = f"{description.model} in {engine}"
         self.align_corners, self.fixed_size = description.align_corners, description.fixed_size
 

@@ -9,13 +9,19 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from deeplab._optional import require
-from deeplab.errors import CheckpointError
+from deeplab.errors import CheckpointError, SettingsError
 from deeplab.files import written_aside
 from deeplab.runtimes._exported import KEY, Description, EngineNetwork, Exported, check_shape, threads
 from deeplab.runtimes._int8 import Int8, quantized
 
 __all__ = ["load", "save", "to_onnx"]
+
+PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+"""What onnxruntime calls the devices."""
 
 OPSET = 18
 """Of 2022; what the exporter is written for."""
@@ -60,29 +66,47 @@ def to_onnx(graph: Any) -> Any:
     return proto
 
 
-def load(path: Path) -> Exported:
+def load(path: Path, *, device: str = "cpu") -> Exported:
     """Open a file that `save` wrote.
+
+    Args:
+        device: "cpu", "cuda" or "cuda:N".
 
     Raises:
         MissingExtraError: onnxruntime is not installed.
         CheckpointError: The file is damaged or not ours.
+        SettingsError: onnxruntime cannot use this device.
     """
     runtime = require("onnxruntime", extra="onnx")
     options = runtime.SessionOptions()
     options.log_severity_level = 3  # errors; they are raised as well
     options.intra_op_num_threads = threads()
+    kind, _, number = device.partition(":")
+    if kind not in PROVIDERS:
+        raise SettingsError(f"device: onnx files run on {' or '.join(PROVIDERS)}, got '{device}'; leave it out")
+    provider = PROVIDERS[kind]
+    if provider not in runtime.get_available_providers():
+        raise _unusable(device, "the installed onnxruntime is not for it")
+    chosen = (provider, {"device_id": number}) if number else provider
     try:
-        session = runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        session = runtime.InferenceSession(str(path), options, providers=[chosen])
     except Exception as error:  # of many kinds, all of onnxruntime's own
         reason = " ".join(str(error).split())[:160]
         raise CheckpointError(f"{path}: not a complete ONNX file ({reason}); copy or export it again") from error
+    if session.get_providers()[0] != provider:  # it falls back in silence
+        raise _unusable(device, "onnxruntime finds none, or not the libraries for it")
     description = Description.from_json(session.get_modelmeta().custom_metadata_map.get(KEY), path)
     inputs, outputs = session.get_inputs(), session.get_outputs()
     if [each.name for each in inputs] != ["image"] or outputs[0].name != "logits":
         raise CheckpointError(f"{path}: wanted one input 'image' and an output 'logits'; export it again")
     check_shape(path, description, inputs[0].shape, outputs[0].shape)
-    return Exported(
-        EngineNetwork(
-            lambda images: session.run(["logits"], {"image": images})[0], description, engine="ONNX", path=path
-        )
-    )
+
+    def run(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        logits: NDArray[np.float32] = session.run(["logits"], {"image": images})[0]
+        return logits
+
+    return Exported(EngineNetwork(run, description, engine="ONNX", path=path, device=device))
+
+
+def _unusable(device: str, reason: str) -> SettingsError:
+    return SettingsError(f"device {device}: {reason}; run: pip install onnxruntime-gpu, or leave --device out")
