@@ -10,8 +10,7 @@
 Everything counts: the file is decoded, the network runs, the label map is an array of the photo's size. Each system has
 a process of its own, which takes turns with the others, so that what else the machine does touches all alike; a ratio
 is the median of those of neighbours in time. Times are medians and quartiles. What was measured is kept in the folder
-of the models, so that a long benchmark can be made in parts; a later measurement of a network at a size takes the place of an earlier
-one.
+of the models, so that a long benchmark can be made in parts; a network that is measured again at a size gets new rows there.
 
 The weights are the same in all: published ones cannot be had without a network, so those of the PyTorch systems are
 random, from a seed, and made to behave: the statistics of BatchNorm are those of crops of the photo, and the last layer
