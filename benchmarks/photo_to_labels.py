@@ -265,9 +265,8 @@ HEADER = (
     "copying moves {bytes:.1f} GB a second. *Documented* is the time of the library as documented over that of the "
     "row, *best* that of its best setting: 2 is twice as fast. *Of the peak* is the time that the multiply-adds of the "
     "convolutions, without those on padding, take at the peak over that of the row; 8-bit numbers and Winograd's "
-    "convolutions can be above 100 %. "
-    "Times are seconds for one photo, from its file to its label map, medians and quartiles; where those are far apart, "
-    "the machine had other work too.\n\n"
+    "convolutions can be above 100 %. Times are seconds for one photo, from its file to its label map, medians and "
+    "quartiles; where those are far apart, the machine had other work too.\n\n"
     "The weights of the PyTorch libraries are random here, so that *equal labels* in 8 bits says nothing of trained "
     "ones; those of the TensorFlow Lite model are trained.\n"
 )
