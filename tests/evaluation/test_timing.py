@@ -25,8 +25,9 @@ def segmenter(seed: int = 0, classes: tuple[str, ...] = ("a", "b", "c"), **optio
 
 
 @pytest.fixture(autouse=True)
-def without_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+def in_no_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(timing, "REST", 0)
+    monkeypatch.setattr(timing, "PEAK_SIDE", 64)
 
 
 @pytest.fixture
