@@ -40,11 +40,21 @@ class Segmentation:
     palette: NDArray[np.uint8]
     image: NDArray[np.uint8]
     compute_probabilities: Callable[[], NDArray[np.float32]]
+    compute_confidence: Callable[[], NDArray[np.float32]] | None = None
+    """A way to it without all probabilities, where there is one."""
 
     @cached_property
     def probabilities(self) -> NDArray[np.float32]:
         """float32 (num_classes, H, W), each pixel's sum 1; computed when first asked for, then kept."""
         return self.compute_probabilities()
+
+    @cached_property
+    def confidence(self) -> NDArray[np.float32]:
+        """float32 (H, W), the probability of each pixel's class, 0..1; computed when first asked for, then kept."""
+        if self.compute_confidence is not None:
+            return self.compute_confidence()
+        highest: NDArray[np.float32] = self.probabilities.max(axis=0)
+        return highest
 
     def save(self, path: str | Path) -> None:
         """Write the labels as PNG: the class index of every pixel, shown in the palette's colours.

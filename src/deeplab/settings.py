@@ -221,6 +221,9 @@ class SegmentSettings(LoadSettings):
     output: Path = option(Path("segmentations"), "Folder for the pictures.", metavar="DIR")
     overlay: bool = option(False, "Also write <stem>_overlay.png: the photo under its classes.")
     probabilities: bool = option(False, "Also write <stem>.npz: the probability of each class at each pixel.")
+    confidence: bool = option(
+        False, "Also write <stem>_confidence.png: how sure each pixel's class is, 255 at a probability of 1."
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

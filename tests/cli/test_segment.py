@@ -37,6 +37,18 @@ def test_overlay_and_probabilities_are_written_when_asked_for(
         assert file["classes"].tolist() == ["background", "cat", "dog"]
 
 
+def test_the_confidence_is_the_probability_of_each_pixels_class(
+    run: Run, photo: Photo, tiny: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    assert (
+        run("segment", photo("x.jpg"), "--model", tiny, "--output", out, "--confidence", "--probabilities").status == 0
+    )
+    with Image.open(out / "x_confidence.png") as picture, np.load(out / "x.npz") as file:
+        assert picture.mode == "L"
+        np.testing.assert_allclose(np.array(picture), 255 * file["probabilities"].max(axis=0), atol=0.51)
+
+
 def test_the_share_of_each_class_is_printed_and_where_the_pictures_are(
     run: Run, photo: Photo, tiny: Path, tmp_path: Path
 ) -> None:
@@ -264,4 +276,6 @@ def test_an_image_larger_than_the_memory_is_refused_with_the_way_out(
     status, _, err = run("segment", photo("x.jpg"), "--model", tiny, "--output", tmp_path / "out", "--flip")
     assert status == 2
     assert "24 x 32 pixels take 0.0 GiB of memory" in err
-    assert "row by row: pip install 'deeplab[geo]', and no --crf, --scales, --flip or --probabilities" in err
+    assert (
+        "row by row: pip install 'deeplab[geo]', and no --crf, --scales, --flip, --probabilities or --confidence" in err
+    )

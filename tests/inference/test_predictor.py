@@ -81,6 +81,13 @@ def test_labels_are_the_most_probable_classes(make_segmenter, noise, size, optio
     np.testing.assert_allclose(chosen, probabilities.max(axis=0), atol=1e-6)
 
 
+@pytest.mark.parametrize("options", [{}, {"scales": (0.5, 1)}, {"tile_size": 32}, {"crf": "v2-resnet101"}])
+def test_confidence_is_the_highest_probability(make_segmenter, make_image, options):
+    result = make_segmenter(**options)(make_image(40, 50))
+    np.testing.assert_allclose(result.confidence, result.probabilities.max(axis=0), atol=1e-5)
+    assert result.confidence is result.confidence
+
+
 @pytest.mark.parametrize("align_corners", [False, True])
 @pytest.mark.parametrize("size", [(320, 256), (96, 512), (64, 416)])
 def test_tiles_of_a_local_network_give_the_whole_images_labels(

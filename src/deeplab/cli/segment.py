@@ -95,6 +95,8 @@ def _targets(paths: list[Path], settings: SegmentSettings, fail: Fail) -> dict[P
         files = {"labels": settings.output / f"{stem}.png"}
         if settings.overlay:
             files["overlay"] = settings.output / f"{stem}_overlay.png"
+        if settings.confidence:
+            files["confidence"] = settings.output / f"{stem}_confidence.png"
         if settings.probabilities:
             files["probabilities"] = settings.output / f"{stem}.npz"
         replaced = [taken[_identity(file)] for file in files.values() if _identity(file) in taken]
@@ -121,8 +123,8 @@ def _goes_by_rows(path: Path, settings: SegmentSettings) -> bool:
     """Whether an image is so large that only some of its rows should be in memory, and nothing asked for forbids it."""
     from deeplab.images.large import is_large
 
-    whole = settings.crf is not None or settings.probabilities or settings.flip or settings.scales != (1.0,)
-    return not whole and is_large(path)
+    of_all_pixels = settings.crf is not None or settings.probabilities or settings.confidence
+    return not (of_all_pixels or settings.flip or settings.scales != (1.0,)) and is_large(path)
 
 
 def _write_large(segmenter: Segmenter, path: Path, files: dict[str, Path]) -> dict[str, float]:
@@ -140,11 +142,13 @@ def _write(result: Segmentation, files: dict[str, Path]) -> None:
     import numpy as np
 
     from deeplab.files import written_aside
-    from deeplab.images import write_image
+    from deeplab.images import write_grey, write_image
 
     result.save(files["labels"])
     if "overlay" in files:
         write_image(files["overlay"], result.overlay())
+    if "confidence" in files:
+        write_grey(files["confidence"], np.rint(255 * result.confidence).astype(np.uint8))
     if "probabilities" in files:
         with written_aside(files["probabilities"]) as aside:
             np.savez_compressed(aside, probabilities=result.probabilities, classes=np.array(result.classes))

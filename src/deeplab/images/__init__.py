@@ -41,6 +41,7 @@ __all__ = [
     "resize_image",
     "size_at",
     "turn_upright",
+    "write_grey",
     "write_image",
     "write_labels",
 ]
@@ -76,7 +77,7 @@ PIXEL_BYTES = 7
 
 BY_ROWS = (
     "cut or shrink it, or have 'deeplab segment' read it row by row: pip install 'deeplab[geo]', and no --crf, "
-    "--scales, --flip or --probabilities"
+    "--scales, --flip, --probabilities or --confidence"
 )
 
 ORIENTATION_TAG = 0x0112
@@ -245,6 +246,12 @@ def write_image(path: str | Path, image: Image.Image | NDArray[np.uint8]) -> Non
     options = {"quality": 95} if format == "JPEG" else {}
     with written_aside(path) as aside:
         picture.save(aside, format=format, **options)
+
+
+def write_grey(path: str | Path, values: NDArray[np.uint8]) -> None:
+    """Write uint8 (H, W) as an 8-bit grey PNG, in one step. Raises OutputError: the file cannot be written."""
+    with written_aside(path) as aside:
+        Image.fromarray(values).save(aside, format="PNG")
 
 
 def turn_upright(values: NDArray[Any], orientation: int) -> NDArray[Any]:

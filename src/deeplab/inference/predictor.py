@@ -209,6 +209,7 @@ class Segmenter:
                 palette=self.palette,
                 image=image,
                 compute_probabilities=sharpened or partial(_probabilities, seen, size),
+                compute_confidence=partial(_confidence, seen[0], size) if len(seen) == 1 and crf is None else None,
             )
             if sharpened is not None:
                 sharpened.forget()
@@ -269,12 +270,11 @@ def _labels(seen: Sequence[View], size: tuple[int, int]) -> NDArray[np.uint8 | n
     """The class of each pixel of an image of `size`, (H, W)."""
     from deeplab.kernels.upsample_argmax import sample_argmax  # with numba, which takes as long as the rest to import
 
-    rows, columns = map(centres, size)
     if len(seen) == 1:
         (view,) = seen
-        return sample_argmax(view.logits, view.rows(rows), view.columns(columns))
+        return sample_argmax(view.logits, *_points(view, size))
     labels = np.empty(size, np.uint8 if len(seen[0].logits) <= 256 else np.uint16)
-    for strip, probabilities in mean_probabilities(seen, rows, columns):
+    for strip, probabilities in mean_probabilities(seen, *map(centres, size)):
         labels[strip] = _as_labels(probabilities)
     return labels
 
@@ -295,6 +295,19 @@ def _probabilities(seen: Sequence[View], size: tuple[int, int]) -> NDArray[np.fl
     for strip, probabilities in mean_probabilities(seen, *map(centres, size)):
         result[:, strip] = probabilities
     return result
+
+
+def _confidence(view: View, size: tuple[int, int]) -> NDArray[np.float32]:
+    """The probability of the class of each pixel of an image of `size`, float32 (H, W)."""
+    from deeplab.kernels.confidence import sample_confidence
+
+    return sample_confidence(view.logits, *_points(view, size)).probability
+
+
+def _points(view: View, size: tuple[int, int]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Rows and columns of the logits at the pixels of an image of `size`."""
+    rows, columns = map(centres, size)
+    return view.rows(rows), view.columns(columns)
 
 
 def centres(pixels: int) -> NDArray[np.float64]:

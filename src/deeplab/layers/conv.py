@@ -149,8 +149,9 @@ def _padded_same(x: Tensor, kernel: int, stride: int, dilation: Pair, *, value: 
     """TensorFlow's SAME: as little padding as gives ceil(length / stride) samples, the odd pixel after."""
     pads: list[int] = []
     for length, gap in ((x.shape[-1], dilation[1]), (x.shape[-2], dilation[0])):
-        samples = -(-length // stride)
-        total = max((samples - 1) * stride + (kernel - 1) * gap + 1 - length, 0)
+        total = (kernel - 1) * gap - (length - 1) % stride
+        if kernel < stride:  # else it is never negative; without `max`, sizes that are symbols are simpler to trace
+            total = max(total, 0)
         pads += [total // 2, total - total // 2]
     return F.pad(x, pads, value=value)
 
