@@ -1,3 +1,7 @@
+import subprocess
+import sys
+from importlib.util import find_spec
+
 import numpy as np
 import pytest
 import torch
@@ -103,6 +107,40 @@ def test_points_beyond_the_logits_take_those_of_the_edge():
 
 def test_no_points_give_no_labels():
     assert sample_argmax(random_logits(2, 3, 3), np.empty(0), np.array([1.0])).shape == (0, 1)
+
+
+@pytest.mark.parametrize("align_corners", [False, True])
+def test_infinite_logits_are_as_good_as_the_largest_numbers(align_corners):
+    logits = random_logits(5, 7, 6)
+    masked, most, none = logits.copy(), logits.copy(), logits.copy()
+    masked[2] = -np.inf
+    none[2] = np.nan
+    most[3, 2, 3] = np.inf
+    for given, like in ((masked, -1e38), (none, -1e38)):
+        wanted = logits.copy()
+        wanted[2] = like
+        labels = upsample_argmax(given, (41, 40), align_corners=align_corners)
+        np.testing.assert_array_equal(labels, upsample_argmax(wanted, (41, 40), align_corners=align_corners))
+        assert (labels != 2).all()
+    full = F.interpolate(torch.from_numpy(most)[None], size=(41, 40), mode="bilinear", align_corners=align_corners)[0]
+    known = ~full.isnan().any(dim=0).numpy()  # of torch's, an infinity times 0 is none
+    labels = upsample_argmax(most, (41, 40), align_corners=align_corners)
+    assert known.mean() > 0.7
+    assert (labels != full.argmax(dim=0).numpy())[known].mean() < 1e-3
+    assert (labels == 3).any()
+    assert not upsample_argmax(np.full((3, 2, 2), -np.inf, np.float32), (5, 5), align_corners=align_corners).any()
+
+
+@pytest.mark.parametrize("worth, loaded", [(2**22, False), (50, True)])
+def test_numba_is_loaded_where_there_is_enough_to_do(worth, loaded):
+    code = (
+        "import sys, numpy as np; from deeplab.kernels import upsample_argmax as room\n"
+        f"room.WORTH_LOADING = {worth}\n"
+        "for _ in range(2): room.upsample_argmax(np.ones((2, 3, 3), np.float32), (6, 6), align_corners=False)\n"
+        "print('numba' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == str(loaded and find_spec("numba") is not None)
 
 
 def test_taps_are_the_neighbours_and_the_share_of_the_upper_one():

@@ -18,6 +18,7 @@ from deeplab.images.large import LargeImage, open_large, write_label_rows
 from deeplab.inference.multiscale import check_finite, coordinates
 from deeplab.inference.predictor import TILE_SIZE, Segmenter, centres
 from deeplab.inference.tiles import Logits, Tiled, Window
+from deeplab.kernels.upsample_argmax import sample_argmax
 from deeplab.results import Segmentation
 
 __all__ = ["Overview", "segment_file"]
@@ -80,8 +81,6 @@ def _label_rows(
     bands: Iterable[Logits], network: Tiled, *, seen: tuple[int, int], size: tuple[int, int]
 ) -> Iterator[Labels]:
     """The labels of an image of `size`, in strips, from the bands of the logits of what the network saw, `seen`."""
-    from deeplab.kernels.upsample_argmax import sample_argmax  # with numba, which takes as long as the rest to import
-
     grid = network.grid_size(seen)
     rows = columns = np.empty(0)
     held: NDArray[np.float32] | None = None  # the last row so far, (num_classes, 1, w)

@@ -12,7 +12,6 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,9 +20,7 @@ from deeplab.errors import CheckpointError
 from deeplab.images import resize_image
 from deeplab.inference.network import Network
 from deeplab.inference.read_ahead import read_ahead
-
-if TYPE_CHECKING:
-    from deeplab.kernels.upsample_argmax import Taps
+from deeplab.kernels.upsample_argmax import Taps, taps
 
 __all__ = ["View", "check_finite", "coordinates", "mean_probabilities", "views"]
 
@@ -159,8 +156,6 @@ def _softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def _sample(view: View, rows: NDArray[np.float64], columns: NDArray[np.float64]) -> NDArray[np.float32]:
     """The logits at a grid of positions: (num_classes, len(rows), len(columns))."""
-    from deeplab.kernels.upsample_argmax import taps  # here, as numba comes with it
-
     _, height, width = view.logits.shape
     down, across = taps(view.rows(rows), height), taps(view.columns(columns), width)
     first, last = down.lower[0], down.upper[-1]

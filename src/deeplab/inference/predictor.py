@@ -20,6 +20,7 @@ from deeplab.inference.network import Exported, Network
 from deeplab.inference.read_ahead import read_ahead
 from deeplab.inference.remembered import Remembered
 from deeplab.inference.tiles import Tiled
+from deeplab.kernels.upsample_argmax import sample_argmax
 from deeplab.results import Segmentation
 
 if TYPE_CHECKING:
@@ -268,8 +269,6 @@ class _Sharpened:
 
 def _labels(seen: Sequence[View], size: tuple[int, int]) -> NDArray[np.uint8 | np.uint16]:
     """The class of each pixel of an image of `size`, (H, W)."""
-    from deeplab.kernels.upsample_argmax import sample_argmax  # with numba, which takes as long as the rest to import
-
     if len(seen) == 1:
         (view,) = seen
         return sample_argmax(view.logits, *_points(view, size))

@@ -9,6 +9,7 @@ another implementation may choose differently only where two classes are within 
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
@@ -16,12 +17,17 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from deeplab.kernels import _numba
-from deeplab.kernels._numba import njit
-
 __all__ = ["Taps", "sample_argmax", "taps", "upsample_argmax"]
 
 Labels = NDArray[np.uint8 | np.uint16]
+
+LARGEST = 1e38
+
+WORTH_LOADING = 2**22
+"""Pixels that numpy takes about as long for as numba takes to load, 0.5 s; a photo has its labels before."""
+
+_asked_for = 0
+"""Pixels, by all calls so far."""
 
 STRIP = 2**21
 """Scores (pixels x classes) that a thread works on at a time: bounds the memory of the numpy version."""
@@ -39,7 +45,7 @@ def upsample_argmax(logits: NDArray[np.float32], size: tuple[int, int], *, align
     """The class with the highest logit at each pixel of the resized logits; the lowest class of equal ones.
 
     Args:
-        logits: float32 (num_classes, h, w), finite.
+        logits: As in `sample_argmax`.
         size: (height, width) of the result.
         align_corners: Whether corner pixel centres (True) or the outer edges (False) lie on each other.
 
@@ -56,7 +62,8 @@ def sample_argmax(logits: NDArray[np.float32], rows: NDArray[np.float64], column
     """The class with the highest logit at each point of a grid; the lowest class of equal ones.
 
     Args:
-        logits: float32 (num_classes, h, w), finite.
+        logits: float32 (num_classes, h, w), in any memory order. An infinite one counts as one of 1e38 that it cannot
+            be told from: a class of minus infinity is nowhere, where there is another; NaN is minus infinity.
         rows: Ascending float64 (H,), in rows of `logits`; beyond the first and the last one these go on.
         columns: The same for columns, (W,).
 
@@ -64,11 +71,13 @@ def sample_argmax(logits: NDArray[np.float32], rows: NDArray[np.float64], column
         uint8 (H, W), or uint16 for more than 256 classes.
     """
     num_classes, height, width = logits.shape
+    if not np.isfinite(logits).all():  # an infinity times a weight of 0 is no number
+        logits = np.nan_to_num(logits, nan=-LARGEST, posinf=LARGEST, neginf=-LARGEST).astype(np.float32)
     pixels = np.ascontiguousarray(logits.transpose(1, 2, 0), dtype=np.float32)  # (h, w, C)
     winners = _cell_winners(pixels)
     down, across = taps(rows, height), taps(columns, width)
     labels: Labels = np.empty((len(rows), len(columns)), np.uint8 if num_classes <= 256 else np.uint16)
-    fill: Callable[..., None] = _fill_compiled if _numba.COMPILES else _fill_numpy
+    fill = _fill(labels.size)
 
     def fill_strip(strip: slice) -> None:
         fill(labels[strip], pixels, winners, *(tap[strip] for tap in down), *across)
@@ -78,6 +87,18 @@ def sample_argmax(logits: NDArray[np.float32], rows: NDArray[np.float64], column
     with ThreadPoolExecutor(os.cpu_count() or 1) as threads:
         list(threads.map(fill_strip, strips))
     return labels
+
+
+def _fill(pixels: int) -> Callable[..., None]:
+    """What fills in labels: numpy, and the compiled version once so much was asked for that to load it pays."""
+    global _asked_for
+    _asked_for += pixels
+    if _asked_for < WORTH_LOADING and "numba" not in sys.modules:
+        return _fill_numpy
+    from deeplab.kernels import _numba
+    from deeplab.kernels._upsample_argmax import fill_compiled
+
+    return fill_compiled if _numba.COMPILES else _fill_numpy
 
 
 def taps(coordinates: NDArray[np.float64], length: int) -> Taps:
@@ -126,64 +147,3 @@ def _fill_numpy(
     lower = (1 - g) * pixels[b, l] + g * pixels[b, r]
     labels_here[row, column] = ((1 - f) * upper + f * lower).argmax(axis=1)
     labels[:] = labels_here
-
-
-@njit
-def _fill_compiled(
-    labels: Labels,
-    pixels: NDArray[np.float32],
-    winners: NDArray[np.intp],
-    top: NDArray[np.intp],
-    bottom: NDArray[np.intp],
-    down: NDArray[np.float32],
-    left: NDArray[np.intp],
-    right: NDArray[np.intp],
-    across: NDArray[np.float32],
-) -> None:
-    """The same, by the ends of the runs of equal labels."""
-    height, width = labels.shape
-    for row in range(height):
-        t, b, f = top[row], bottom[row], down[row]
-        start = 0
-        while start < width:
-            end = start + 1  # of the pixels between the same two coarse columns
-            while end < width and left[end] == left[start]:
-                end += 1
-            label = winners[t, left[start]]
-            if label == pixels.shape[2]:
-                label = _winner(pixels, t, b, f, left[start], right[start], across[start])
-                last = _winner(pixels, t, b, f, left[end - 1], right[end - 1], across[end - 1])
-                while label != last:
-                    inside, outside = start, end - 1
-                    while outside - inside > 1:
-                        middle = (inside + outside) // 2
-                        if _winner(pixels, t, b, f, left[middle], right[middle], across[middle]) == label:
-                            inside = middle
-                        else:
-                            outside = middle
-                    labels[row, start:outside] = label
-                    start = outside
-                    label = _winner(pixels, t, b, f, left[start], right[start], across[start])
-            labels[row, start:end] = label
-            start = end
-
-
-@njit
-def _winner(
-    pixels: NDArray[np.float32],
-    top: int,
-    bottom: int,
-    down: np.float32,
-    left: int,
-    right: int,
-    across: np.float32,
-) -> int:
-    one = np.float32(1)
-    winner, highest = 0, np.float32(-np.inf)
-    for label in range(pixels.shape[2]):
-        upper = (one - across) * pixels[top, left, label] + across * pixels[top, right, label]
-        lower = (one - across) * pixels[bottom, left, label] + across * pixels[bottom, right, label]
-        value = (one - down) * upper + down * lower
-        if value > highest:
-            winner, highest = label, value
-    return winner

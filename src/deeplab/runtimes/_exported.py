@@ -7,7 +7,6 @@ import json
 import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -150,6 +149,8 @@ def threads() -> int:
 
 
 def own_version() -> str:
+    from importlib.metadata import PackageNotFoundError, version  # longer to load than to segment a small image
+
     try:
         return version("deeplab")
     except PackageNotFoundError:  # run from its sources

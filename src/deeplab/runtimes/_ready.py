@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from deeplab.files import cache_folder, written_aside
-from deeplab.runtimes._exported import own_version
+from deeplab.runtimes._exported import FORMAT
 from deeplab.settings import EXPORT_SUFFIXES
 
 ENGINES = {"onnx": "onnxruntime", "openvino": "openvino"}
@@ -22,7 +22,7 @@ class Ready:
     """What there is of a model file."""
 
     def __init__(self, model: Path) -> None:
-        key = hashlib.sha256(model.read_bytes() + own_version().encode()).hexdigest()[:32]
+        key = hashlib.sha256(model.read_bytes() + f"{FORMAT}".encode()).hexdigest()[:32]
         self.folder = cache_folder() / "engines" / key
         self.choice = self.folder / "choice.json"
 

@@ -6,8 +6,6 @@ from pathlib import Path
 
 from deeplab.errors import InputNotFoundError, unknown_name
 from deeplab.files import checkpoint_file
-from deeplab.weights._cache import fetch
-from deeplab.weights._published import published
 
 
 def shipped() -> dict[str, Path]:
@@ -29,9 +27,13 @@ def find(name_or_path: str | Path) -> Path:
     file = checkpoint_file(path)
     if file.is_file():
         return file
-    name, ours, others = path.as_posix(), shipped(), published()
+    name, ours = path.as_posix(), shipped()
     if name in ours:
         return ours[name]
+    from deeplab.weights._cache import fetch  # with all that a download takes
+    from deeplab.weights._published import published
+
+    others = published()
     if name in others:
         return fetch(others[name])
     if path.is_dir():
