@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from deeplab import catalog
 from deeplab.backbones import Backbone, create_backbone
-from deeplab.crf import CRFRNN
 from deeplab.errors import SettingsError, unknown_name
 from deeplab.layers import Prepare, rescale, resize, use_group_norm
+
+if TYPE_CHECKING:
+    from deeplab.crf import CRFRNN
 
 ASPP_OPTIONS = (
     "aspp_project",
@@ -177,7 +179,7 @@ def create_model(
     model.prepare = Prepare(mean, std, stride=output_stride if align_corners and pad_to_grid else 1)
     model.align_corners = align_corners
     model.scales, model.merge = tuple(scales), merge
-    model.crf_rnn = CRFRNN(num_classes) if crf_rnn else None
+    model.crf_rnn = _crf_rnn(num_classes) if crf_rnn else None
     model.entry = name
     model.arguments = {
         "backbone": backbone,
@@ -207,6 +209,12 @@ def refuse_options_of_aspp(build: Callable[..., Any], given: Mapping[str, Any], 
     for name, parameter in inspect.signature(build).parameters.items():
         if name in ASPP_OPTIONS and given[name] != parameter.default:
             raise SettingsError(f"{name} is an option of ASPP, and {instead} puts something else there; leave one out")
+
+
+def _crf_rnn(num_classes: int) -> CRFRNN:
+    from deeplab.crf import CRFRNN  # with numba, for the few models that have one
+
+    return CRFRNN(num_classes)
 
 
 def _per_channel(name: str, given: Sequence[float] | None, default: Sequence[float], channels: int) -> list[float]:
