@@ -24,6 +24,8 @@ Fail = Callable[[Any, DeepLabError], None]
 
 def segment(settings: SegmentSettings, *, json: Json = False) -> None:
     """Segment photos and print the share of each class."""
+    from deeplab.inference.read_ahead import read_ahead
+
     failed: dict[str, str] = {}
     done: list[dict[str, Any]] = []
 
@@ -34,11 +36,18 @@ def segment(settings: SegmentSettings, *, json: Json = False) -> None:
     def in_memory(segmenter: Segmenter, paths: Sequence[Path]) -> Iterator[tuple[Path, dict[str, float]]]:
         results = segmenter.stream(paths, on_error=fail)
         sources = (path for path in paths if str(path) not in failed)  # `fail` comes before the next result
+        pairs = zip(map(complete, results), sources, strict=False)
         with progress("Segmenting", total=len(paths)) as advance:
-            for result, path in zip(results, sources, strict=False):
-                _write(result, targets[path])
+            for (result, path), written in read_ahead(lambda pair: _write(pair[0], targets[pair[1]]), pairs, ahead=1):
+                written.result()
                 yield path, result.areas()
                 advance()
+
+    def complete(result: Segmentation) -> Segmentation:
+        """Have what is written be there before the next image is worked on, as then what a CRF made is forgotten."""
+        if settings.crf is not None and (settings.probabilities or settings.confidence):
+            _ = result.probabilities
+        return result
 
     def by_rows(segmenter: Segmenter, paths: Sequence[Path]) -> Iterator[tuple[Path, dict[str, float]]]:
         for path in paths:

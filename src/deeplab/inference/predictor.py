@@ -252,7 +252,8 @@ class _Sharpened:
         self.kept: NDArray[np.float32] | None = self._compute()
 
     def __call__(self) -> NDArray[np.float32]:
-        return self._compute() if self.kept is None else self.kept
+        kept = self.kept  # another thread may forget it
+        return self._compute() if kept is None else kept
 
     def forget(self) -> None:
         self.kept = None

@@ -1,4 +1,4 @@
-"""Read the next files in threads while the present one is worked on."""
+"""Read the next files, or write the last ones, in threads while the present one is worked on."""
 
 from __future__ import annotations
 
