@@ -19,11 +19,11 @@ from deeplab.models import create_model
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory):
+def model(few_layers, tmp_path_factory):
     """The path of a small model."""
     path = tmp_path_factory.mktemp("model") / "small.safetensors"
     torch.manual_seed(0)
-    network = create_model("deeplabv3", num_classes=3, depth_multiplier=0.25, aspp_channels=8, atrous_rates=())
+    network = create_model("deeplabv3", backbone="resnet18", num_classes=3, aspp_channels=8, atrous_rates=())
     checkpoints.save(path, Checkpoint(network.eval(), ("sky", "road", "tree"), color_map(3)))
     return path
 
