@@ -45,6 +45,18 @@ def test_the_labels_are_those_of_the_image_in_memory(
     np.testing.assert_array_equal(overview.segmentation.image, image)
 
 
+def test_a_network_of_one_size_sees_the_image_as_a_whole(
+    make_segmenter, local_network, make_image, save, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("deeplab.inference.large.TILE_SIZE", 64)
+    network = local_network()
+    segmenter = make_segmenter(network)
+    monkeypatch.setattr(segmenter.network, "fixed_size", (120, 160))
+    image = make_image(300, 400)
+    segment_file(segmenter, save(image), tmp_path / "labels.png")
+    assert network.calls == [(1, 3, 120, 160)]
+
+
 @pytest.mark.parametrize("side", [64, 150, 900])
 def test_an_image_that_the_network_sees_at_another_size(
     make_segmenter, local_network, make_image, save, tmp_path, side
