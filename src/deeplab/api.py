@@ -97,7 +97,7 @@ def load(model: str | Path = "objects", **options: Any) -> Segmenter:
     found = weights.find(path)
     exported = _exported(found, engine, device=settings.device)
     if exported is not None:
-        return Segmenter(runtimes.load(exported), **how)
+        return Segmenter(runtimes.load(exported, device=settings.device), **how)
     from deeplab import checkpoints
 
     return Segmenter(checkpoints.load(found), **how, compiled=engine == "compiled")

@@ -11,7 +11,7 @@ import torch
 import deeplab
 from deeplab import checkpoints, evaluation, runtimes
 from deeplab.checkpoints import Checkpoint
-from deeplab.errors import CheckpointError, MissingExtraError, SettingsError
+from deeplab.errors import CheckpointError, InputNotFoundError, MissingExtraError, SettingsError
 from deeplab.evaluation import Parity, engines
 from deeplab.images import color_map
 from deeplab.inference.torch_network import TorchNetwork
@@ -123,6 +123,33 @@ def test_an_engine_that_is_not_installed_is_told(model, monkeypatch):
     monkeypatch.setitem(sys.modules, "openvino", None)
     with pytest.raises(MissingExtraError, match=r"deeplab\[openvino\]"):
         deeplab.load(model, engine="openvino")
+
+
+@pytest.mark.parametrize("engine", ["onnx", "openvino"])
+def test_an_engine_runs_on_the_device_that_is_asked_for(model, monkeypatch, engine):
+    asked = []
+    monkeypatch.setattr(runtimes.Ready, "knows", lambda *_: True)
+
+    def load(path, *, device):
+        asked.append((path.suffix, device))
+        raise SettingsError("no such device")
+
+    monkeypatch.setattr(runtimes, "load", load)
+    with pytest.raises(SettingsError, match="no such device"):
+        deeplab.load(model, engine=engine, device="cuda:1")
+    assert asked == [({"onnx": ".onnx", "openvino": ".xml"}[engine], "cuda:1")]
+
+
+@pytest.mark.parametrize("engine", ["compiled", "openvino"])
+def test_an_exported_model_runs_in_its_own_engine(engine):
+    with pytest.raises(SettingsError, match=f"engine {engine} is not that of x.onnx, which is exported; leave it out"):
+        deeplab.load("x.onnx", engine=engine)
+
+
+@pytest.mark.parametrize("engine", ["torch", "auto", "onnx"])
+def test_an_exported_model_may_be_told_its_engine(engine):
+    with pytest.raises(InputNotFoundError, match=r"no exported file x\.onnx"):
+        deeplab.load("x.onnx", engine=engine)
 
 
 def test_precision_is_that_of_torch(model, make_image):
