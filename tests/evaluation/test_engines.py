@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import threading
 
 import numpy as np
 import pytest
@@ -11,8 +12,9 @@ import torch
 import deeplab
 from deeplab import checkpoints, evaluation, runtimes
 from deeplab.checkpoints import Checkpoint
-from deeplab.errors import CheckpointError, InputNotFoundError, MissingExtraError, SettingsError
+from deeplab.errors import CheckpointError, InputNotFoundError, MissingExtraError, OutputError, SettingsError
 from deeplab.evaluation import Parity, engines
+from deeplab.files import alone_in
 from deeplab.images import color_map
 from deeplab.inference.torch_network import TorchNetwork
 from deeplab.models import create_model
@@ -102,6 +104,28 @@ def test_what_is_slower_than_torch_or_fails_is_not_taken(model, exported, onnx, 
 def test_auto_is_torch_where_there_may_be_a_gpu_or_another_device_is_named(model, exported, monkeypatch):
     monkeypatch.setattr("deeplab.api.may_have_gpu", lambda: True)
     assert isinstance(deeplab.load(model, engine="auto").network, TorchNetwork)
+    assert exported[1] == []
+
+
+def test_of_two_processes_one_exports_and_the_other_waits_for_it(model, exported):
+    ready = runtimes.Ready(model)
+    with alone_in(ready.folder):
+        other = threading.Thread(target=engines.make_ready, args=(model, "auto"))
+        other.start()
+        other.join(0.3)
+        assert other.is_alive()
+        ready.choose({})
+    other.join()
+    assert exported[1] == []
+    assert ready.chosen() == "torch"
+
+
+def test_a_cache_that_cannot_be_written_is_told_before_the_export(model, exported, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("DEEPLAB_CACHE", str(tmp_path / "file"))
+    for engine in ("onnx", "auto"):
+        with pytest.raises(OutputError, match=r"cannot be written .* name another folder by DEEPLAB_CACHE"):
+            engines.make_ready(model, engine)
     assert exported[1] == []
 
 
