@@ -139,3 +139,21 @@ def test_what_does_not_fit_into_the_memory_is_shown_in_tiles(make_segmenter, loc
 def test_free_memory_is_known_on_linux():
     free = free_memory()
     assert free is None or free > 2**20
+
+
+def test_the_memory_that_torch_keeps_of_a_gpu_is_free(monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.mem_get_info", lambda device: (1000, 9000))
+    monkeypatch.setattr("torch.cuda.memory_reserved", lambda device: 700)
+    monkeypatch.setattr("torch.cuda.memory_allocated", lambda device: 200)
+    assert free_memory("cuda:1") == 1000 + 700 - 200
+
+
+@pytest.mark.parametrize("crf", [None, DenseCRF("v2-resnet101")])
+def test_an_engine_may_have_a_gpu_where_torch_has_none(make_segmenter, make_image, monkeypatch, crf):
+    image = make_image(20, 24)
+    on_cpu = make_segmenter(crf=crf)
+    wanted = on_cpu(image).labels
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.setattr(Segmenter, "device", "cuda")
+    np.testing.assert_array_equal(on_cpu(image).labels, wanted)
