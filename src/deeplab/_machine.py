@@ -9,11 +9,14 @@ from pathlib import Path
 
 
 def free_memory(device: str = "cpu") -> int | None:
-    """Bytes that programs may still take there, where the system says so: Linux, and GPUs of CUDA."""
+    """Bytes that programs may still take there, where the system says so: Linux, and GPUs that PyTorch can use."""
     if device.startswith("cuda"):
         import torch
 
-        free: int = torch.cuda.mem_get_info(device)[0]
+        if not torch.cuda.is_available():  # another engine may be for GPUs where PyTorch is not
+            return None
+        kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)  # for what comes next
+        free: int = torch.cuda.mem_get_info(device)[0] + kept
         return free
     try:
         lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()

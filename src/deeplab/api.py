@@ -97,7 +97,7 @@ def load(model: str | Path = "objects", **options: Any) -> Segmenter:
     found = weights.find(path)
     exported = _exported(found, engine, device=settings.device)
     if exported is not None:
-        return Segmenter(runtimes.load(exported), **how)
+        return Segmenter(runtimes.load(exported, device=settings.device), **how)
     from deeplab import checkpoints
 
     return Segmenter(checkpoints.load(found), **how, compiled=engine == "compiled")
@@ -479,7 +479,7 @@ def benchmark(
         DeepLabError: As `load`.
     """
     settings = build(BenchmarkSettings, {"models": models, **options})
-    from deeplab import evaluation, runtimes, weights
+    from deeplab import evaluation, weights
     from deeplab.images import read_image
 
     if settings.growth is not None:
@@ -502,13 +502,14 @@ def benchmark(
             batch_size=settings.batch_size,
             on_turn=advance,
         )
-    counted = [name for name in names if not runtimes.is_exported(name)]
+    exported = {timing.model for timing in timings if timing.multiply_adds is None}
+    counted = [name for name in names if name not in exported]
     peak = evaluation.float32_peak(segmenters[counted[0]].device) if counted else None
     if settings.growth is None:
         return evaluation.Benchmark(tuple(timings), peak)
     opened = {name: partial(load, name, **how) for name in names}
-    with (progress or no_progress)("Growing", total=evaluation.growth_points(opened)) as advance:
-        growth = evaluation.measure_growth(opened, picture, on_point=advance)
+    with (progress or no_progress)("Growing", total=evaluation.growth_points(opened, exported)) as advance:
+        growth = evaluation.measure_growth(opened, picture, exported=exported, on_point=advance)
     evaluation.draw_growth(settings.growth, growth)
     return evaluation.Benchmark(tuple(timings), peak, tuple(growth))
 

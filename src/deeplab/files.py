@@ -19,6 +19,7 @@ from deeplab.errors import DeepLabError, InputNotFoundError, OutputError
 
 __all__ = [
     "File",
+    "alone_in",
     "cache_folder",
     "checkpoint_file",
     "clear_aside",
@@ -110,6 +111,26 @@ def cache_folder() -> Path:
     else:
         base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     return Path(base).expanduser() / "deeplab"
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Make a folder of the cache, and keep other processes out that also come through here.
+
+    Raises:
+        OutputError: It cannot be made, or what stands inside the `with` cannot write there.
+    """
+    from filelock import FileLock
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / ".lock"):
+            yield
+    except DeepLabError:
+        raise
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise OutputError(f"{folder}: cannot be written ({reason}); name another folder by DEEPLAB_CACHE") from error
 
 
 @contextmanager

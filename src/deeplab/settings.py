@@ -194,6 +194,13 @@ class ModelSettings(UseSettings):
 
     model: str = option("objects", "The model: a name from 'deeplab models' or a file.", metavar="NAME|PATH")
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        suffix = Path(self.model).suffix.lower()
+        own = ("torch", "auto", *(name for name, ending in EXPORT_SUFFIXES.items() if ending == suffix))
+        if suffix in EXPORT_SUFFIXES.values() and self.engine not in own:
+            raise SettingsError(f"engine {self.engine} is not that of {self.model}, which is exported; leave it out")
+
 
 @dataclass(frozen=True, kw_only=True)
 class LoadSettings(ModelSettings):

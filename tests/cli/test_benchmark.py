@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from deeplab import weights
-from deeplab.evaluation import timing
+from deeplab import evaluation, weights
+from deeplab.evaluation import Growth, growth, timing
 
 
 @pytest.fixture(autouse=True)
@@ -40,6 +40,25 @@ def test_the_table_has_a_row_for_each_model_and_size(
     assert first["quartiles"][0] <= first["seconds"] <= first["quartiles"][1]
     assert first["images_per_second"] == pytest.approx(1 / first["seconds"])
     assert first["multiply_adds"] > 0
+
+
+def test_in_another_engine_nothing_is_counted_and_the_classes_do_not_grow(
+    run: Any, tiny: Path, photo: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("matplotlib", reason="needs the extra train")
+    monkeypatch.setattr(timing.Stopwatch, "_multiply_adds", lambda _: (None, None))  # as of another engine
+    measured: list[tuple[str, str]] = []
+
+    def measure(models: Any, picture: Any, *, exported: Any, on_point: Any) -> list[Growth]:
+        measured.extend(growth.lines(models, exported))
+        return [Growth(name, axis, 1, 0.1, 2**20) for name, axis in measured]
+
+    monkeypatch.setattr(evaluation, "measure_growth", measure)
+    options = ("--sizes", "33x33", "--rounds", 1, "--image", photo("x.png"), "--growth", tmp_path / "growth.png")
+    status, out, err = run("benchmark", tiny, *options, "--json")
+    assert (status, err) == (0, "")
+    assert json.loads(out.splitlines()[-1])["peak"] is None
+    assert measured == [(str(tiny), "pixels"), (str(tiny), "batch")]
 
 
 def test_without_a_model_it_takes_those_that_ship(run: Any, photo: Callable[[str], Path]) -> None:

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import threading
 
 import numpy as np
 import pytest
@@ -11,8 +12,9 @@ import torch
 import deeplab
 from deeplab import checkpoints, evaluation, runtimes
 from deeplab.checkpoints import Checkpoint
-from deeplab.errors import CheckpointError, MissingExtraError, SettingsError
+from deeplab.errors import CheckpointError, InputNotFoundError, MissingExtraError, OutputError, SettingsError
 from deeplab.evaluation import Parity, engines
+from deeplab.files import alone_in
 from deeplab.images import color_map
 from deeplab.inference.torch_network import TorchNetwork
 from deeplab.models import create_model
@@ -105,6 +107,28 @@ def test_auto_is_torch_where_there_may_be_a_gpu_or_another_device_is_named(model
     assert exported[1] == []
 
 
+def test_of_two_processes_one_exports_and_the_other_waits_for_it(model, exported):
+    ready = runtimes.Ready(model)
+    with alone_in(ready.folder):
+        other = threading.Thread(target=engines.make_ready, args=(model, "auto"))
+        other.start()
+        other.join(0.3)
+        assert other.is_alive()
+        ready.choose({})
+    other.join()
+    assert exported[1] == []
+    assert ready.chosen() == "torch"
+
+
+def test_a_cache_that_cannot_be_written_is_told_before_the_export(model, exported, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("DEEPLAB_CACHE", str(tmp_path / "file"))
+    for engine in ("onnx", "auto"):
+        with pytest.raises(OutputError, match=r"cannot be written .* name another folder by DEEPLAB_CACHE"):
+            engines.make_ready(model, engine)
+    assert exported[1] == []
+
+
 @pytest.mark.parametrize("damage", ["", "{}", '{"engine": "onnx"}', '{"engine": "rm", "installed": []}'])
 def test_a_damaged_note_is_made_anew(model, exported, damage):
     engines.make_ready(model, "auto")
@@ -123,6 +147,33 @@ def test_an_engine_that_is_not_installed_is_told(model, monkeypatch):
     monkeypatch.setitem(sys.modules, "openvino", None)
     with pytest.raises(MissingExtraError, match=r"deeplab\[openvino\]"):
         deeplab.load(model, engine="openvino")
+
+
+@pytest.mark.parametrize("engine", ["onnx", "openvino"])
+def test_an_engine_runs_on_the_device_that_is_asked_for(model, monkeypatch, engine):
+    asked = []
+    monkeypatch.setattr(runtimes.Ready, "knows", lambda *_: True)
+
+    def load(path, *, device):
+        asked.append((path.suffix, device))
+        raise SettingsError("no such device")
+
+    monkeypatch.setattr(runtimes, "load", load)
+    with pytest.raises(SettingsError, match="no such device"):
+        deeplab.load(model, engine=engine, device="cuda:1")
+    assert asked == [({"onnx": ".onnx", "openvino": ".xml"}[engine], "cuda:1")]
+
+
+@pytest.mark.parametrize("engine", ["compiled", "openvino"])
+def test_an_exported_model_runs_in_its_own_engine(engine):
+    with pytest.raises(SettingsError, match=f"engine {engine} is not that of x.onnx, which is exported; leave it out"):
+        deeplab.load("x.onnx", engine=engine)
+
+
+@pytest.mark.parametrize("engine", ["torch", "auto", "onnx"])
+def test_an_exported_model_may_be_told_its_engine(engine):
+    with pytest.raises(InputNotFoundError, match=r"no exported file x\.onnx"):
+        deeplab.load("x.onnx", engine=engine)
 
 
 def test_precision_is_that_of_torch(model, make_image):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import torch
 import deeplab
 from deeplab import checkpoints
 from deeplab.checkpoints import Checkpoint
-from deeplab.errors import InputNotFoundError
+from deeplab.errors import InputNotFoundError, SettingsError
 from deeplab.evaluation import Growth, draw_growth, growth, measure_growth
 from deeplab.images import color_map, read_image
 from deeplab.models import create_model
@@ -59,7 +60,7 @@ def test_more_classes_leave_the_rest_of_the_network_as_it_is(path: Path) -> None
 
 
 def test_an_exported_network_is_not_measured_along_the_classes() -> None:
-    assert growth.lines(["x.safetensors", "x.onnx"]) == [
+    assert growth.lines(["x.safetensors", "x.onnx"], {"x.onnx"}) == [
         ("x.safetensors", "pixels"),
         ("x.safetensors", "batch"),
         ("x.safetensors", "classes"),
@@ -72,6 +73,11 @@ def test_what_goes_wrong_in_the_other_process_is_raised_here(tmp_path: Path) -> 
     missing = partial(deeplab.load, tmp_path / "none.safetensors")
     with pytest.raises(InputNotFoundError, match=r"none\.safetensors"):
         measure_growth({"none": missing}, PICTURE, values={"batch": (1,)})
+
+
+def test_a_process_that_the_system_ends_is_told() -> None:
+    with pytest.raises(SettingsError, match=r"gone has ended at 1 batch with status 3, .* leave it out of the models"):
+        measure_growth({"gone": partial(os._exit, 3)}, PICTURE, values={"batch": (1,)})
 
 
 def test_the_drawing_is_a_picture(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from PIL import Image
 
 from deeplab.errors import ImageError, InputNotFoundError, MissingExtraError, OutputError
 from deeplab.images import color_map, read_image, read_labels, write_labels
-from deeplab.images.large import open_large, write_label_rows
+from deeplab.images.large import is_large, open_large, write_label_rows
 
 needs_rasterio = pytest.mark.skipif("not __import__('importlib').util.find_spec('rasterio')", reason="needs rasterio")
 
@@ -27,6 +27,8 @@ def pictures(pixels):
         "colours in a TIFF": (Image.fromarray(color), ".tif"),
         "JPEG": (Image.fromarray(color).resize((67, 41), box=(0, 0, 9, 9)), ".jpg"),
         "grey": (Image.fromarray(color[..., 0]), ".png"),
+        "1 bit": (Image.fromarray(color[..., 0]).convert("1"), ".png"),
+        "1 bit in a TIFF": (Image.fromarray(color[..., 0]).convert("1"), ".tif"),
         "palette": (palette, ".png"),
         "transparent": (Image.fromarray(half), ".png"),
         "grey, transparent": (Image.fromarray(half[..., 2:]), ".png"),
@@ -87,6 +89,28 @@ def test_what_cannot_be_read_is_told_in_one_line(tmp_path, pixels):
 
 
 @needs_rasterio
+@pytest.mark.parametrize(("orientation", "most", "large"), [(1, 2000, True), (6, 2000, True), (6, 3000, False)])
+def test_what_is_to_be_turned_goes_by_rows_only_if_it_has_to(tmp_path, pixels, monkeypatch, orientation, most, large):
+    monkeypatch.setattr("deeplab.images.large.LARGE", 1000)
+    monkeypatch.setattr("deeplab.images.large.MAX_PIXELS", most)
+    turn = Image.Exif()
+    turn[0x0112] = orientation
+    Image.fromarray(pixels[..., :3]).save(tmp_path / "image.jpg", exif=turn)  # 2747 pixels
+    assert is_large(tmp_path / "image.jpg") == large
+
+
+def test_rasterio_is_not_asked_for_where_an_image_is_small(tmp_path, pixels, monkeypatch):
+    Image.fromarray(pixels).save(tmp_path / "small.png")
+    asked = []
+    monkeypatch.setattr("deeplab.images.large.require", lambda name, *, extra: asked.append(name))
+    assert not is_large(tmp_path / "small.png")
+    assert asked == []
+    monkeypatch.setattr("deeplab.images.large.LARGE", 1000)
+    assert is_large(tmp_path / "small.png")
+    assert asked == ["rasterio"]
+
+
+@needs_rasterio
 def test_a_value_that_is_no_brightness_is_named_by_its_place(tmp_path, monkeypatch):
     monkeypatch.setattr("deeplab.images.large.BAND", 67 * 4)
     values = np.zeros((41, 67), np.float32)
@@ -139,6 +163,11 @@ def test_labels_that_come_to_no_end_leave_what_was_there(tmp_path):
         write_label_rows(path, strips(), size=(4, 3), palette=color_map(2))
     assert path.read_bytes() == b"before"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_labels_of_another_name_are_refused(tmp_path):
+    with pytest.raises(OutputError, match=r"end the name in \.png"):
+        write_label_rows(tmp_path / "labels.tif", [], size=(1, 1), palette=color_map(2))
 
 
 def test_a_folder_that_cannot_be_written_to_is_told(tmp_path):

@@ -45,6 +45,18 @@ def test_the_labels_are_those_of_the_image_in_memory(
     np.testing.assert_array_equal(overview.segmentation.image, image)
 
 
+def test_a_network_of_one_size_sees_the_image_as_a_whole(
+    make_segmenter, local_network, make_image, save, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("deeplab.inference.large.TILE_SIZE", 64)
+    network = local_network()
+    segmenter = make_segmenter(network)
+    monkeypatch.setattr(segmenter.network, "fixed_size", (120, 160))
+    image = make_image(300, 400)
+    segment_file(segmenter, save(image), tmp_path / "labels.png")
+    assert network.calls == [(1, 3, 120, 160)]
+
+
 @pytest.mark.parametrize("side", [64, 150, 900])
 def test_an_image_that_the_network_sees_at_another_size(
     make_segmenter, local_network, make_image, save, tmp_path, side
@@ -127,3 +139,21 @@ def test_what_does_not_fit_into_the_memory_is_shown_in_tiles(make_segmenter, loc
 def test_free_memory_is_known_on_linux():
     free = free_memory()
     assert free is None or free > 2**20
+
+
+def test_the_memory_that_torch_keeps_of_a_gpu_is_free(monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.mem_get_info", lambda device: (1000, 9000))
+    monkeypatch.setattr("torch.cuda.memory_reserved", lambda device: 700)
+    monkeypatch.setattr("torch.cuda.memory_allocated", lambda device: 200)
+    assert free_memory("cuda:1") == 1000 + 700 - 200
+
+
+@pytest.mark.parametrize("crf", [None, DenseCRF("v2-resnet101")])
+def test_an_engine_may_have_a_gpu_where_torch_has_none(make_segmenter, make_image, monkeypatch, crf):
+    image = make_image(20, 24)
+    on_cpu = make_segmenter(crf=crf)
+    wanted = on_cpu(image).labels
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.setattr(Segmenter, "device", "cuda")
+    np.testing.assert_array_equal(on_cpu(image).labels, wanted)

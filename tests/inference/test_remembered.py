@@ -38,6 +38,13 @@ def test_other_weights_and_other_pixels_are_computed(make_remembering, make_imag
     assert len(same[1].calls) == len(other[1].calls) == 1
 
 
+def test_another_precision_is_computed(make_remembering, make_image):
+    image = make_image(40, 50)
+    exact = make_remembering()[0].probabilities(image)
+    rough = make_remembering(precision="bfloat16")[0].probabilities(image)
+    assert np.abs(rough - exact).max() > 0
+
+
 def test_the_segmenter_itself_stays_as_it_is(make_checkpoint, local_network, make_image, tmp_path):
     network = local_network()
     network.entry = "local"

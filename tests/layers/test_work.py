@@ -44,3 +44,14 @@ def test_what_a_rate_puts_on_padding_is_not_inside(rate: int, rows: int) -> None
         network(torch.zeros(1, 2, 8, 8))
     assert work.inside == 5 * 2 * rows**2
     assert work.multiply_adds == 5 * 2 * 24**2
+
+
+@pytest.mark.parametrize(("words", "padding"), [("same", (2, 4)), ("valid", (0, 0))])
+def test_padding_may_be_said_in_words(words: str, padding: tuple[int, int]) -> None:
+    image, works = torch.zeros(1, 3, 15, 17), []
+    for each in (words, padding):
+        layer = nn.Conv2d(3, 4, (3, 5), dilation=2, padding=each)
+        with counted(layer) as work:
+            layer(image)
+        works.append(work)
+    assert works[0] == works[1]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import torch
@@ -42,6 +44,16 @@ def test_it_carries_what_the_model_does(file, checkpoint, capfd):
     assert segmenter.classes == checkpoint.classes
     assert repr(segmenter) == "Segmenter(deeplabv3plus in LiteRT, 3 classes, on cpu)"
     assert capfd.readouterr() == ("", "")  # of the engine's own news
+
+
+def test_threads_that_share_it_get_their_own_logits(file, make_image):
+    network = runtimes.load(file).network
+    images = [make_image(*SIZE, seed=seed)[np.newaxis] for seed in range(4)]
+    wanted = [network.coarse_logits(image) for image in images]
+    with ThreadPoolExecutor(len(images)) as threads:
+        found = list(threads.map(network.coarse_logits, 25 * images))
+    for number, logits in enumerate(found):
+        np.testing.assert_array_equal(logits, wanted[number % len(images)])
 
 
 def test_other_programs_find_the_label_map_inside(file, checkpoint, make_image):

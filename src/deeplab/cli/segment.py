@@ -57,9 +57,9 @@ def segment(settings: SegmentSettings, *, json: Json = False) -> None:
                 fail(path, error)
 
     def rows(segmenter: Segmenter) -> Iterator[tuple[str, str, str]]:
-        large = {path for path in targets if _goes_by_rows(path, settings)}
+        large = [path for path in targets if _goes_by_rows(path, settings)]
         small = [path for path in targets if path not in large]
-        for path, areas in chain(in_memory(segmenter, small), by_rows(segmenter, sorted(large))):
+        for path, areas in chain(in_memory(segmenter, small), by_rows(segmenter, large)):
             written = {kind: str(file) for kind, file in targets[path].items()}
             done.append({"image": str(path), **written, "areas": areas})
             yield from ((str(path), name, f"{share:.1%}") for name, share in areas.items())

@@ -10,6 +10,7 @@ from deeplab.checkpoints import load
 from deeplab.errors import DeepLabError
 from deeplab.evaluation.exporting import export_checkpoint
 from deeplab.evaluation.parity import Parity
+from deeplab.files import alone_in
 from deeplab.runtimes import Ready, installed_engines
 from deeplab.settings import ExportSettings
 
@@ -20,6 +21,8 @@ logger = logging.getLogger(__name__)
 
 def make_ready(model: Path, engine: str, *, progress: Progress | None = None) -> None:
     """Export a model for an engine, compare it with the model, and keep it where `Ready` finds it.
+
+    Of several processes that come here with one model, one exports, and the others wait for it.
 
     Args:
         engine: One of `deeplab.runtimes.ENGINES`; "auto": all of those that are installed, of which the fastest is
@@ -33,9 +36,17 @@ def make_ready(model: Path, engine: str, *, progress: Progress | None = None) ->
         OutputError: The cache cannot be written.
     """
     ready = Ready(model)
-    if engine != "auto":
-        _export(model, ready, engine, progress)
-        return
+    with alone_in(ready.folder):
+        if ready.knows(engine):
+            return  # another process made it meanwhile
+        if engine == "auto":
+            _choose(model, ready, progress)
+        else:
+            _export(model, ready, engine, progress)
+
+
+def _choose(model: Path, ready: Ready, progress: Progress | None) -> None:
+    """Export the model for all engines that are installed, and note the fastest."""
     ratios = {}
     for each in installed_engines():
         try:

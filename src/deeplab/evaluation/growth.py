@@ -9,7 +9,7 @@ from __future__ import annotations
 import statistics
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from multiprocessing import get_context
@@ -26,7 +26,6 @@ from deeplab.evaluation.timing import Stopwatch
 from deeplab.files import written_aside
 from deeplab.images import color_map, mirrored, write_image
 from deeplab.inference import Segmenter
-from deeplab.runtimes import is_exported
 
 __all__ = ["Growth", "draw_growth", "growth_points", "measure_growth"]
 
@@ -68,6 +67,7 @@ def measure_growth(
     models: Mapping[str, Callable[[], Segmenter]],
     picture: NDArray[np.uint8],
     *,
+    exported: Collection[str] = (),
     values: Mapping[Axis, Sequence[int]] = VALUES,
     on_point: Callable[[], None] = lambda: None,
 ) -> list[Growth]:
@@ -76,25 +76,33 @@ def measure_growth(
     Args:
         models: What opens each, in another process.
         picture: As in `time_models`.
+        exported: Those of them that an engine other than torch runs.
         values: Where on each axis, ascending.
         on_point: Called after each.
 
     Raises:
         DeepLabError: A model cannot be opened or run.
-        SettingsError: This system does not tell what memory a process has held.
+        SettingsError: This system does not tell what memory a process has held, or has ended one.
     """
     if find_spec("resource") is None:
         raise SettingsError("growth is not to be had on this system, which does not tell how much memory was held")
     context = get_context("spawn")
     found = []
-    for name, axis in lines(models, values):
+    for name, axis in lines(models, exported, values):
         open_segmenter, places = models[name], values[axis]
         here, there = context.Pipe(duplex=False)
         process = context.Process(target=grow, args=(there, open_segmenter, picture, axis, places), daemon=True)
         process.start()
         there.close()
         for value in places:
-            answer = here.recv()
+            try:
+                answer = here.recv()
+            except EOFError as error:
+                process.join()
+                raise SettingsError(
+                    f"growth: {name} has ended at {value} {axis} with status {process.exitcode}, where -9 is for want "
+                    "of memory; leave it out of the models"
+                ) from error
             if isinstance(answer, DeepLabError):
                 raise answer
             found.append(Growth(name, axis, value, *answer))
@@ -103,14 +111,14 @@ def measure_growth(
     return found
 
 
-def lines(models: Iterable[str], values: Iterable[Axis] = VALUES) -> list[tuple[str, Axis]]:
+def lines(models: Iterable[str], exported: Collection[str], values: Iterable[Axis] = VALUES) -> list[tuple[str, Axis]]:
     """Which models are measured along which axes."""
-    return [(name, axis) for name in models for axis in values if axis != "classes" or not is_exported(name)]
+    return [(name, axis) for name in models for axis in values if axis != "classes" or name not in exported]
 
 
-def growth_points(models: Iterable[str]) -> int:
+def growth_points(models: Iterable[str], exported: Collection[str] = ()) -> int:
     """How many there are."""
-    return sum(len(VALUES[axis]) for _, axis in lines(models))
+    return sum(len(VALUES[axis]) for _, axis in lines(models, exported))
 
 
 def grow(

@@ -219,8 +219,7 @@ def write_labels(path: str | Path, labels: NDArray[np.uint8 | np.uint16], *, pal
         ImageError: `labels` is not such an array.
         OutputError: Another suffix, or the file cannot be written.
     """
-    if Path(path).suffix.lower() != ".png":
-        raise OutputError(f"{path}: labels are written as PNG; end the name in .png")
+    check_png(path)
     if labels.ndim != 2 or labels.dtype not in (np.uint8, np.uint16) or labels.size == 0:
         raise ImageError(f"{path}: labels must be uint8 or uint16 (H, W); came {_described(labels)}")
     if labels.max() > 255 or len(palette) > 255:  # with 256 classes, 255 would read as ignored
@@ -565,6 +564,12 @@ def _packed(colors: NDArray[np.uint8]) -> NDArray[np.uint32]:
     red, green, blue = np.moveaxis(colors.astype(np.uint32), -1, 0)
     packed: NDArray[np.uint32] = red << 16 | green << 8 | blue
     return packed
+
+
+def check_png(path: str | Path) -> None:
+    """Raise OutputError unless the name of a label map ends as it has to."""
+    if Path(path).suffix.lower() != ".png":
+        raise OutputError(f"{path}: labels are written as PNG; end the name in .png")
 
 
 def all_colors(palette: NDArray[np.uint8], *, count: int) -> NDArray[np.uint8]:

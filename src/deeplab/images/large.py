@@ -22,8 +22,10 @@ from deeplab._optional import require
 from deeplab.errors import DeepLabError, ImageError
 from deeplab.files import written_aside
 from deeplab.images import (
+    MAX_PIXELS,
     all_colors,
     bytes_of,
+    check_png,
     check_range,
     decoding,
     full_scale,
@@ -51,14 +53,18 @@ REDUCED = 2
 
 
 def is_large(path: str | Path) -> bool:
-    """Whether a file should be read row by row, and can be: a file that is damaged is none of these."""
+    """Whether a file should be read row by row, and can be: not one that is damaged, or that is to be turned and fits
+    into memory.
+    """
     try:
-        require("rasterio", extra="geo")
         with bytes_of(Path(path), str(path)) as file:
             height, width = size_of(file)
+            if height * width <= LARGE or (height * width <= MAX_PIXELS and orientation_of(file) != 1):
+                return False
+        require("rasterio", extra="geo")  # after that, for it takes longer to load than to segment a small image
     except DeepLabError:
         return False
-    return height * width > LARGE
+    return True
 
 
 @contextmanager
@@ -121,8 +127,12 @@ class LargeImage:
                 f"{name}: has {len(kinds)} bands; wanted grey or red, green and blue; keep three, as in "
                 "gdal_translate -b 1 -b 2 -b 3 before.tif after.tif"
             )
-        self.deep = file.dtypes[0] != "uint8"
-        self.full = self._full_scale() if self.deep else 255
+        if self.palette is not None:
+            self.full = 255
+        elif file.dtypes[0] == "uint8":
+            self.full = 2 ** int(file.tags(1, ns="IMAGE_STRUCTURE").get("NBITS", 8)) - 1
+        else:
+            self.full = self._full_scale()
 
     def rows(self, start: int, stop: int) -> NDArray[np.uint8]:
         """uint8 (stop - start, W, 3); to go back up costs most formats a new start.
@@ -134,10 +144,10 @@ class LargeImage:
         if self.palette is not None:
             pixels = self.palette[pixels[..., 0]]
         colors = pixels[..., :-1] if self.alpha or self.palette is not None else pixels
-        if self.deep:
+        if self.full != 255:
             colors = scaled(colors, self.full)
         if self.alpha or self.palette is not None:
-            opaque = pixels[..., -1:] / np.float32(self.full if self.deep else 255)
+            opaque = pixels[..., -1:] / np.float32(self.full)
             colors = np.rint(255 - opaque * (255 - colors.astype(np.float32))).astype(np.uint8)
         if colors.shape[2] == 1:
             colors = np.repeat(colors, 3, axis=2)
@@ -188,8 +198,9 @@ def write_label_rows(
         palette: uint8 (num_classes, 3); more than 255 classes are written as 16-bit grey.
 
     Raises:
-        OutputError: The file cannot be written.
+        OutputError: Another suffix, or the file cannot be written.
     """
+    check_png(path)
     deep = len(palette) > 255
     kind = (16, 0) if deep else (8, 3)  # bits and grey, or a palette
     packer = zlib.compressobj()

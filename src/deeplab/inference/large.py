@@ -63,7 +63,8 @@ def segment_file(
     with open_large(image) as source:
         size, seen = source.size, segmenter.seen_size(source.size)
         thinned = _Thinned(size, len(segmenter.classes))
-        network = Tiled(segmenter.network, tile_size=segmenter.tile_size or TILE_SIZE)
+        in_one = segmenter.network.fixed_size or (TILE_SIZE,)  # what is shown to a network of one size fits into it
+        network = Tiled(segmenter.network, tile_size=segmenter.tile_size or max(in_one))
         if seen == size:
             window: Window = _Rows(source, thinned.add_image)
         else:

@@ -246,7 +246,7 @@ class _Sharpened:
     def __init__(self, crf: DenseCRF, image: NDArray[np.uint8], seen: Sequence[View], *, on: str) -> None:
         """
         Args:
-            on: The device of the network; where that is a GPU of CUDA, the CRF works there too.
+            on: The device of the network; where that is a GPU that PyTorch can use by CUDA, the CRF works there too.
         """
         self.crf, self.image, self.seen, self.on = crf, image, seen, on
         self.kept: NDArray[np.float32] | None = self._compute()
@@ -260,12 +260,14 @@ class _Sharpened:
 
     def _compute(self) -> NDArray[np.float32]:
         probabilities = _probabilities(self.seen, (self.image.shape[0], self.image.shape[1]))
-        if not self.on.startswith("cuda"):
-            return self.crf(self.image, probabilities)
-        import torch
+        if self.on.startswith("cuda"):
+            import torch
 
-        sharp: NDArray[np.float32] = self.crf(self.image, torch.from_numpy(probabilities).to(self.on)).cpu().numpy()
-        return sharp
+            if torch.cuda.is_available():
+                there = torch.from_numpy(probabilities).to(self.on)
+                sharp: NDArray[np.float32] = self.crf(self.image, there).cpu().numpy()
+                return sharp
+        return self.crf(self.image, probabilities)
 
 
 def _labels(seen: Sequence[View], size: tuple[int, int]) -> NDArray[np.uint8 | np.uint16]:

@@ -80,7 +80,7 @@ class TorchNetwork:
 
     def fingerprint(self) -> bytes:
         """As in `Network`."""
-        found = hashlib.sha256(repr((self.model.entry, self.model.arguments)).encode())
+        found = hashlib.sha256(repr((self.model.entry, self.model.arguments, self.precision)).encode())
         for name, tensor in self.model.state_dict().items():
             found.update(name.encode() + tensor.cpu().contiguous().numpy().tobytes())
         return found.digest()

@@ -48,9 +48,17 @@ def _inside(layer: nn.Conv2d, image: Tensor, output: Tensor) -> int:
     samples = 1
     for axis in range(2):
         length, count, stride = image.shape[2 + axis], output.shape[2 + axis], layer.stride[axis]
-        starts = (tap * layer.dilation[axis] - int(layer.padding[axis]) for tap in range(layer.kernel_size[axis]))
+        before = _padding(layer, axis)
+        starts = (tap * layer.dilation[axis] - before for tap in range(layer.kernel_size[axis]))
         samples *= sum(_within(start, stride, count, length) for start in starts)
     return output.shape[0] * output.shape[1] * layer.weight.shape[1] * samples
+
+
+def _padding(layer: nn.Conv2d, axis: int) -> int:
+    """Rows or columns of padding before the input; some of timm's layers say it in words."""
+    if layer.padding == "same":
+        return layer.dilation[axis] * (layer.kernel_size[axis] - 1) // 2
+    return 0 if layer.padding == "valid" else int(layer.padding[axis])
 
 
 def _within(start: int, stride: int, count: int, length: int) -> int:

@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -64,10 +65,13 @@ def load(path: Path) -> Exported:
     count, height, width, channels = logits["shape"].tolist()
     check_shape(path, description, image["shape"].tolist(), (count, channels, height, width))
 
+    alone = Lock()  # the tensors are those of the interpreter, whichever thread asks
+
     def run(images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        interpreter.set_tensor(image["index"], images)
-        interpreter.invoke()
-        found: NDArray[np.float32] = interpreter.get_tensor(logits["index"])
+        with alone:
+            interpreter.set_tensor(image["index"], images)
+            interpreter.invoke()
+            found: NDArray[np.float32] = interpreter.get_tensor(logits["index"])
         return found.transpose(0, 3, 1, 2)
 
     return Exported(EngineNetwork(run, description, engine="LiteRT", path=path))

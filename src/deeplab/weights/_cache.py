@@ -8,15 +8,13 @@ import re
 import shutil
 import tarfile
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 
 from deeplab._progress import download_progress
-from deeplab.errors import CheckpointError, DeepLabError, InputNotFoundError, OutputError
-from deeplab.files import cache_folder
+from deeplab.errors import CheckpointError, InputNotFoundError
+from deeplab.files import alone_in, cache_folder
 from deeplab.weights._download import download, sha256_of
 from deeplab.weights._published import Published
 
@@ -44,26 +42,10 @@ def fetch(entry: Published) -> Path:
     """
     model = cached(entry)
     if not model.is_file():
-        with _alone_in(model.parent):
+        with alone_in(model.parent):
             if not model.is_file():  # nobody else made it meanwhile
                 _make(entry, model)
     return model
-
-
-@contextmanager
-def _alone_in(folder: Path) -> Iterator[None]:
-    """Make the folder, and keep other processes out that also come through here."""
-    from filelock import FileLock
-
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / ".lock"):
-            yield
-    except DeepLabError:
-        raise
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise OutputError(f"{folder}: cannot be written ({reason}); name another folder by DEEPLAB_CACHE") from error
 
 
 def _make(entry: Published, model: Path) -> None:
