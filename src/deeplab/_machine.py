@@ -18,11 +18,26 @@ def free_memory(device: str = "cpu") -> int | None:
         kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)  # for what comes next
         free: int = torch.cuda.mem_get_info(device)[0] + kept
         return free
+    known = [bytes for bytes in (_free_in_container(), _free_in_all()) if bytes is not None]
+    return min(known, default=None)
+
+
+def _free_in_all() -> int | None:
     try:
         lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
     except OSError:
         return None
     return next((1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")), None)
+
+
+def _free_in_container(group: Path = Path("/sys/fs/cgroup")) -> int | None:
+    """What the limit of a container leaves, with the copies of files that the system may drop."""
+    try:
+        limit, used = (int((group / name).read_text()) for name in ("memory.max", "memory.current"))
+        lines = (group / "memory.stat").read_text().splitlines()
+    except (OSError, ValueError):  # no container, or "max"
+        return None
+    return limit - used + sum(int(line.split()[1]) for line in lines if line.startswith("inactive_file "))
 
 
 def give_back_memory() -> None:

@@ -11,7 +11,7 @@ from deeplab import catalog
 from deeplab._machine import may_have_gpu
 from deeplab._optional import require
 from deeplab._progress import Progress, no_progress, progress
-from deeplab.errors import InputNotFoundError, OutputError, SettingsError
+from deeplab.errors import CheckpointError, InputNotFoundError, OutputError, SettingsError
 from deeplab.settings import (
     BenchmarkSettings,
     CompareSettings,
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from deeplab.inference import Explanation, Segmenter
     from deeplab.models import SegmentationModel
     from deeplab.results import Segmentation
-    from deeplab.runtimes import Int8
+    from deeplab.runtimes import Exported, Int8
     from deeplab.weights import Comparison as Beside
     from deeplab.weights import Conversion
 
@@ -97,24 +97,32 @@ def load(model: str | Path = "objects", **options: Any) -> Segmenter:
     found = weights.find(path)
     exported = _exported(found, engine, device=settings.device)
     if exported is not None:
-        return Segmenter(runtimes.load(exported, device=settings.device), **how)
+        return Segmenter(exported, **how)
     from deeplab import checkpoints
 
     return Segmenter(checkpoints.load(found), **how, compiled=engine == "compiled")
 
 
-def _exported(model: Path, engine: str, *, device: str) -> Path | None:
-    """The file that runs a model in an engine; None where that is torch."""
+def _exported(model: Path, engine: str, *, device: str) -> Exported | None:
+    """A model in an engine, for which it is made ready if it was not; None where the engine is torch."""
     if engine in ("torch", "compiled") or (engine == "auto" and (device not in ("auto", "cpu") or may_have_gpu())):
         return None
     from deeplab import runtimes
 
     ready = runtimes.Ready(model)
-    if not ready.knows(engine):
-        from deeplab import evaluation
+    for _ in range(2):
+        if not ready.knows(engine):
+            from deeplab import evaluation
 
-        evaluation.make_ready(model, engine, progress=progress)
-    return ready.find(engine)
+            evaluation.make_ready(model, engine, progress=progress)
+        file = ready.find(engine)
+        if file is None:
+            return None
+        try:
+            return runtimes.load(file, device=device)
+        except CheckpointError:  # damaged in the cache
+            ready.forget()
+    raise CheckpointError(f"{model}: what was made for {engine} in {ready.folder} cannot be opened; is the disk full?")
 
 
 @takes(LoadSettings)

@@ -78,6 +78,22 @@ def test_a_model_is_exported_once_and_gives_the_same(model, make_image, monkeypa
     assert done.stdout.strip() == "False"
 
 
+def test_a_file_that_was_damaged_in_the_cache_is_made_anew(model, make_image, monkeypatch):
+    pytest.importorskip("onnxscript", reason="the exporter is not installed")
+    made = []
+
+    def make(path, engine, *, progress):
+        ready = runtimes.Ready(path)
+        ready.folder.mkdir(parents=True)
+        ready.file(engine).write_bytes(b"damaged")
+        made.append(engine)
+
+    monkeypatch.setattr(evaluation, "make_ready", make)
+    with pytest.raises(CheckpointError, match="cannot be opened; is the disk full"):
+        deeplab.load(model, engine="onnx")
+    assert made == ["onnx", "onnx"]
+
+
 def test_auto_takes_the_fastest_and_notes_it(model, exported):
     times, made = exported
     engines.make_ready(model, "auto")

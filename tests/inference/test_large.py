@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from deeplab import _machine
 from deeplab._machine import free_memory
 from deeplab.crf import DenseCRF
 from deeplab.errors import SettingsError
@@ -132,7 +133,7 @@ def test_what_does_not_fit_into_the_memory_is_shown_in_tiles(make_segmenter, loc
     assert network.calls == [(1, 3, 128, 192)]
     monkeypatch.setattr("deeplab.inference.predictor.free_memory", lambda device: 128 * 192 * 100)
     network.calls.clear()
-    np.testing.assert_array_equal(segmenter(image).labels, whole.labels)
+    np.testing.assert_array_equal(make_segmenter(network)(image).labels, whole.labels)
     assert {shape[2:] for shape in network.calls} == {(64, 64)}
 
 
@@ -157,3 +158,25 @@ def test_an_engine_may_have_a_gpu_where_torch_has_none(make_segmenter, make_imag
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     monkeypatch.setattr(Segmenter, "device", "cuda")
     np.testing.assert_array_equal(on_cpu(image).labels, wanted)
+
+
+def test_the_limit_of_a_container_counts(tmp_path):
+    for name, text in (
+        ("memory.max", "1000"),
+        ("memory.current", "700"),
+        ("memory.stat", "anon 500\ninactive_file 90\n"),
+    ):
+        (tmp_path / name).write_text(text)
+    assert _machine._free_in_container(tmp_path) == 390
+    (tmp_path / "memory.max").write_text("max\n")
+    assert _machine._free_in_container(tmp_path) is None
+    assert _machine._free_in_container(tmp_path / "none") is None
+
+
+def test_what_fitted_once_is_not_shown_in_tiles_later(make_segmenter, local_network, noise, monkeypatch):
+    network = local_network()
+    segmenter = make_segmenter(network)
+    segmenter(noise(128, 192))
+    monkeypatch.setattr("deeplab.inference.predictor.free_memory", lambda device: 1)
+    segmenter(noise(128, 192))
+    assert network.calls == [(1, 3, 128, 192)] * 2

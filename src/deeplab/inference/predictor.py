@@ -102,6 +102,8 @@ class Segmenter:
         self.flip = flip
         self.tile_size = tile_size
         self.crf = _opened(crf)
+        self.most_pixels = 0
+        """That the network saw at a time: they fit, also where an engine keeps what it freed."""
 
     @property
     def model(self) -> SegmentationModel:
@@ -112,9 +114,10 @@ class Segmenter:
         """
         from deeplab.inference.torch_network import TorchNetwork
 
-        if not isinstance(self.network, TorchNetwork):
+        network = self.network.network if isinstance(self.network, Remembered) else self.network
+        if not isinstance(network, TorchNetwork):
             raise CheckpointError("an exported network cannot be looked into; load the model that it was made from")
-        return self.network.model
+        return network.model
 
     @property
     def device(self) -> Any:
@@ -227,8 +230,12 @@ class Segmenter:
         """The network, showing it tiles where that is asked for, or `count` images of `size` are more than fits."""
         if self.tile_size:
             return Tiled(self.network, tile_size=self.tile_size)
+        pixels = count * size[0] * size[1]
+        if self.network.fixed_size or pixels <= self.most_pixels:
+            return self.network
         free = free_memory(str(self.device))
-        if self.network.fixed_size or free is None or count * size[0] * size[1] * PIXEL_BYTES <= free:
+        if free is None or pixels * PIXEL_BYTES <= free:
+            self.most_pixels = pixels
             return self.network
         return Tiled(self.network, tile_size=TILE_SIZE)
 

@@ -142,7 +142,8 @@ class ASPP(nn.Module):
         if weight.shape[2:] != (1, 1) or bias is None:
             return
         width = self.pointwise.conv.weight.shape[0]
-        self.image_bias = PaddedConv(width, weight.shape[0], 1, bias=True)
+        with torch.device("meta"):  # its random start would be drawn for nothing
+            self.image_bias = PaddedConv(width, weight.shape[0], 1, bias=True)
         self.image_bias.weight, self.image_bias.bias = _part(weight[:, :width]), _part(bias)
         project.conv.weight, project.conv.bias = _part(weight[:, width:]), None
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -22,8 +23,9 @@ class Ready:
     """What there is of a model file."""
 
     def __init__(self, model: Path) -> None:
-        key = hashlib.sha256(model.read_bytes() + f"{FORMAT}".encode()).hexdigest()[:32]
-        self.folder = cache_folder() / "engines" / key
+        key = hashlib.sha256(model.read_bytes())
+        key.update(f"{FORMAT}".encode())
+        self.folder = cache_folder() / "engines" / key.hexdigest()[:32]
         self.choice = self.folder / "choice.json"
 
     def file(self, engine: str) -> Path:
@@ -38,6 +40,10 @@ class Ready:
         """What was made ready; None where "auto" means torch itself."""
         chosen = self.chosen() if engine == "auto" else engine
         return None if chosen in (None, "torch") else self.file(str(chosen))
+
+    def forget(self) -> None:
+        """Delete what was made ready."""
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def chosen(self) -> str | None:
         """The engine that was found to be the fastest of those installed; None: they were not compared yet."""

@@ -6,7 +6,11 @@ Made of the ONNX graph; opening needs openvino alone. It computes in float32, al
 from __future__ import annotations
 
 from pathlib import Path
+from threading import Lock
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from deeplab._optional import require
 from deeplab.errors import CheckpointError
@@ -66,7 +70,14 @@ def load(path: Path) -> Exported:
         raise CheckpointError(f"{path}: not a complete OpenVINO model ({reason}); copy or export it again") from error
     description = Description.from_json(text, path)
     check_shape(path, description, _lengths(inputs[0][1]), _lengths(logits.partial_shape))
-    return Exported(EngineNetwork(lambda images: compiled(images)[0].copy(), description, engine="OpenVINO", path=path))
+    alone = Lock()  # the request that holds the tensors is one, whichever thread asks
+
+    def run(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        with alone:
+            found: NDArray[np.float32] = compiled(images)[0].copy()
+        return found
+
+    return Exported(EngineNetwork(run, description, engine="OpenVINO", path=path))
 
 
 def _lengths(shape: Any) -> list[Any]:
