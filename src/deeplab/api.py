@@ -74,15 +74,17 @@ def load(model: str | Path = "objects", **options: Any) -> Segmenter:
         model: A name (see `list_weights`) or the path of a model file, or of one that `export` wrote, which needs its
             engine but no torch. What others published is downloaded and converted when it is first asked for, and
             needs no network from then on.
-        options: The fields of `deeplab.settings.LoadSettings`: scales, flip, tile_size, long_side, device, crf (the
-            name of a preset, a .json file of `tune_crf`, or True).
+        options: The fields of `deeplab.settings.LoadSettings`: scales, flip, tile_size, long_side, device, engine,
+            precision, crf (the name of a preset, a .json file of `tune_crf`, or True).
 
     Raises:
         SettingsError: An option that does not exist or cannot work.
         UnknownNameError: No such name.
         InputNotFoundError: No such file.
         DownloadError: It has to be downloaded, and that fails.
-        CheckpointError: The file cannot be read.
+        CheckpointError: The file cannot be read, or another engine does not give its labels.
+        MissingExtraError: The engine is not installed.
+        OutputError: The model cannot be kept for the engine.
     """
     settings = build(LoadSettings, {"model": model, **options})
     from deeplab import runtimes

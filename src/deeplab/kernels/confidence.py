@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from deeplab.kernels import _numba
 from deeplab.kernels._numba import njit
-from deeplab.kernels.upsample_argmax import Taps, taps
+from deeplab.kernels.upsample_argmax import Taps, part_of, taps
 
 __all__ = ["Confidence", "sample_confidence"]
 
@@ -53,7 +53,7 @@ def sample_confidence(
     fill: Callable[..., None] = _fill_compiled if _numba.COMPILES else _fill_numpy
 
     def fill_strip(strip: slice) -> None:
-        fill(probability[strip], margin[strip], pixels, *(tap[strip] for tap in down), *across)
+        fill(probability[strip], margin[strip], pixels, part_of(down, strip), across)
 
     with ThreadPoolExecutor(os.cpu_count() or 1) as threads:
         list(threads.map(fill_strip, _between_two_rows(down)))
@@ -70,17 +70,13 @@ def _fill_numpy(
     probability: Map,
     margin: Map,
     pixels: NDArray[np.float32],
-    top: NDArray[np.intp],
-    bottom: NDArray[np.intp],
-    down: NDArray[np.float32],
-    left: NDArray[np.intp],
-    right: NDArray[np.intp],
-    across: NDArray[np.float32],
+    down: Taps,
+    across: Taps,
 ) -> None:
     """The reference: the softmax of all classes at all points."""
-    f, g = down[:, None, None], across[:, None]
-    band = (1 - f) * pixels[top] + f * pixels[bottom]  # (H, w, C)
-    values = (1 - g) * band[:, left] + g * band[:, right]
+    f, g = down.fraction[:, None, None], across.fraction[:, None]
+    band = (1 - f) * pixels[down.lower] + f * pixels[down.upper]  # (H, w, C)
+    values = (1 - g) * band[:, across.lower] + g * band[:, across.upper]
     shares = np.exp(values - values.max(axis=2, keepdims=True))
     shares /= shares.sum(axis=2, keepdims=True)
     shares.sort(axis=2)
@@ -93,28 +89,24 @@ def _fill_compiled(
     probability: Map,
     margin: Map,
     pixels: NDArray[np.float32],
-    top: NDArray[np.intp],
-    bottom: NDArray[np.intp],
-    down: NDArray[np.float32],
-    left: NDArray[np.intp],
-    right: NDArray[np.intp],
-    across: NDArray[np.float32],
+    down: Taps,
+    across: Taps,
 ) -> None:
     """The same for points between two rows of logits, cell by cell, of the classes that count there."""
     height, width = probability.shape
-    t, b, one = top[0], bottom[0], np.float32(1)
+    t, b, one = down.lower[0], down.upper[0], np.float32(1)
     counting = np.empty(pixels.shape[2], np.intp)
     start = 0
     while start < width:
         end = start + 1  # of the points between the same two columns
-        while end < width and left[end] == left[start]:
+        while end < width and across.lower[end] == across.lower[start]:
             end += 1
-        l, r = left[start], right[start]  # noqa: E741 (top, bottom, left, right)
+        l, r = across.lower[start], across.upper[start]  # noqa: E741 (top, bottom, left, right)
         count = _those_that_count(counting, pixels[t, l], pixels[t, r], pixels[b, l], pixels[b, r])
         for row in range(height):
-            f = down[row]
+            f = down.fraction[row]
             for column in range(start, end):
-                g = across[column]
+                g = across.fraction[column]
                 first, second = np.float32(-np.inf), np.float32(-np.inf)
                 total = np.float32(0)  # of the exponentials, over that of the first
                 for place in range(count):

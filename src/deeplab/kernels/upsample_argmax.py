@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Taps", "sample_argmax", "taps", "upsample_argmax"]
+__all__ = ["Taps", "part_of", "sample_argmax", "taps", "upsample_argmax"]
 
 Labels = NDArray[np.uint8 | np.uint16]
 
@@ -80,7 +80,7 @@ def sample_argmax(logits: NDArray[np.float32], rows: NDArray[np.float64], column
     fill = _fill(labels.size)
 
     def fill_strip(strip: slice) -> None:
-        fill(labels[strip], pixels, winners, *(tap[strip] for tap in down), *across)
+        fill(labels[strip], pixels, winners, part_of(down, strip), across)
 
     step = max(1, STRIP // max(1, len(columns) * num_classes))
     strips = [slice(start, start + step) for start in range(0, len(rows), step)]
@@ -108,6 +108,11 @@ def taps(coordinates: NDArray[np.float64], length: int) -> Taps:
     return Taps(lower, np.minimum(lower + 1, length - 1), (inside - lower).astype(np.float32))
 
 
+def part_of(at: Taps, points: slice) -> Taps:
+    """Of some of the coordinates."""
+    return Taps(at.lower[points], at.upper[points], at.fraction[points])
+
+
 def _resized(old: int, new: int, *, align_corners: bool) -> NDArray[np.float64]:
     """Where the `new` points of a resized axis lie among its `old` ones."""
     points = np.arange(new, dtype=np.float64)
@@ -131,18 +136,14 @@ def _fill_numpy(
     labels: Labels,
     pixels: NDArray[np.float32],
     winners: NDArray[np.intp],
-    top: NDArray[np.intp],
-    bottom: NDArray[np.intp],
-    down: NDArray[np.float32],
-    left: NDArray[np.intp],
-    right: NDArray[np.intp],
-    across: NDArray[np.float32],
+    down: Taps,
+    across: Taps,
 ) -> None:
     """The reference: every pixel of a disputed cell by its definition."""
-    labels_here = winners[top][:, left]
+    labels_here = winners[down.lower][:, across.lower]
     row, column = np.nonzero(labels_here == pixels.shape[2])
-    t, b, f = top[row], bottom[row], down[row, None]
-    l, r, g = left[column], right[column], across[column, None]  # noqa: E741 (top, bottom, left, right)
+    t, b, f = down.lower[row], down.upper[row], down.fraction[row, None]
+    l, r, g = across.lower[column], across.upper[column], across.fraction[column, None]  # noqa: E741 (top, bottom, left, right)
     upper = (1 - g) * pixels[t, l] + g * pixels[t, r]  # (disputed pixels, C)
     lower = (1 - g) * pixels[b, l] + g * pixels[b, r]
     labels_here[row, column] = ((1 - f) * upper + f * lower).argmax(axis=1)
