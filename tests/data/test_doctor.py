@@ -207,7 +207,7 @@ SABOTAGE: dict[str, tuple[Break, str]] = {
     ),
     "text as mask": (
         lambda root: (root / "train/masks/1.png").write_text("0 1 2"),
-        "error mask-unreadable: 1 mask cannot be read: train/masks/1.png (holds none of AVIF",
+        "error mask-unreadable: 1 mask cannot be read: train/masks/1.png (holds none of JPEG",
     ),
     "JPEG mask": (
         lambda root: Image.fromarray(label_map(1)).save(root / "train/masks/1.png", format="JPEG"),
