@@ -28,7 +28,15 @@ from deeplab.training.recipes import RECIPES, with_recipe
 from deeplab.training.schedule import chosen
 from deeplab.weights import cached, published, shipped, start_from
 
-__all__ = ["check_same_run", "choose", "epochs_of", "training_samples", "validation_samples", "write"]
+__all__ = [
+    "check_same_run",
+    "choose",
+    "epochs_of",
+    "has_same_encoder",
+    "training_samples",
+    "validation_samples",
+    "write",
+]
 
 STARTS = (
     ("xception65", "tf/xception65_coco_voc_trainaug"),  # 82.20 on VOC val
@@ -201,7 +209,12 @@ def _choose_start(choices: _Choices) -> None:
     settings = choices.settings
     if settings.weights != "none":
         start = start or start_from(settings.weights, backbone=settings.backbone)
-        choices.head_is_given = start.model.entry == settings.model
+        choices.head_is_given = has_same_encoder(start.model.entry, settings.model)
+
+
+def has_same_encoder(start: str, model: str) -> bool:
+    """Whether a model of one kind begins with all of that of another: v3+ has v3 as its encoder."""
+    return start == model or (start, model) == ("deeplabv3", "deeplabv3plus")
 
 
 def _is_here(weights: str) -> bool:
