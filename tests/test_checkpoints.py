@@ -197,3 +197,22 @@ def test_half_precision_leaves_the_normalisation_exact(tmp_path):
     checkpoints.save(tmp_path / "half.safetensors", checkpoint(backbone="resnet18"), half=True)
     mean = checkpoints.load(tmp_path / "half.safetensors").model.prepare.mean
     torch.testing.assert_close(mean.flatten(), torch.tensor([0.485, 0.456, 0.406]), rtol=0, atol=0)
+
+
+def test_weights_of_256_values_are_kept_exactly_in_a_quarter_of_the_space(tmp_path, saved):
+    given = checkpoint()
+    for parameter in given.model.parameters():
+        parameter.data = (parameter.data.clamp(-1, 1) * 127).round() / 127
+    small = tmp_path / "small.safetensors"
+    checkpoints.save(small, given, half=True)
+    assert small.stat().st_size < 0.3 * saved.stat().st_size
+    wanted = given.model.state_dict()
+    for name, tensor in checkpoints.load(small).model.state_dict().items():
+        assert torch.equal(tensor, wanted[name])
+
+
+def test_numbers_without_a_value_are_told(saved):
+    numbers = torch.full((1, 3), 2, dtype=torch.uint8)
+    rewritten(saved, change={"classify.extra": numbers, "classify.extra.values": torch.zeros(2)})
+    with pytest.raises(CheckpointError, match=r"classify\.extra is 1 x 3 in the file and absent"):
+        checkpoints.load(saved)

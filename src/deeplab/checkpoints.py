@@ -27,6 +27,12 @@ __all__ = ["Checkpoint", "Preprocessing", "is_ours", "load", "save"]
 FORMAT = 1
 """Raised when a file of an older version of this package can no longer be read by the same code."""
 
+VALUES = ".values"
+"""How the name ends of a tensor's different values, where it is stored as their numbers."""
+
+LARGE = 2048
+"""Values of a tensor; below, little space would be won."""
+
 
 @dataclass(frozen=True)
 class Preprocessing:
@@ -53,7 +59,8 @@ def save(path: str | Path, checkpoint: Checkpoint, *, half: bool = False) -> Non
     """Write `checkpoint` to `path`, aside and then renamed.
 
     Args:
-        half: Store the weights in half precision, in half the space; they are float32 again once loaded.
+        half: Store large tensors in half precision, in half the space; they are float32 again once loaded. Those of
+            at most 256 values, as a converted 8-bit model has them, are kept exactly, in a quarter of the space.
 
     Raises:
         OutputError: The file cannot be written.
@@ -89,7 +96,7 @@ def load(path: str | Path) -> Checkpoint:
             raise CheckpointError(f"{path}: {what}")
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
-            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+            state = _from_disk({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118 (no mapping)
     except SafetensorError as error:
         if path.suffix != ".safetensors":
             raise CheckpointError(f"{path}: no model file of ours; convert it: deeplab convert {path}") from error
@@ -149,11 +156,34 @@ def _to_disk(state: Mapping[str, Tensor], *, half: bool) -> dict[str, Tensor]:
     for name, tensor in state.items():
         if name.endswith("num_batches_tracked"):
             continue
-        small = tensor.is_floating_point() and tensor.abs().max() < torch.finfo(torch.float16).max
-        if half and small and not name.startswith("prepare."):
-            tensor = tensor.half()
-        stored[name] = tensor.detach().cpu().contiguous()
+        tensor = tensor.detach().cpu().contiguous()
+        if half and tensor.is_floating_point() and tensor.numel() >= LARGE:
+            if (values := _few_values(tensor)) is not None:
+                stored[name + VALUES] = values
+                tensor = torch.searchsorted(values, tensor).to(torch.uint8)
+            elif tensor.abs().max() < torch.finfo(torch.float16).max:
+                tensor = tensor.half()
+        stored[name] = tensor
     return stored
+
+
+def _from_disk(stored: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors of a file; numbers without a value stay what they are, which no model has."""
+    tensors = dict(stored)
+    for name in [name.removesuffix(VALUES) for name in stored if name.endswith(VALUES)]:
+        numbers, values = stored.get(name), stored[name + VALUES]
+        if numbers is not None and numbers.dtype == torch.uint8 and numbers.max() < len(values):
+            tensors[name] = tensors.pop(name + VALUES)[numbers.long()]
+    return tensors
+
+
+def _few_values(tensor: Tensor) -> Tensor | None:
+    """The values of a tensor in order, if a byte can number them."""
+    array = tensor.numpy()
+    if len(np.unique(array.flat[:LARGE])) > 256:  # most have, and need not be sorted
+        return None
+    values = np.unique(array)
+    return torch.from_numpy(values) if len(values) <= 256 else None
 
 
 def _load_state(model: SegmentationModel, state: Mapping[str, Tensor], path: Path) -> None:

@@ -373,7 +373,7 @@ class ConvertSettings(Settings):
         shown="the other system itself, where it is installed",
         metavar="FILE",
     )
-    half: bool = option(False, "Store the weights in half precision, in half the space.")
+    half: bool = option(False, "Store the weights in half precision; those of an 8-bit file exactly, in a quarter.")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -574,7 +574,12 @@ class TrainSettings(DataSettings):
     learning_rate: float | None = option(
         None, "Learning rate at its peak.", shown="0.0005 with adamw, 0.007 with sgd", above=0
     )
-    head_multiplier: float = option(10.0, "Learning rate of the new layers over that of the backbone.", above=0)
+    head_multiplier: float | None = option(
+        None,
+        "Learning rate of the head over that of the backbone.",
+        shown="10, or 3 for a head that comes with the weights",
+        above=0,
+    )
     layer_decay: float = option(
         1.0, "Learning rate of each stage of the backbone over that of the next.", above=0, at_most=1
     )

@@ -72,7 +72,7 @@ def test_a_skipped_step_changes_nothing(short, data, tmp_path, spoil, caplog):
     chosen = short(tmp_path / "run", on_nan="skip", ema=0)
     train(chosen)
     after = checkpoints.load(tmp_path / "run/last.safetensors").model.state_dict()
-    before = run._start_model(chosen, run._open(chosen)).state_dict()
+    before = run.start_model(chosen, run._open(chosen))[0].state_dict()
     assert all(torch.equal(after[name], before[name]) for name in before)
     assert sum(message.startswith("step skipped: the loss is nan at step") for message in caplog.messages) == 3
     assert not (tmp_path / "run/steps.csv").exists()
@@ -118,15 +118,15 @@ def test_the_first_layer_whose_output_is_not_finite_is_named(short, tmp_path, mo
 
 
 def test_weights_that_are_not_finite_are_told_apart_and_stop_even_a_run_that_skips(short, tmp_path, monkeypatch):
-    start = run._start_model
+    start = run.start_model
 
     def broken(*arguments):
-        model = start(*arguments)
+        model, norms = start(*arguments)
         with torch.no_grad():
             model.backbone.stem.conv.weight[0, 0, 0, 0] = NAN
-        return model
+        return model, norms
 
-    monkeypatch.setattr(run, "_start_model", broken)
+    monkeypatch.setattr(run, "start_model", broken)
     with pytest.raises(TrainingError, match=r"the weights backbone\.stem\.conv\.weight are not finite; start from"):
         train(short(tmp_path / "run", on_nan="skip"))
 

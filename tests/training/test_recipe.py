@@ -24,7 +24,7 @@ SMALL = Cost(multiply_adds=24e3, memory=2.8e3, weights=11_000_000)
 
 @pytest.fixture(autouse=True)
 def _known_cost_and_one_gpu(monkeypatch):
-    monkeypatch.setattr(recipe, "_cost", lambda settings, *, num_classes: SMALL)
+    monkeypatch.setattr(recipe, "_cost", lambda settings, start, *, num_classes: SMALL)
     monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
 
 
@@ -191,7 +191,7 @@ def test_a_slow_machine_gets_a_run_of_about_an_hour(make_data):
 
 def test_a_large_network_on_a_slow_machine_gets_the_least_steps(make_data, monkeypatch):
     large = replace(SMALL, multiply_adds=7 * SMALL.multiply_adds)
-    monkeypatch.setattr(recipe, "_cost", lambda settings, *, num_classes: large)
+    monkeypatch.setattr(recipe, "_cost", lambda settings, start, *, num_classes: large)
     chosen, why = choose(replace(make_data([(64, 64)] * 160, val=False), crop_size=(257, 257)), replace(CPU, threads=1))
     assert recipe.epochs_of(chosen, images=160).steps * chosen.epochs == 600
     assert why["epochs"] == "about 1 h on 1 of the cores"
@@ -245,6 +245,28 @@ def test_the_backbone_is_that_of_the_weights(make_data):
     assert choose(replace(settings, weights="street"))[0].backbone == "mobilenet_edgetpu"
     chosen, why = choose(replace(settings, backbone="resnet18"))
     assert (chosen.weights, why["weights"]) == ("none", "none ship with the backbone resnet18")
+
+
+@pytest.mark.parametrize(
+    ("classes", "weights", "rates", "multiplier"),
+    [
+        ("pavement\ntree\ncat\n", "cityscapes", None, 3.0),
+        ("sky\ncat\ndog\n", "objects", None, 3.0),
+        ("background\nnucleus\nmembrane\n", "objects", (1, 2, 3), 10.0),
+    ],
+)
+def test_the_start_is_the_one_that_knows_most_of_the_classes(make_data, classes, weights, rates, multiplier):
+    settings = replace(make_data([(96, 96)] * 2, num_classes=3), output_stride=16)
+    (settings.data / "classes.txt").write_text(classes)
+    chosen, why = choose(settings)
+    assert (chosen.weights, chosen.atrous_rates, chosen.head_multiplier) == (weights, rates, multiplier)
+    assert ("it knows 2 of the classes" in why["weights"]) == (rates is None)
+
+
+def test_weights_that_are_given_bring_their_head_whatever_it_knows(make_data):
+    chosen, why = choose(replace(make_data([(96, 96)] * 2), weights="objects", output_stride=16))
+    assert (chosen.atrous_rates, chosen.head_multiplier) == (None, 3.0)
+    assert why["head_multiplier"] == "it comes with the weights"
 
 
 def test_a_gpu_takes_the_best_backbone_whose_weights_are_here(make_data, monkeypatch):

@@ -10,18 +10,14 @@ from PIL import Image
 from safetensors import safe_open
 
 from deeplab import api, checkpoints
-from deeplab.checkpoints import Checkpoint
 from deeplab.crf import CRFRNN
 from deeplab.data import open_dataset
 from deeplab.errors import DataError, OutputError, SettingsError
 from deeplab.evaluation import evaluate
 from deeplab.images import read_image
 from deeplab.inference import Segmenter
-from deeplab.models import create_model
-from deeplab.settings import TrainSettings
 from deeplab.training import train
 from deeplab.training.record import Record
-from deeplab.training.run import _options_of
 
 
 @pytest.fixture(scope="module")
@@ -311,15 +307,6 @@ def test_other_options_train_too(settings, tmp_path, options):
     best = train(settings(tmp_path / "run", epochs=1, val_limit=1, **options))
     labels = Segmenter(checkpoints.load(best), device="cpu").labels(np.zeros((30, 40, 3), np.uint8))
     assert labels.shape == (30, 40)
-
-
-def test_a_start_hands_on_how_its_images_are_resized_and_padded():
-    options = {"align_corners": True, "pad_to_grid": False, "image_mean": [0.1, 0.2, 0.3]}
-    model = create_model("deeplabv3", backbone="resnet18", num_classes=2, **options)
-    start = Checkpoint(model, ("a", "b"), np.zeros((2, 3), np.uint8))
-    taken = _options_of(start, TrainSettings(data="data", model="deeplabv3plus", backbone="resnet18"))
-    assert taken["pad_to_grid"] is False
-    assert "num_classes" not in taken
 
 
 def test_two_batches_with_their_gradients_added_are_one_of_twice_the_size(settings, tmp_path):

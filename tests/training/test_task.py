@@ -119,7 +119,9 @@ def test_statistics_with_a_given_momentum_keep_it(make_task):
 
 
 def test_the_learning_rate_of_the_last_step_is_the_last_above_zero(make_task):
-    task = make_task(epochs=4, learning_rate=1.0, weight_decay=0.0, warmup_epochs=1, power=1.0, optimizer="sgd")
+    task = make_task(
+        epochs=4, learning_rate=1.0, weight_decay=0.0, warmup_epochs=1, power=1.0, optimizer="sgd", head_multiplier=1
+    )
     [optimizer], [entry] = task.configure_optimizers()
     rates = []
     for _ in range(4):

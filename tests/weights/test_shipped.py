@@ -10,22 +10,22 @@ from deeplab.metrics import confusion_matrix, miou
 from deeplab.weights import find, shipped
 
 
-def test_objects_and_street_ship():
-    assert set(shipped()) == {"objects", "street"}
+def test_cityscapes_objects_and_street_ship():
+    assert set(shipped()) == {"cityscapes", "objects", "street"}
 
 
 def test_they_take_less_than_12_megabytes_together():
     assert sum(file.stat().st_size for file in shipped().values()) < 12e6
 
 
-@pytest.mark.parametrize("name", ["objects", "street"])
+@pytest.mark.parametrize("name", ["cityscapes", "objects", "street"])
 def test_each_has_a_card_that_names_its_data_and_licences(name):
     card = shipped()[name].with_suffix(".md").read_text(encoding="utf-8")
     for word in ("Licence", "Data", "Measured", "examples/"):
         assert word in card
 
 
-@pytest.mark.parametrize(("name", "classes"), [("objects", 21), ("street", 11)])
+@pytest.mark.parametrize(("name", "classes"), [("cityscapes", 19), ("objects", 21), ("street", 11)])
 def test_each_loads_and_knows_how_it_was_trained(name, classes):
     loaded = checkpoints.load(find(name))
     assert len(loaded.classes) == classes

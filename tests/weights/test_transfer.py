@@ -34,6 +34,19 @@ def test_rows_of_the_last_layer_follow_the_class_names():
     torch.testing.assert_close(model.classify.weight[0], given.model.classify.weight[2])
 
 
+def test_a_class_may_be_called_as_in_another_data_set():
+    given, model = source(), create_model("deeplabv3", num_classes=3)
+    given = Checkpoint(given.model, ("vegetation", "sidewalk", "traffic sign"), given.palette)
+    done = transfer(model, given, classes=own("Pavement", "Tree", "SignSymbol"))
+    assert done.rows == {"Pavement": ("sidewalk",), "Tree": ("vegetation",), "SignSymbol": ("traffic sign",)}
+
+
+def test_the_same_name_counts_for_more_than_what_means_the_same():
+    given, model = source(), create_model("deeplabv3", num_classes=2)
+    given = Checkpoint(given.model, ("vegetation", "tree", "Tree"), given.palette)
+    assert transfer(model, given, classes=own("Tree", "trees")).rows == {"Tree": ("Tree",), "trees": ("vegetation",)}
+
+
 def test_rows_of_a_decoder_that_gives_logits_follow_the_class_names():
     options = {"backbone": "resnet18", "decoder_merge": "sum", "decoder_logits": True}
     torch.manual_seed(0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["ADE20K", "CITYSCAPES", "CITYSCAPES_PALETTE", "COCO_STUFF", "VOC"]
+__all__ = ["ADE20K", "CITYSCAPES", "CITYSCAPES_PALETTE", "COCO_STUFF", "VOC", "common_name"]
 
 
 def _names(text: str) -> tuple[str, ...]:
@@ -62,3 +62,32 @@ CITYSCAPES_PALETTE = np.array((
     (255, 0, 0), (0, 0, 142), (0, 0, 70), (0, 60, 100), (0, 80, 100), (0, 0, 230), (119, 11, 32),
 ), np.uint8)  # fmt: skip
 """uint8 (19, 3); the other sets have PASCAL VOC's colours, `deeplab.images.color_map`."""
+
+COMMON_NAMES = {
+    other: name
+    for name, others in {
+        "person": ("people", "pedestrian", "human"),
+        "rider": ("bicyclist", "cyclist"),
+        "bicycle": ("bike",),
+        "motorcycle": ("motorbike",),
+        "airplane": ("aeroplane", "plane"),
+        "sidewalk": ("pavement", "footpath"),
+        "tree": ("trees", "vegetation"),
+        "building": ("buildings",),
+        "trafficsign": ("signsymbol", "streetsign"),
+        "sofa": ("couch",),
+        "tv": ("tvmonitor", "television", "televisionreceiver"),
+    }.items()
+    for other in others
+}
+"""Of things that the data sets above, CamVid and others call differently, written as `common_name` does."""
+
+
+def common_name(name: str) -> str:
+    """What a class is called in any data set: without capitals, spaces, hyphens and underscores, of two names one.
+
+    >>> common_name("Pavement") == common_name("sidewalk")
+    True
+    """
+    plain = name.lower().translate(str.maketrans("", "", " _-"))
+    return COMMON_NAMES.get(plain, plain)

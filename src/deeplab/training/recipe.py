@@ -14,25 +14,26 @@ from typing import Any
 import torch
 import yaml
 
+from deeplab.checkpoints import Checkpoint
 from deeplab.data import DataSet, Sample
+from deeplab.data.label_sets import common_name
 from deeplab.errors import SettingsError
 from deeplab.files import written_aside
 from deeplab.images import size_at
 from deeplab.layers import ATROUS_RATES
-from deeplab.models import create_model
 from deeplab.settings import LEARNING_RATES, WEIGHT_DECAYS, TrainSettings, build
 from deeplab.training.batches import Epochs, workers_that_fit
 from deeplab.training.cost import Cost, cost_of
 from deeplab.training.fingerprint import Fingerprint, Machine
 from deeplab.training.recipes import RECIPES, with_recipe
 from deeplab.training.schedule import chosen
-from deeplab.weights import cached, published, shipped, start_from
+from deeplab.training.start import build_model, has_same_encoder
+from deeplab.weights import cached, known_classes, published, shipped, start_from
 
 __all__ = [
     "check_same_run",
     "choose",
     "epochs_of",
-    "has_same_encoder",
     "training_samples",
     "validation_samples",
     "write",
@@ -44,10 +45,12 @@ STARTS = (
     ("resnet50", "torchvision/deeplabv3_resnet50"),  # 66.4
     ("mobilenetv3_large", "torchvision/deeplabv3_mobilenet_v3_large"),  # 60.3
     ("mobilenetv2", "objects"),
+    ("mobilenet_edgetpu", "cityscapes"),
 )
 """Backbones and the weights that a training of them starts from, the best first; taken where they are here already.
 
-Weights count for more than size where data are few: on VOC pre-training on COCO adds 4 % (v3+, Tables 5 and 7).
+Weights count for more than size where data are few: on VOC pre-training on COCO adds 4 % (v3+, Tables 5 and 7). Of
+those that ship the one is taken that knows most of the classes.
 """
 
 LARGEST_SIDE = {"cpu": 1024, "mps": 1024, "cuda": 2048}
@@ -95,6 +98,9 @@ crops miss, crops are aimed at them as well."""
 RARE_CROPS = 1 / 3
 """nnU-Net's share of patches that hold foreground for certain."""
 
+HEAD_MULTIPLIER, KNOWING_HEAD_MULTIPLIER = 10.0, 3.0
+"""Of a new head (v2, section 4.1), and of one that comes with the weights, which has something to lose."""
+
 USUAL_PASSES = 50
 """Over the images; the papers' 30 000 steps of 16 are 45 over the 10 582 of VOC train_aug."""
 
@@ -131,11 +137,11 @@ def choose(
     choices = _Choices(settings, kind=machine.device.partition(":")[0])
     _choose_validation(choices, dataset)
     _choose_arithmetic(choices, machine)
-    _choose_start(choices)
+    _choose_start(choices, dataset)
     _choose_sizes(choices, data)
     _choose_balance(choices, data)
     to_reckon = choices.is_open("batch_size") or choices.is_open("epochs", "steps")
-    cost = _cost(choices.settings, num_classes=len(dataset.classes)) if to_reckon else None
+    cost = _cost(choices.settings, choices.start, num_classes=len(dataset.classes)) if to_reckon else None
     _choose_step(choices, cost, machine, num_classes=len(dataset.classes))
     _choose_length(choices, cost, data, machine, shown=len(validation_samples(choices.settings, dataset)))
     _choose_norm(choices)
@@ -159,8 +165,10 @@ class _Choices:
         self.kind = kind
         """Of device: "cpu", "mps" or "cuda"."""
         self.why: Reasons = {}
-        self.head_is_given = False
-        """Whether the head of the start weights is that of the model."""
+        self.start: Checkpoint | None = None
+        """The weights."""
+        self.head_stays = False
+        """Whether the model has the head of the start weights."""
 
     def is_open(self, *names: str) -> bool:
         """Whether all of them are."""
@@ -181,23 +189,17 @@ def _choose_arithmetic(choices: _Choices, machine: Machine) -> None:
         choices.take("workers", workers_that_fit(device), f"fits the cores for training on {device}")
 
 
-def _choose_start(choices: _Choices) -> None:
+def _choose_start(choices: _Choices, dataset: DataSet) -> None:
     """Backbone and start weights, each by the other where one is given."""
-    start = None
+    weights_are_given = not choices.is_open("weights")
     if choices.is_open("backbone", "weights"):
-        here = [backbone for backbone, weights in STARTS if _is_here(weights)]
-        small = choices.kind != "cuda" and "mobilenetv2" in here
-        choices.take(
-            "backbone",
-            "mobilenetv2" if small or not here else here[0],
-            f"small enough for {choices.kind}, and its weights ship" if small else "the best whose weights are here",
-        )
+        _choose_both(choices, dataset)
     elif choices.is_open("backbone"):
         if choices.settings.weights == "none":
             choices.take("backbone", "mobilenetv2", "small and quick to learn from nothing")
         else:
-            start = start_from(choices.settings.weights, backbone="")
-            choices.take("backbone", start.model.arguments["backbone"], f"that of {choices.settings.weights}")
+            backbone = start_from(choices.settings.weights, backbone="").model.arguments["backbone"]
+            choices.take("backbone", backbone, f"that of {choices.settings.weights}")
     if choices.is_open("weights"):
         backbone = choices.settings.backbone
         found = [weights for name, weights in STARTS if name == backbone and _is_here(weights)]
@@ -208,13 +210,28 @@ def _choose_start(choices: _Choices) -> None:
             choices.take("weights", "none", f"none ship with the backbone {backbone}")
     settings = choices.settings
     if settings.weights != "none":
-        start = start or start_from(settings.weights, backbone=settings.backbone)
-        choices.head_is_given = has_same_encoder(start.model.entry, settings.model)
+        choices.start = start_from(settings.weights, backbone=settings.backbone)
+        same = has_same_encoder(choices.start.model.entry, settings.model)
+        choices.head_stays = same and (weights_are_given or bool(_known(choices.start, dataset)))
 
 
-def has_same_encoder(start: str, model: str) -> bool:
-    """Whether a model of one kind begins with all of that of another: v3+ has v3 as its encoder."""
-    return start == model or (start, model) == ("deeplabv3", "deeplabv3plus")
+def _choose_both(choices: _Choices, dataset: DataSet) -> None:
+    here = [(backbone, weights) for backbone, weights in STARTS if _is_here(weights)]
+    if choices.kind == "cuda":
+        backbone, weights = here[0]
+        choices.take("backbone", backbone, "the best whose weights are here")
+        return
+    ours = [(backbone, weights) for backbone, weights in here if weights in shipped()]
+    known = {weights: _known(start_from(weights, backbone=backbone), dataset) for backbone, weights in ours}
+    backbone, weights = max(ours, key=lambda each: len(known[each[1]]))  # the first of those that know as many
+    choices.take("backbone", backbone, f"small enough for {choices.kind}, and its weights ship")
+    names = f"; it knows {len(known[weights])} of the classes" if known[weights] else ""
+    choices.take("weights", weights, f"ships with this backbone{names}")
+
+
+def _known(start: Checkpoint, dataset: DataSet) -> list[str]:
+    """The classes that `start` knows, but for the background, which is another one in each data set."""
+    return [name for name in known_classes(dataset.groups, start.classes) if common_name(name) != "background"]
 
 
 def _is_here(weights: str) -> bool:
@@ -247,7 +264,7 @@ def _choose_sizes(choices: _Choices, data: Fingerprint) -> None:
         stride = chosen(choices.settings.output_stride)
         features = math.ceil(min(chosen(choices.settings.crop_size)) / stride)
         first = max(1, round(features / CROP_OVER_FIRST_RATE))
-        if first < ATROUS_RATES[stride][0] and not choices.head_is_given:
+        if first < ATROUS_RATES[stride][0] and not choices.head_stays:
             rates = (first, 2 * first, 3 * first)
             choices.take("atrous_rates", rates, f"reach half way across the {features} features of a crop")
     if choices.is_open("scale"):
@@ -352,15 +369,8 @@ def epochs_of(settings: TrainSettings, *, images: int, rank: int = 0) -> Epochs:
     )
 
 
-def _cost(settings: TrainSettings, *, num_classes: int) -> Cost:
-    model = create_model(
-        settings.model,
-        backbone=settings.backbone,
-        num_classes=num_classes,
-        output_stride=chosen(settings.output_stride),
-        **(settings.model_options or {}),
-    )
-    return cost_of(model.eval())
+def _cost(settings: TrainSettings, start: Checkpoint | None, *, num_classes: int) -> Cost:
+    return cost_of(build_model(settings, start, num_classes=num_classes).eval())
 
 
 def _choose_norm(choices: _Choices) -> None:
@@ -382,6 +392,9 @@ def _choose_rates(choices: _Choices, data: Fingerprint) -> None:
     optimizer = choices.settings.optimizer
     if choices.is_open("learning_rate"):
         choices.take("learning_rate", LEARNING_RATES[optimizer], f"usual for {optimizer}")
+    if choices.is_open("head_multiplier"):
+        multiplier = KNOWING_HEAD_MULTIPLIER if choices.head_stays else HEAD_MULTIPLIER
+        choices.take("head_multiplier", multiplier, "it comes with the weights" if choices.head_stays else "it is new")
     if choices.is_open("weight_decay"):
         choices.take("weight_decay", WEIGHT_DECAYS[optimizer], f"usual for {optimizer}")
     if choices.is_open("warmup_epochs", "warmup_steps"):

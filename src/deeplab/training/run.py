@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import inspect
 import logging
 import shutil
 import sys
@@ -26,7 +25,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from deeplab import catalog, checkpoints
+from deeplab import checkpoints
 from deeplab.checkpoints import Checkpoint, Preprocessing
 from deeplab.data import DataSet, in_words, open_dataset, regroup
 from deeplab.data.doctor import examine
@@ -34,26 +33,20 @@ from deeplab.data.transforms import Augmentation
 from deeplab.errors import DataError, DeepLabError, OutputError, SettingsError
 from deeplab.files import clear_aside
 from deeplab.inference import Segmenter, pick_device
-from deeplab.models import SegmentationModel, create_model
-from deeplab.models.deeplabv3plus import DeepLabV3Plus
+from deeplab.models import SegmentationModel
 from deeplab.settings import TrainSettings
 from deeplab.training import fingerprint, loggers, recipe, report, teacher
-from deeplab.training.batches import Photos, RareCrops, TrainingCrops, loader, seeded
+from deeplab.training.batches import Photos, RareCrops, TrainingCrops, loader
 from deeplab.training.guard import Guard
-from deeplab.training.optimizers import freeze
 from deeplab.training.processes import environment_of
 from deeplab.training.recipes import RECIPES
 from deeplab.training.record import Record, state_of
 from deeplab.training.schedule import chosen
+from deeplab.training.start import calibrate, start_model
 from deeplab.training.stopping import Termination, stoppable
-from deeplab.training.task import SegmentationTask, to_float
-from deeplab.weights import start_from, transfer
-from deeplab.weights.batchnorm import recalibrate_batchnorm
+from deeplab.training.task import SegmentationTask
 
 __all__ = ["run"]
-
-CALIBRATION_CROPS = 32
-"""That the BatchNorms of a new decoder see before the training."""
 
 logger = logging.getLogger(__name__)
 
@@ -82,7 +75,7 @@ def run(settings: TrainSettings) -> Path:
         recipe.check_same_run(folder / CONFIG, settings)
         if rank == 0:
             clear_aside(folder)
-    model, passes_on = _start_model(settings, dataset)
+    model, norms = start_model(settings, dataset)
     instructor = teacher.load(settings.teacher, dataset) if settings.teacher is not None else None
 
     photos = Photos(recipe.training_samples(settings, dataset), dataset, long_side=settings.long_side)
@@ -105,8 +98,8 @@ def run(settings: TrainSettings) -> Path:
     rare = RareCrops(counts, chosen(settings.rare_crops)) if chosen(settings.rare_crops) > 0 else None
     crops = TrainingCrops(photos, _augmentation(settings, model, dataset), settings.seed, probabilities, rare)
     epochs = recipe.epochs_of(settings, images=len(photos), rank=rank)
-    if passes_on and not settings.resume:
-        recalibrate_batchnorm(model, _some(crops))
+    if not settings.resume:
+        calibrate(model, norms, crops)
     checkpoint = partial(_checkpoint, settings=settings, dataset=dataset)
     task = SegmentationTask(
         model if settings.shard else model.to(memory_format=torch.channels_last),  # which FSDP does not take
@@ -191,78 +184,6 @@ def _examine(settings: TrainSettings, dataset: DataSet) -> None:
     for finding in diagnosis.findings:
         if finding.severity == "warning":
             logger.warning("doctor: %s; %s", finding.sentence(dataset.root), finding.fix)
-
-
-def _start_model(settings: TrainSettings, dataset: DataSet) -> tuple[SegmentationModel, bool]:
-    """The model with its start weights, its backbone and its encoder built as those of the weights were.
-
-    And whether its decoder begins as what passes on the encoder's features; then the BatchNorms are to be calibrated.
-    """
-    passes_on = False
-    torch.manual_seed(seeded(settings.seed).initial_seed())
-    start = None if settings.weights == "none" else start_from(settings.weights, backbone=settings.backbone)
-    options: dict[str, Any] = {} if start is None else _options_of(start, settings)
-    options |= settings.model_options or {}
-    if settings.atrous_rates is not None:
-        options["atrous_rates"] = settings.atrous_rates
-    if settings.batch_norm == "group":
-        options["norm"] = "group"
-    model = create_model(
-        settings.model,
-        backbone=settings.backbone,
-        num_classes=len(dataset.classes),
-        output_stride=chosen(settings.output_stride),
-        crf_rnn=settings.crf_rnn,
-        **options,
-    )
-    if start is not None:
-        done = transfer(model, start, classes=dataset.groups)
-        for sentence in done.sentences(dataset.classes):
-            logger.info("weights %s: %s", settings.weights, sentence)
-        only_decoder = {name.partition(".")[0] for name in done.left} == {"decoder"}
-        passes_on = only_decoder and isinstance(model, DeepLabV3Plus) and model.pass_encoder_on()
-        if passes_on:
-            logger.info("the decoder begins as what passes on the features of the encoder")
-    if settings.freeze != "none":
-        frozen, total = freeze(model.backbone, settings.freeze), len(list(model.backbone.parameters()))
-        logger.info("frozen up to %s: %d of the %d tensors of the backbone", settings.freeze, frozen, total)
-    return model, passes_on
-
-
-def _some(crops: TrainingCrops) -> Iterator[Tensor]:
-    """Crops of photos from all over the data set, float (1, 3, height, width) each."""
-    total = len(crops.photos)
-    for place in range(min(CALIBRATION_CROPS, total)):
-        sample = crops[0, place, place * total // min(CALIBRATION_CROPS, total)]
-        if isinstance(sample, DeepLabError):
-            raise sample
-        yield to_float(sample[0].image[None])
-
-
-def _options_of(start: Checkpoint, settings: TrainSettings) -> dict[str, Any]:
-    """How the start model's backbone was built, and its head too where the new model is of the same kind."""
-    arguments = start.model.arguments
-    if arguments["backbone"] != settings.backbone:
-        raise SettingsError(
-            f"the weights {settings.weights} have the backbone {arguments['backbone']} but --backbone is "
-            f"{settings.backbone}; choose --backbone {arguments['backbone']}, or --weights none"
-        )
-    names = {*inspect.signature(catalog.builder("backbones", settings.backbone)).parameters}
-    names |= {"align_corners", "pad_to_grid", "norm"}
-    if start.model.entry == settings.model:
-        names |= {*_builder_options(settings.model), "scales", "merge"}
-    elif recipe.has_same_encoder(start.model.entry, settings.model):
-        theirs = _builder_options(start.model.entry)  # whose defaults may be others
-        arguments = {**theirs, **arguments}
-        names |= theirs.keys() & _builder_options(settings.model).keys()
-    ours = ("backbone", "num_classes", "output_stride", "in_channels")
-    return {name: value for name, value in arguments.items() if name in names and name not in ours}
-
-
-def _builder_options(model: str) -> dict[str, Any]:
-    """The options of a model's builder, with their defaults."""
-    parameters = inspect.signature(catalog.builder("models", model)).parameters.values()
-    return {each.name: each.default for each in parameters if each.default is not each.empty}
 
 
 def _augmentation(settings: TrainSettings, model: SegmentationModel, dataset: DataSet) -> Augmentation:

@@ -253,7 +253,7 @@ class SegmentationTask(LightningModule):
         return parameter_groups(
             self.model,
             learning_rate=chosen(settings.learning_rate),
-            head_multiplier=settings.head_multiplier,
+            head_multiplier=chosen(settings.head_multiplier),
             weight_decay=chosen(settings.weight_decay),
             layer_decay=settings.layer_decay,
             bias_multiplier=settings.bias_multiplier,

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from deeplab.weights._source import Conversion
     from deeplab.weights._sources import convert, sources
     from deeplab.weights._start import start_from
-    from deeplab.weights._transfer import Transfer, reclass, transfer
+    from deeplab.weights._transfer import Transfer, known_classes, reclass, transfer
 
 __all__ = [
     "Comparison",
@@ -29,6 +29,7 @@ __all__ = [
     "compare",
     "convert",
     "find",
+    "known_classes",
     "published",
     "reclass",
     "shipped",
@@ -47,6 +48,7 @@ _FILES = {
     "compare": "_comparison",
     "convert": "_sources",
     "find": "_shipped",
+    "known_classes": "_transfer",
     "published": "_published",
     "reclass": "_transfer",
     "shipped": "_shipped",

@@ -12,9 +12,10 @@ from torch import Tensor
 
 from deeplab.checkpoints import Checkpoint
 from deeplab.data import group_classes, in_words
+from deeplab.data.label_sets import common_name
 from deeplab.models import SegmentationModel, create_model
 
-__all__ = ["Transfer", "reclass", "transfer"]
+__all__ = ["Transfer", "known_classes", "reclass", "transfer"]
 
 CRF_RNN = "crf_rnn."
 """How the names of tensors begin that have a row and a column for each class."""
@@ -51,8 +52,8 @@ def transfer(
 
     The backbone is copied if it is the same one, and with it the normalisation that its weights were trained with.
     The row of a class is the mean of the rows of those classes that it is made of, as far as the source has them;
-    where it has none of them, the row of the class of the same name. Capitals do not matter. The matrices of a CRF-RNN
-    are copied in the same way, rows and columns.
+    where it has none of them, the row of the class of the same name. A class may be called as in another data set,
+    `deeplab.data.label_sets.common_name`. The matrices of a CRF-RNN are copied in the same way, rows and columns.
 
     Args:
         classes: The classes of `model` in order, each with those that it is made of (itself, if nothing changed).
@@ -99,16 +100,12 @@ def _copy_rows(
     new, old = _last_layer(model), _last_layer(source.model)
     if {key: rows.shape[1:] for key, rows in new.items()} != {key: rows.shape[1:] for key, rows in old.items()}:
         return {}
-    found = {
-        row: _rows_of(parts, source.classes) or _rows_of((name,), source.classes)
-        for row, (name, parts) in enumerate(classes.items())
-    }
-    found = {row: rows for row, rows in found.items() if rows}
+    names = tuple(classes)
+    found = {names.index(name): rows for name, rows in known_classes(classes, source.classes).items()}
     for row, rows in found.items():
         for key in new:
             new[key][row] = old[key][rows].mean(dim=0)
     _copy_pairs(model, source.model, found)
-    names = tuple(classes)
     return {names[row]: tuple(source.classes[old_row] for old_row in rows) for row, rows in found.items()}
 
 
@@ -121,10 +118,17 @@ def _copy_pairs(model: SegmentationModel, source: SegmentationModel, found: Mapp
             new[..., row, column] = old[..., rows, :][..., columns].mean(dim=(-2, -1))
 
 
+def known_classes(groups: Mapping[str, Sequence[str]], classes: Sequence[str]) -> dict[str, list[int]]:
+    """Which of the new classes, each with those that it is made of, can be had from `classes`, and from which."""
+    found = {name: _rows_of(parts, classes) or _rows_of((name,), classes) for name, parts in groups.items()}
+    return {name: rows for name, rows in found.items() if rows}
+
+
 def _rows_of(names: Sequence[str], classes: Sequence[str]) -> list[int]:
-    """Where in `classes` the names are, as far as they are; capitals matter only between two that differ in them."""
-    known = {name.lower(): row for row, name in enumerate(classes)} | {name: row for row, name in enumerate(classes)}
-    rows = (known.get(name, known.get(name.lower())) for name in names)
+    """Where in `classes` the names are, as far as they are: the same name, or else what means the same."""
+    exact = {name: row for row, name in enumerate(classes)}
+    common = {common_name(name): row for row, name in reversed([*enumerate(classes)])}
+    rows = (exact.get(name, common.get(common_name(name))) for name in names)
     return [row for row in rows if row is not None]
 
 

@@ -7,7 +7,7 @@ the batch, would start from another function; after `recalibrate_batchnorm` it s
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from functools import partial
 from typing import Any
 
@@ -17,11 +17,18 @@ from torch import Tensor, nn
 from deeplab.errors import DataError
 from deeplab.layers import BatchNorm
 
-__all__ = ["recalibrate_batchnorm"]
+__all__ = ["is_folded", "recalibrate_batchnorm"]
+
+
+def is_folded(norm: BatchNorm) -> bool:
+    """Whether it has no statistics, as in a converted file or at its start."""
+    return norm.running_mean is not None and not norm.running_mean.any()
 
 
 @torch.no_grad()
-def recalibrate_batchnorm(model: nn.Module, batches: Iterable[Tensor]) -> None:
+def recalibrate_batchnorm(
+    model: nn.Module, batches: Iterable[Tensor], *, norms: Collection[BatchNorm] | None = None
+) -> None:
     """Measure what enters every BatchNorm of `model` over `batches`, and set the norms to that, in place.
 
     Running mean and variance become those of all batches and positions; weight and bias change with them, so
@@ -34,7 +41,9 @@ def recalibrate_batchnorm(model: nn.Module, batches: Iterable[Tensor]) -> None:
     Raises:
         DataError: No batch came.
     """
-    moments = {norm: _Moments() for norm in model.modules() if isinstance(norm, BatchNorm)}
+    if norms is None:
+        norms = [norm for norm in model.modules() if isinstance(norm, BatchNorm)]
+    moments = {norm: _Moments() for norm in norms}
     handles = [norm.register_forward_pre_hook(partial(_measure, moments)) for norm in moments]
     was_training = model.training
     model.eval()

@@ -1,0 +1,144 @@
+"""The model that a training begins with: built as its start weights were, and with all of them that fits."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from deeplab import catalog
+from deeplab.checkpoints import Checkpoint
+from deeplab.data import DataSet
+from deeplab.errors import DeepLabError, SettingsError
+from deeplab.layers import BatchNorm
+from deeplab.models import SegmentationModel, create_model
+from deeplab.models.deeplabv3plus import DeepLabV3Plus
+from deeplab.settings import TrainSettings
+from deeplab.training.batches import TrainingCrops, seeded
+from deeplab.training.optimizers import freeze
+from deeplab.training.schedule import chosen
+from deeplab.training.task import to_float
+from deeplab.weights import start_from, transfer
+from deeplab.weights.batchnorm import is_folded, recalibrate_batchnorm
+
+__all__ = ["build_model", "calibrate", "has_same_encoder", "start_model"]
+
+CALIBRATION_CROPS = 32
+"""That BatchNorms without statistics see before the training."""
+
+logger = logging.getLogger(__name__)
+
+
+def start_model(settings: TrainSettings, dataset: DataSet) -> tuple[SegmentationModel, list[BatchNorm]]:
+    """The model with its start weights, and those of its BatchNorms that `calibrate` has to see to.
+
+    Raises:
+        SettingsError: The weights are of another backbone.
+        DeepLabError: As `start_from` and `create_model`.
+    """
+    torch.manual_seed(seeded(settings.seed).initial_seed())
+    start = None if settings.weights == "none" else start_from(settings.weights, backbone=settings.backbone)
+    model = build_model(settings, start, num_classes=len(dataset.classes))
+    norms = [] if start is None else _copy(model, start, settings, dataset)
+    if settings.freeze != "none":
+        frozen, total = freeze(model.backbone, settings.freeze), len(list(model.backbone.parameters()))
+        logger.info("frozen up to %s: %d of the %d tensors of the backbone", settings.freeze, frozen, total)
+    return model, norms
+
+
+def build_model(settings: TrainSettings, start: Checkpoint | None, *, num_classes: int) -> SegmentationModel:
+    """The model of the settings, not trained; what they leave open of backbone and encoder is as in `start`."""
+    options: dict[str, Any] = {} if start is None else _options_of(start, settings)
+    options |= settings.model_options or {}
+    if settings.atrous_rates is not None:
+        options["atrous_rates"] = settings.atrous_rates
+    if settings.batch_norm == "group":
+        options["norm"] = "group"
+    return create_model(
+        settings.model,
+        backbone=settings.backbone,
+        num_classes=num_classes,
+        output_stride=chosen(settings.output_stride),
+        crf_rnn=settings.crf_rnn,
+        **options,
+    )
+
+
+def has_same_encoder(start: str, model: str) -> bool:
+    """Whether a model of one kind begins with all of that of another: v3+ has v3 as its encoder."""
+    return start == model or (start, model) == ("deeplabv3", "deeplabv3plus")
+
+
+def calibrate(model: SegmentationModel, norms: list[BatchNorm], crops: TrainingCrops) -> None:
+    """Give these BatchNorms the statistics of some crops from all over the data set; what they compute stays.
+
+    Raises:
+        DeepLabError: An image cannot be read.
+    """
+    if norms:
+        recalibrate_batchnorm(model, _some(crops), norms=norms)
+
+
+def _some(crops: TrainingCrops) -> Iterator[Tensor]:
+    """Float, (1, 3, height, width) each."""
+    total = len(crops.photos)
+    number = min(CALIBRATION_CROPS, total)
+    for place in range(number):
+        sample = crops[0, place, place * total // number]
+        if isinstance(sample, DeepLabError):
+            raise sample
+        yield to_float(sample[0].image[None])
+
+
+def _copy(model: SegmentationModel, start: Checkpoint, settings: TrainSettings, dataset: DataSet) -> list[BatchNorm]:
+    """Copy what fits, and list the BatchNorms that then do their part but have no statistics of what they get.
+
+    Training normalises by the statistics of a batch: with them it would begin with another function than that of the
+    start.
+    """
+    done = transfer(model, start, classes=dataset.groups)
+    for sentence in done.sentences(dataset.classes):
+        logger.info("weights %s: %s", settings.weights, sentence)
+    begun = [name.rpartition(".")[0] for name in done.copied]
+    if {name.partition(".")[0] for name in done.left} == {"decoder"} and _passes_on(model):
+        logger.info("the decoder begins as what passes on the features of the encoder")
+        begun += [name.rpartition(".")[0] for name in done.left]
+    if settings.batch_norm not in ("train", "sync"):
+        return []
+    modules = dict(model.named_modules())
+    norms = (modules[name] for name in dict.fromkeys(begun))
+    return [norm for norm in norms if isinstance(norm, BatchNorm) and is_folded(norm)]
+
+
+def _passes_on(model: SegmentationModel) -> bool:
+    return isinstance(model, DeepLabV3Plus) and model.pass_encoder_on()
+
+
+def _options_of(start: Checkpoint, settings: TrainSettings) -> dict[str, Any]:
+    """How the start model's backbone was built, and its head too where the new model has the same."""
+    arguments = start.model.arguments
+    if arguments["backbone"] != settings.backbone:
+        raise SettingsError(
+            f"the weights {settings.weights} have the backbone {arguments['backbone']} but --backbone is "
+            f"{settings.backbone}; choose --backbone {arguments['backbone']}, or --weights none"
+        )
+    names = {*inspect.signature(catalog.builder("backbones", settings.backbone)).parameters}
+    names |= {"align_corners", "pad_to_grid", "norm"}
+    if start.model.entry == settings.model:
+        names |= {*_builder_options(settings.model), "scales", "merge"}
+    elif has_same_encoder(start.model.entry, settings.model):
+        theirs = {**_builder_options(start.model.entry), **arguments}  # whose defaults may be others
+        arguments = {**theirs, "decoder_channels": theirs["aspp_channels"]}  # so that a new decoder can pass it on
+        names |= _builder_options(settings.model).keys()
+    ours = ("backbone", "num_classes", "output_stride", "in_channels")
+    return {name: value for name, value in arguments.items() if name in names and name not in ours}
+
+
+def _builder_options(model: str) -> dict[str, Any]:
+    """The options of a model's builder, with their defaults."""
+    parameters = inspect.signature(catalog.builder("models", model)).parameters.values()
+    return {each.name: each.default for each in parameters if each.default is not each.empty}

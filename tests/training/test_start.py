@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from deeplab import checkpoints
+from deeplab.checkpoints import Checkpoint
+from deeplab.data import open_dataset
+from deeplab.data.transforms import Augmentation
+from deeplab.models import create_model
+from deeplab.settings import TrainSettings
+from deeplab.training import start
+from deeplab.training.batches import Photos, TrainingCrops
+from deeplab.weights.batchnorm import is_folded
+
+OPTIONS = {"backbone": "mobilenetv2", "depth_multiplier": 0.25, "aspp_channels": 16, "atrous_rates": ()}
+
+
+def folded(name="deeplabv3", **options):
+    """A model whose BatchNorms let everything pass, as in a converted file."""
+    torch.manual_seed(0)
+    model = create_model(name, num_classes=3, **{**OPTIONS, **options}).eval()
+    return Checkpoint(model, ("dark", "middle", "bright"), np.zeros((3, 3), np.uint8))
+
+
+@pytest.fixture
+def started(settings, tmp_path):
+    """`started(checkpoint, ...)`: the model of a run that starts there, before training, and its settings."""
+
+    def begin(given, **changes):
+        checkpoints.save(tmp_path / "start.safetensors", given)
+        chosen = settings(tmp_path / "run", weights=str(tmp_path / "start.safetensors"), **changes)
+        return (*start.start_model(chosen, open_dataset(chosen.data)), chosen)
+
+    return begin
+
+
+def crops_of(settings):
+    dataset = open_dataset(settings.data)
+    photos = Photos(dataset.split("train"), dataset, long_side=None)
+    return TrainingCrops(photos, Augmentation((33, 33), (1, 1), fill=(0, 0, 0), ignore_index=255), settings.seed)
+
+
+def test_a_start_hands_on_how_its_images_are_resized_and_padded():
+    options = {"align_corners": True, "pad_to_grid": False, "image_mean": [0.1, 0.2, 0.3]}
+    model = create_model("deeplabv3", backbone="resnet18", num_classes=2, **options)
+    given = Checkpoint(model, ("a", "b"), np.zeros((2, 3), np.uint8))
+    settings = TrainSettings(data="data", model="deeplabv3plus", backbone="resnet18", output_stride=16)
+    built = start.build_model(settings, given, num_classes=5)
+    assert built.arguments["pad_to_grid"] is False
+    assert built.arguments["num_classes"] == 5
+
+
+def test_a_v3plus_that_starts_from_a_v3_has_it_as_its_encoder_and_passes_it_on(started):
+    given = folded()
+    model, norms, _ = started(given)
+    assert model.entry == "deeplabv3plus"
+    assert not model.aspp.atrous
+    torch.testing.assert_close(model.aspp.state_dict(), given.model.aspp.state_dict())
+    torch.testing.assert_close(model.classify.state_dict(), given.model.classify.state_dict())
+    assert set(norms) >= {norm for norm in model.decoder[0].decode.modules() if hasattr(norm, "running_mean")}
+
+
+def test_other_rates_than_those_of_the_start_are_learnt_with_a_decoder_as_any(started):
+    model, norms, _ = started(folded(), atrous_rates=(1, 2, 3))
+    assert len(model.aspp.atrous) == 3
+    assert not {*norms} & {*model.decoder.modules()}
+
+
+@torch.no_grad()
+def test_training_begins_with_what_the_start_computes(started):
+    given = folded()
+    model, norms, settings = started(given, model="deeplabv3", model_options={"dropout": 0.0})
+    crops = crops_of(settings)
+    images = torch.cat([*start._some(crops)])
+    wanted = model.eval().coarse_logits(images)
+    before = (model.train().coarse_logits(images) - wanted).abs().max()
+    model, norms, _ = started(given, model="deeplabv3", model_options={"dropout": 0.0})
+    start.calibrate(model, norms, crops)
+    after = (model.train().coarse_logits(images) - wanted).abs().max()
+    assert after < 0.01 * before
+    assert not any(is_folded(norm) for norm in norms)
+
+
+@pytest.mark.parametrize("policy", ["freeze", "group"])
+def test_without_statistics_of_a_batch_there_is_nothing_to_measure(started, policy):
+    assert started(folded(), batch_norm=policy)[1] == []
+
+
+def test_statistics_of_the_start_stay(started):
+    given = folded()
+    for module in given.model.modules():
+        if hasattr(module, "running_mean"):
+            module.running_mean += 0.1
+    _, norms, _ = started(given, model="deeplabv3")
+    assert norms == []
