@@ -264,9 +264,11 @@ def test_the_start_is_the_one_that_knows_most_of_the_classes(make_data, classes,
 
 
 def test_weights_that_are_given_bring_their_head_whatever_it_knows(make_data):
-    chosen, why = choose(replace(make_data([(96, 96)] * 2), weights="objects", output_stride=16))
+    settings = replace(make_data([(96, 96)] * 2), weights="objects", output_stride=16)
+    chosen, why = choose(settings)
     assert (chosen.atrous_rates, chosen.head_multiplier) == (None, 3.0)
     assert why["head_multiplier"] == "it comes with the weights"
+    assert choose(replace(settings, atrous_rates=(1, 2, 3)))[0].head_multiplier == 10.0
 
 
 def test_a_gpu_takes_the_best_backbone_whose_weights_are_here(make_data, monkeypatch):

@@ -211,8 +211,8 @@ def _choose_start(choices: _Choices, dataset: DataSet) -> None:
     settings = choices.settings
     if settings.weights != "none":
         choices.start = start_from(settings.weights, backbone=settings.backbone)
-        same = has_same_encoder(choices.start.model.entry, settings.model)
-        choices.head_stays = same and (weights_are_given or bool(_known(choices.start, dataset)))
+        fits = has_same_encoder(choices.start.model.entry, settings.model) and settings.atrous_rates is None
+        choices.head_stays = fits and (weights_are_given or bool(_known(choices.start, dataset)))
 
 
 def _choose_both(choices: _Choices, dataset: DataSet) -> None:
