@@ -217,11 +217,10 @@ def _choose_start(choices: _Choices, dataset: DataSet) -> None:
 
 def _choose_both(choices: _Choices, dataset: DataSet) -> None:
     here = [(backbone, weights) for backbone, weights in STARTS if _is_here(weights)]
-    if choices.kind == "cuda":
-        backbone, weights = here[0]
-        choices.take("backbone", backbone, "the best whose weights are here")
-        return
     ours = [(backbone, weights) for backbone, weights in here if weights in shipped()]
+    if choices.kind == "cuda" and here[0] not in ours:
+        choices.take("backbone", here[0][0], "the best whose weights are here")
+        return
     known = {weights: _known(start_from(weights, backbone=backbone), dataset) for backbone, weights in ours}
     backbone, weights = max(ours, key=lambda each: len(known[each[1]]))  # the first of those that know as many
     choices.take("backbone", backbone, f"small enough for {choices.kind}, and its weights ship")
