@@ -63,7 +63,7 @@ def is_large(path: str | Path) -> bool:
     try:
         with bytes_of(Path(path), str(path)) as file:
             height, width = size_of(file)
-            if height * width <= LARGE or (height * width <= MAX_PIXELS and _has_no_rows(file)):
+            if height * width <= LARGE or (height * width <= MAX_PIXELS and _wants_all(file)):
                 return False
         require("rasterio", extra="geo")  # after that, for it takes longer to load than to segment a small image
     except DeepLabError:
@@ -71,7 +71,8 @@ def is_large(path: str | Path) -> bool:
     return True
 
 
-def _has_no_rows(file: BinaryIO) -> bool:
+def _wants_all(file: BinaryIO) -> bool:
+    """Whether an image has to be in memory as a whole: it is to be turned, or its format has no rows."""
     return orientation_of(file) != 1 or format_of(file) in IN_ONE_PIECE
 
 

@@ -6,6 +6,8 @@ goes over from the one to the other in a straight line. Where no pixel depends o
 context around that, both say the same, and so does the whole image; image-level pooling sees the tile only.
 
 The grid ends on a multiple of 32 too: up to there the image is continued by the pixels of its edge.
+Of a network that has no whole number of points on 32 pixels, whose largest scale is 0.7 say, a tile lies up to half a
+point beside its place.
 """
 
 from __future__ import annotations
