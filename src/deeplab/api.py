@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from deeplab import catalog
 from deeplab._machine import may_have_gpu
 from deeplab._optional import require
-from deeplab._progress import Progress, no_progress, progress
+from deeplab._progress import Progress, no_progress
 from deeplab.errors import CheckpointError, InputNotFoundError, OutputError, SettingsError
 from deeplab.settings import (
     BenchmarkSettings,
@@ -65,15 +66,18 @@ __all__ = [
     "with_config",
 ]
 
+logger = logging.getLogger(__name__)
+
 
 @takes(LoadSettings)
-def load(model: str | Path = "objects", **options: Any) -> Segmenter:
+def load(model: str | Path = "objects", *, progress: Progress | None = None, **options: Any) -> Segmenter:
     """A segmenter: call it with an image, or `.stream` many.
 
     Args:
         model: A name (see `list_weights`) or the path of a model file, or of one that `export` wrote, which needs its
             engine but no torch. What others published is downloaded and converted when it is first asked for, and
             needs no network from then on.
+        progress: As in `evaluate`, while the model is made ready for an engine.
         options: The fields of `deeplab.settings.LoadSettings`: scales, flip, tile_size, long_side, device, engine,
             precision, crf (the name of a preset, a .json file of `tune_crf`, or True).
 
@@ -84,7 +88,7 @@ def load(model: str | Path = "objects", **options: Any) -> Segmenter:
         DownloadError: It has to be downloaded, and that fails.
         CheckpointError: The file cannot be read, or another engine does not give its labels.
         MissingExtraError: The engine is not installed.
-        OutputError: The model cannot be kept for the engine.
+        OutputError: The model cannot be kept for the engine; where that is "auto", it is torch then, with a warning.
     """
     settings = build(LoadSettings, {"model": model, **options})
     from deeplab import runtimes
@@ -97,7 +101,7 @@ def load(model: str | Path = "objects", **options: Any) -> Segmenter:
     from deeplab import weights
 
     found = weights.find(path)
-    exported = _exported(found, engine, device=settings.device)
+    exported = _exported(found, engine, device=settings.device, progress=progress)
     if exported is not None:
         return Segmenter(exported, **how)
     from deeplab import checkpoints
@@ -105,7 +109,7 @@ def load(model: str | Path = "objects", **options: Any) -> Segmenter:
     return Segmenter(checkpoints.load(found), **how, compiled=engine == "compiled")
 
 
-def _exported(model: Path, engine: str, *, device: str) -> Exported | None:
+def _exported(model: Path, engine: str, *, device: str, progress: Progress | None) -> Exported | None:
     """A model in an engine, for which it is made ready if it was not; None where the engine is torch."""
     if engine in ("torch", "compiled") or (engine == "auto" and (device not in ("auto", "cpu") or may_have_gpu())):
         return None
@@ -116,7 +120,13 @@ def _exported(model: Path, engine: str, *, device: str) -> Exported | None:
         if not ready.knows(engine):
             from deeplab import evaluation
 
-            evaluation.make_ready(model, engine, progress=progress)
+            try:
+                evaluation.make_ready(model, engine, progress=progress)
+            except OutputError as error:
+                if engine != "auto":
+                    raise
+                logger.warning("engine auto is torch this time: %s", error)
+                return None
         file = ready.find(engine)
         if file is None:
             return None
@@ -207,7 +217,7 @@ def evaluate(
 
     dataset = _open(settings)
     stems = iter(distinct_stems(sample.image for sample in dataset.split(settings.split)))
-    segmenter = load(**settings.part(LoadSettings))
+    segmenter = load(**settings.part(LoadSettings), progress=progress)
     samples = dataset.split(settings.split)[: settings.limit]
     with (progress or no_progress)("Evaluating", total=len(samples)) as advance:
         report = evaluation.evaluate(
@@ -263,7 +273,7 @@ def compare(
     from deeplab import evaluation
 
     dataset = _open(settings)
-    how = settings.part(LoadSettings)
+    how = {**settings.part(LoadSettings), "progress": progress}
     segmenters = load(**how), load(**{**how, "model": settings.other})
     samples = dataset.split(settings.split)[: settings.limit]
     with (progress or no_progress)("Comparing", total=2 * len(samples)) as advance:
@@ -345,7 +355,7 @@ def tune_crf(model: str | Path, data: str | Path, *, progress: Progress | None =
 
     dataset = _open(settings)
     report = evaluation.tune_crf(
-        load(**settings.part(ModelSettings)),
+        load(**settings.part(ModelSettings), progress=progress),
         dataset,
         folder=settings.trials,
         split=settings.split,
@@ -501,7 +511,7 @@ def benchmark(
         picture = made_up.image
     else:
         picture = read_image(settings.image)
-    segmenters = {name: load(name, **how) for name in names}
+    segmenters = {name: load(name, progress=progress, **how) for name in names}
     turns = len(segmenters) * len(settings.sizes) * (1 + settings.rounds)
     with (progress or no_progress)("Timing", total=turns) as advance:
         timings = evaluation.time_models(

@@ -453,7 +453,7 @@ class BenchmarkSettings(UseSettings):
     )
     sizes: tuple[str, ...] = option(
         ("513x513", "1024x1024", "1025x2049"),
-        "Sizes of the picture, each HEIGHTxWIDTH in pixels.",
+        "Sizes of the picture, each HEIGHTxWIDTH in pixels; the table says to which size a model scales it first.",
         metavar="HxW,...",
     )
     image: Path | None = option(

@@ -30,13 +30,14 @@ def test_the_table_has_a_row_for_each_model_and_size(
     assert [row[:2] for row in rows] == [
         [size, str(model)] for size in ("33x33", "17x65") for model in (tiny, tiny_too)
     ]
-    assert all(len(row) == 11 for row in rows)
+    assert all(len(row) == 12 for row in rows)
+    assert [row[2] for row in rows] == [row[0] for row in rows]  # what the networks see
     assert (rows[0][-1], rows[1][-1] < "100") == ("100.000%", True)
     figures = json.loads(lines[-1])
     assert figures["peak"] > 0
     assert figures["growth"] == []
     first = figures["timings"][0]
-    assert (first["model"], first["size"], first["agreement"]) == (str(tiny), [33, 33], 1)
+    assert (first["model"], first["size"], first["seen"], first["agreement"]) == (str(tiny), [33, 33], [33, 33], 1)
     assert first["quartiles"][0] <= first["seconds"] <= first["quartiles"][1]
     assert first["images_per_second"] == pytest.approx(1 / first["seconds"])
     assert first["multiply_adds"] > 0

@@ -276,6 +276,4 @@ def test_an_image_larger_than_the_memory_is_refused_with_the_way_out(
     status, _, err = run("segment", photo("x.jpg"), "--model", tiny, "--output", tmp_path / "out", "--flip")
     assert status == 2
     assert "24 x 32 pixels take 0.0 GiB of memory" in err
-    assert (
-        "row by row: pip install 'deeplab[geo]', and no --crf, --scales, --flip, --probabilities or --confidence" in err
-    )
+    assert "row by row: pip install 'deeplab[geo]', no AVIF, and no --crf, --scales, --flip, --probabilities or" in err

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import threading
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import torch
 
 import deeplab
 from deeplab import checkpoints, evaluation, runtimes
+from deeplab._progress import no_progress
 from deeplab.checkpoints import Checkpoint
 from deeplab.errors import CheckpointError, InputNotFoundError, MissingExtraError, OutputError, SettingsError
 from deeplab.evaluation import Parity, engines
@@ -18,6 +20,7 @@ from deeplab.files import alone_in
 from deeplab.images import color_map
 from deeplab.inference.torch_network import TorchNetwork
 from deeplab.models import create_model
+from deeplab.runtimes import _ready
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +106,7 @@ def test_auto_takes_the_fastest_and_notes_it(model, exported):
     assert ready.find("auto") == ready.file("openvino")
     assert json.loads(ready.choice.read_text())["time_over_torch"] == {"torch": 1.0, "onnx": 0.5, "openvino": 0.25}
     del times["openvino"]  # no longer installed: it is chosen anew
-    assert not ready.knows("auto")
+    assert not runtimes.Ready(model).knows("auto")
 
 
 @pytest.mark.parametrize(
@@ -145,7 +148,52 @@ def test_a_cache_that_cannot_be_written_is_told_before_the_export(model, exporte
     assert exported[1] == []
 
 
-@pytest.mark.parametrize("damage", ["", "{}", '{"engine": "onnx"}', '{"engine": "rm", "installed": []}'])
+def test_where_nothing_can_be_kept_auto_is_torch_and_says_so(model, exported, tmp_path, monkeypatch, caplog):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("DEEPLAB_CACHE", str(tmp_path / "file"))
+    assert isinstance(deeplab.load(model, engine="auto").network, TorchNetwork)
+    (told,) = caplog.messages
+    assert told.startswith("engine auto is torch this time: ")
+    assert told.endswith("name another folder by DEEPLAB_CACHE")
+    with pytest.raises(OutputError, match="name another folder by DEEPLAB_CACHE"):
+        deeplab.load(model, engine="onnx")
+
+
+def test_what_is_made_ready_is_silent_unless_progress_is_asked_for(model, monkeypatch):
+    asked = []
+
+    def make(path, engine, *, progress):
+        asked.append(progress)
+        raise SettingsError("made enough")
+
+    monkeypatch.setattr(evaluation, "make_ready", make)
+    for progress in (None, no_progress):
+        with pytest.raises(SettingsError, match="made enough"):
+            deeplab.load(model, engine="onnx", progress=progress)
+    assert asked == [None, no_progress]
+
+
+@pytest.mark.parametrize("package", ["torch", "onnxruntime_gpu"])
+def test_what_another_version_made_is_made_anew(model, tmp_path, monkeypatch, package):
+    name = package.partition("_")[0]
+    for each in ("torch", "onnxruntime"):
+        (tmp_path / each).mkdir()
+    monkeypatch.setattr(
+        "deeplab.runtimes._ready.find_spec",
+        lambda name: SimpleNamespace(origin=str(tmp_path / name / "__init__.py")) if name != "openvino" else None,
+    )
+    folders = set()
+    for version in ("1.9.0", "1.10.0"):
+        installed = tmp_path / f"{package}-{version}.dist-info"
+        installed.mkdir()
+        (tmp_path / f"{name}vision-{version}.dist-info").mkdir()  # another package
+        folders |= {runtimes.Ready(model).folder for _ in range(2)}
+        assert _ready._versions()[name] == [f"{package}-{version}"]
+        installed.rmdir()
+    assert len(folders) == 2
+
+
+@pytest.mark.parametrize("damage", ["", "{}", "[]", '{"engine": "rm"}'])
 def test_a_damaged_note_is_made_anew(model, exported, damage):
     engines.make_ready(model, "auto")
     ready = runtimes.Ready(model)

@@ -59,6 +59,14 @@ def test_more_classes_leave_the_rest_of_the_network_as_it_is(path: Path) -> None
         assert torch.equal(tensor, many.model.backbone.state_dict()[name])
 
 
+def test_more_classes_are_segmented_in_the_same_way(path: Path) -> None:
+    options: dict[str, Any] = {"scales": (0.5, 1), "flip": True, "tile_size": 64, "long_side": 33}
+    few = deeplab.load(path, device="cpu", precision="bfloat16", **options)
+    many = growth.with_classes(few, 300)
+    assert {name: getattr(many, name) for name in options} == options
+    assert (few.network.precision, many.network.precision) == (torch.bfloat16,) * 2  # type: ignore[attr-defined]
+
+
 def test_an_exported_network_is_not_measured_along_the_classes() -> None:
     assert growth.lines(["x.safetensors", "x.onnx"], {"x.onnx"}) == [
         ("x.safetensors", "pixels"),

@@ -61,6 +61,12 @@ def test_the_steps_are_the_whole(picture: NDArray[np.uint8]) -> None:
     assert found.median == pytest.approx(found.reading + found.network + found.labels)
 
 
+def test_the_size_that_a_network_sees_is_told_beside_that_of_the_picture(picture: NDArray[np.uint8]) -> None:
+    models = {"any": segmenter(), "one": segmenter(long_side=65)}
+    found = time_models(models, picture, sizes=[(33, 17)], rounds=1)
+    assert [(each.size, each.seen) for each in found] == [((33, 17), (33, 17)), ((33, 17), (65, 33))]
+
+
 def test_labels_are_compared_with_the_first_model_of_the_same_classes(picture: NDArray[np.uint8]) -> None:
     models = {"one": segmenter(0), "same": segmenter(0), "other": segmenter(1), "dogs": segmenter(0, ("a", "dog"))}
     found = {each.model: each.agreement for each in time_models(models, picture, sizes=[(33, 33)], rounds=1)}
@@ -81,7 +87,7 @@ def test_multiply_adds_are_those_of_one_picture_as_the_network_sees_it(
 
 
 def test_shares_quartiles_and_medians_by_hand() -> None:
-    found = Timing("x", (1, 1), (1.0, 2.0, 3.0, 4.0, 10.0), 1.0, 1.0, 1.0, 700, 600, None)
+    found = Timing("x", (1, 1), (1, 1), (1.0, 2.0, 3.0, 4.0, 10.0), 1.0, 1.0, 1.0, 700, 600, None)
     assert (found.median, found.quartiles) == (3, (2, 4))
     assert found.share_of_peak(400) == 0.5
     assert found.share_of_peak(None) is None

@@ -792,3 +792,13 @@ def test_a_mirrored_picture_goes_on_in_its_mirror_images(make_image):
     large = mirrored(image, (9, 12))
     np.testing.assert_array_equal(large[4:8, 5:10], image[::-1, ::-1])
     np.testing.assert_array_equal(large[8:, 10:], image[:1, :2])
+
+
+@pytest.mark.parametrize(("mode", "bytes_each"), [("RGB", 13), ("RGBA", 26)])
+def test_an_image_is_read_only_where_its_decoding_fits_into_memory(tmp_path, monkeypatch, mode, bytes_each):
+    path = saved(tmp_path, plain(COLOR, mode))
+    monkeypatch.setattr(images, "free_memory", lambda: 4 * 3 * bytes_each)
+    assert read_image(path).shape == (3, 4, 3)
+    monkeypatch.setattr(images, "free_memory", lambda: 4 * 3 * bytes_each - 1)
+    with pytest.raises(ImageError, match=r"3 x 4 pixels take .* GiB are free; cut or shrink it"):
+        read_image(path)

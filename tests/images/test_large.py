@@ -99,6 +99,16 @@ def test_what_is_to_be_turned_goes_by_rows_only_if_it_has_to(tmp_path, pixels, m
     assert is_large(tmp_path / "image.jpg") == large
 
 
+@needs_rasterio
+@pytest.mark.skipif("not __import__('PIL.features').features.check('avif')", reason="this Pillow reads no AVIF")
+def test_what_is_decoded_in_one_piece_goes_by_rows_only_if_it_has_to(tmp_path, pixels, monkeypatch):
+    monkeypatch.setattr("deeplab.images.large.LARGE", 1000)
+    Image.fromarray(pixels[..., :3]).save(tmp_path / "image.avif")  # 2747 pixels
+    assert not is_large(tmp_path / "image.avif")
+    monkeypatch.setattr("deeplab.images.large.MAX_PIXELS", 2000)
+    assert is_large(tmp_path / "image.avif")
+
+
 def test_rasterio_is_not_asked_for_where_an_image_is_small(tmp_path, pixels, monkeypatch):
     Image.fromarray(pixels).save(tmp_path / "small.png")
     asked = []

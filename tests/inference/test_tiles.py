@@ -39,6 +39,21 @@ class Numbered(Cells):
         return np.full_like(logits[:, :1], len(self.seen) - 1)
 
 
+class Scaled(Cells):
+    """A network that has so many points on 32 pixels."""
+
+    def __init__(self, *, points, align_corners):
+        super().__init__(align_corners=align_corners)
+        self.points = points
+
+    def coarse_logits(self, images):
+        edge = int(self.align_corners)
+        rows, columns = (
+            np.arange((length - edge) * self.points // 32 + edge) * 32 // self.points for length in images.shape[1:3]
+        )
+        return np.moveaxis(images[:, rows][:, :, columns], -1, 1).astype(np.float32)
+
+
 @pytest.mark.parametrize("tile_size", [32, 64, 100, 128, 161, 512])
 @pytest.mark.parametrize("align_corners", [False, True])
 @pytest.mark.parametrize("size", SIZES)
@@ -56,6 +71,21 @@ def test_at_any_stride(noise, stride):
     network = Cells(stride=stride)
     whole = network.coarse_logits(images)
     np.testing.assert_array_equal(Tiled(network, tile_size=96).coarse_logits(images), whole)
+
+
+@pytest.mark.parametrize("points", [3, 5, 12])
+@pytest.mark.parametrize("align_corners", [False, True])
+@pytest.mark.parametrize("tile_size", [64, 100, 161])
+def test_at_a_stride_that_is_no_whole_number(noise, points, align_corners, tile_size):
+    """As of a model whose largest scale is not 1: `points` of them lie on 32 pixels."""
+    network = Scaled(points=points, align_corners=align_corners)
+    edge = int(align_corners)
+    image = noise(352 + edge, 256 + edge)
+    whole = network.coarse_logits(image[None])
+    tiled = Tiled(network, tile_size=tile_size)
+    bands = list(tiled.bands(lambda rows, columns: image[None, rows, columns], image.shape[:2]))
+    np.testing.assert_array_equal(np.concatenate(bands, axis=2), whole)
+    assert tiled.rows_in_all(bands[0], len(image)) == whole.shape[2]
 
 
 @pytest.mark.parametrize("align_corners", [False, True])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -44,6 +46,12 @@ def test_it_carries_what_the_model_does(file, checkpoint, capfd):
     assert segmenter.classes == checkpoint.classes
     assert repr(segmenter) == "Segmenter(deeplabv3plus in LiteRT, 3 classes, on cpu)"
     assert capfd.readouterr() == ("", "")  # of the engine's own news
+
+
+def test_standard_error_may_be_closed(file):
+    code = f"import os; os.close(2); from deeplab import runtimes; print(runtimes.load({str(file)!r}).classes)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "('sky', 'road', 'tree')\n")
 
 
 def test_threads_that_share_it_get_their_own_logits(file, make_image):

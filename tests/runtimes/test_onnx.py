@@ -180,6 +180,23 @@ def test_a_missing_file_and_another_device_are_told(file, tmp_path):
         runtimes.load(file, device="mps")
 
 
+def test_a_gpu_that_fails_is_no_damaged_file(file, monkeypatch, tmp_path):
+    def session(path, options, *, providers):
+        if providers == [cuda]:
+            raise RuntimeError("CUDA failure 2: out of memory\n; GPU=0")
+        return real(path, options, providers=providers)
+
+    cuda, real = "CUDAExecutionProvider", onnxruntime.InferenceSession
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [cuda, "CPUExecutionProvider"])
+    monkeypatch.setattr(onnxruntime, "InferenceSession", session)
+    with pytest.raises(SettingsError, match=r"device cuda: .*CUDA failure 2: out of memory ; GPU=0.*or --device cpu"):
+        runtimes.load(file, device="cuda")
+    short = tmp_path / "short.onnx"
+    short.write_bytes(file.read_bytes()[:5000])
+    with pytest.raises(CheckpointError, match="not a complete ONNX file"):
+        runtimes.load(short, device="cuda")
+
+
 @pytest.mark.parametrize("device", ["cuda", "cuda:1"])
 def test_a_gpu_is_asked_for_by_onnxruntimes_name_and_never_silently_missing(file, monkeypatch, device):
     cuda = "CUDAExecutionProvider"

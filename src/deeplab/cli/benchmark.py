@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from deeplab.evaluation import Timing
 
 COLUMNS = (
-    "Size", "Model", "ms", "Quartiles", "Images/s", "Reading", "Network", "Labels", "Multiply-adds", "Of the peak",
-    "Same labels",
+    "Size", "Model", "Network sees", "ms", "Quartiles", "Images/s", "Reading", "Network", "Labels",
+    "Multiply-adds", "Of the peak", "Same labels",
 )  # fmt: skip
 
 
@@ -42,8 +42,9 @@ def _row(timing: Timing, peak: float | None) -> tuple[str, ...]:
     steps = (timing.reading, timing.network, timing.labels)
     share = timing.share_of_peak(peak)
     return (
-        f"{timing.size[0]}x{timing.size[1]}",
+        _in_pixels(timing.size),
         timing.model,
+        _in_pixels(timing.seen),
         f"{1000 * timing.median:.1f}",
         "..".join(f"{1000 * seconds:.1f}" for seconds in timing.quartiles),
         f"{1 / timing.median:.2f}",
@@ -54,10 +55,15 @@ def _row(timing: Timing, peak: float | None) -> tuple[str, ...]:
     )
 
 
+def _in_pixels(size: tuple[int, int]) -> str:
+    return f"{size[0]}x{size[1]}"
+
+
 def _figures(timing: Timing, peak: float | None) -> dict[str, Any]:
     return {
         "model": timing.model,
         "size": timing.size,
+        "seen": timing.seen,
         "seconds": timing.median,
         "quartiles": timing.quartiles,
         "images_per_second": 1 / timing.median,

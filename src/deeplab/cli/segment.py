@@ -66,7 +66,7 @@ def segment(settings: SegmentSettings, *, json: Json = False) -> None:
 
     targets = _targets(_expanded(settings.inputs, fail), settings, fail)
     if targets:
-        segmenter = api.load(**settings.part(LoadSettings))
+        segmenter = api.load(**settings.part(LoadSettings), progress=progress)
         make_folder(settings.output)
         print_table(("Image", "Class", "Share"), rows(segmenter), figures=("Share",))
     if done:

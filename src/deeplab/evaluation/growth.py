@@ -10,6 +10,7 @@ import statistics
 import sys
 import tempfile
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from importlib.util import find_spec
 from multiprocessing import get_context
@@ -147,10 +148,11 @@ def grow(
 
 
 def with_classes(segmenter: Segmenter, num_classes: int) -> Segmenter:
-    """Its model with so many classes, whose last layer is random."""
+    """The same with so many classes, of which the last layer is random."""
     import torch
 
-    from deeplab.checkpoints import Checkpoint, Preprocessing
+    from deeplab.checkpoints import Checkpoint
+    from deeplab.inference.torch_network import TorchNetwork
     from deeplab.models import create_model
     from deeplab.weights import transfer
 
@@ -158,8 +160,11 @@ def with_classes(segmenter: Segmenter, num_classes: int) -> Segmenter:
     own, names = segmenter.model, tuple(map(str, range(num_classes)))
     model = create_model(own.entry, **{**own.arguments, "num_classes": num_classes})
     transfer(model, Checkpoint(own, segmenter.classes, segmenter.palette), classes=dict.fromkeys(names, ()))
-    checkpoint = Checkpoint(model, names, color_map(num_classes), Preprocessing(segmenter.long_side))
-    return Segmenter(checkpoint, device=str(segmenter.device))
+    assert isinstance(segmenter.network, TorchNetwork)  # what has a model
+    grown = copy(segmenter)
+    grown.network = segmenter.network.of(model)
+    grown.classes, grown.palette = names, color_map(num_classes)
+    return grown
 
 
 def peak_memory() -> int:

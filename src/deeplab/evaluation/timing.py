@@ -39,7 +39,9 @@ class Timing:
 
     model: str
     size: tuple[int, int]
-    """(height, width) in pixels."""
+    """(height, width) in pixels, of the picture."""
+    seen: tuple[int, int]
+    """That to which it is scaled for the network, before tiles and scales."""
     seconds: tuple[float, ...]
     """All of it, from the file to the label map."""
     reading: float
@@ -153,7 +155,8 @@ class Stopwatch:
         """What the turns took."""
         reading, network, labels = (statistics.median(step) for step in zip(*self.turns, strict=True))
         seconds = tuple(sum(turn) for turn in self.turns)
-        return Timing(name, size, seconds, reading, network, labels, *self._multiply_adds(), agreement)
+        seen = self.original.seen_size(size)
+        return Timing(name, size, seen, seconds, reading, network, labels, *self._multiply_adds(), agreement)
 
     def _multiply_adds(self) -> tuple[int | None, int | None]:
         """Of one picture, as the network saw it in the last turn: all, and those that are not on padding."""

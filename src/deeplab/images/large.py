@@ -28,6 +28,7 @@ from deeplab.images import (
     check_png,
     check_range,
     decoding,
+    format_of,
     full_scale,
     orientation_of,
     resize_image,
@@ -38,7 +39,10 @@ from deeplab.images import (
 __all__ = ["LargeImage", "is_large", "open_large", "write_label_rows"]
 
 LARGE = 2**26
-"""Pixels of an image of which only some rows should be in memory: the rest takes 8 bytes each to decode."""
+"""Pixels of an image of which only some rows should be in memory: the rest takes 10 bytes each to decode."""
+
+IN_ONE_PIECE = ("AVIF",)
+"""Formats that are decoded so by whatever reads them; the GDAL that comes with rasterio does not."""
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
@@ -53,18 +57,23 @@ REDUCED = 2
 
 
 def is_large(path: str | Path) -> bool:
-    """Whether a file should be read row by row, and can be: not one that is damaged, or that is to be turned and fits
-    into memory.
+    """Whether a file should be read row by row, and can be: not one that is damaged, or that is no larger than may be
+    read as a whole and is to be turned or of a format without rows.
     """
     try:
         with bytes_of(Path(path), str(path)) as file:
             height, width = size_of(file)
-            if height * width <= LARGE or (height * width <= MAX_PIXELS and orientation_of(file) != 1):
+            if height * width <= LARGE or (height * width <= MAX_PIXELS and _wants_all(file)):
                 return False
         require("rasterio", extra="geo")  # after that, for it takes longer to load than to segment a small image
     except DeepLabError:
         return False
     return True
+
+
+def _wants_all(file: BinaryIO) -> bool:
+    """Whether an image has to be in memory as a whole: it is to be turned, or its format has no rows."""
+    return orientation_of(file) != 1 or format_of(file) in IN_ONE_PIECE
 
 
 @contextmanager

@@ -54,12 +54,17 @@ class TorchNetwork:
         self.align_corners = model.align_corners
         self.running = folded(self.model) if fold else self.model
         self.precision: torch.dtype = getattr(torch, precision)
+        self.how: dict[str, Any] = {"device": device, "precision": precision, "compiled": compiled, "fold": fold}
         self._coarse_logits: Callable[[Tensor], Tensor] = self.running.coarse_logits
         if compiled:
-            how: dict[str, Any] = (
+            options: dict[str, Any] = (
                 {"mode": "reduce-overhead"} if device.type == "cuda" else {"options": {"freezing": True}}
             )
-            self._coarse_logits = torch.compile(self._coarse_logits, dynamic=False, **how)
+            self._coarse_logits = torch.compile(self._coarse_logits, dynamic=False, **options)
+
+    def of(self, model: SegmentationModel) -> TorchNetwork:
+        """Another model, which runs in the same way. Raises as the constructor."""
+        return TorchNetwork(model, **self.how)
 
     @property
     def name(self) -> str:

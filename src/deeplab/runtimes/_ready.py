@@ -20,11 +20,11 @@ ENGINES = {"onnx": "onnxruntime", "openvino": "openvino"}
 
 
 class Ready:
-    """What there is of a model file."""
+    """What there is of a model file, made by these versions of what exports, runs and is compared with it."""
 
     def __init__(self, model: Path) -> None:
         key = hashlib.sha256(model.read_bytes())
-        key.update(f"{FORMAT}".encode())
+        key.update(json.dumps([FORMAT, _versions()]).encode())
         self.folder = cache_folder() / "engines" / key.hexdigest()[:32]
         self.choice = self.folder / "choice.json"
 
@@ -53,19 +53,32 @@ class Ready:
         except (OSError, ValueError, KeyError, TypeError):
             return None
         there = engine == "torch" or (engine in ENGINES and self.file(engine).is_file())
-        return engine if there and kept.get("installed") == installed_engines() else None
+        return engine if there else None
 
     def choose(self, ratios: dict[str, float]) -> None:
         """Note the fastest, by the times of engines over that of torch."""
         ratios = {"torch": 1.0, **ratios}
         engine = min(ratios, key=lambda name: ratios[name])
         with written_aside(self.choice) as aside:
-            aside.write_text(
-                json.dumps({"engine": engine, "installed": installed_engines(), "time_over_torch": ratios}),
-                encoding="utf-8",
-            )
+            aside.write_text(json.dumps({"engine": engine, "time_over_torch": ratios}), encoding="utf-8")
 
 
 def installed_engines() -> list[str]:
     """Those of `ENGINES` that can run here."""
     return [name for name, package in ENGINES.items() if find_spec(package) is not None]
+
+
+def _versions() -> dict[str, list[str]]:
+    """By package, the names and versions that it is installed under, as torch-2.9.1 or onnxruntime_gpu-1.23.2."""
+    packages = ("deeplab", "torch", *(ENGINES[name] for name in installed_engines()))
+    return {package: _installed_as(package) for package in packages}
+
+
+def _installed_as(package: str) -> list[str]:
+    """Read off the folders beside it: importlib.metadata takes longer to load than to segment a small image, and does
+    not find the package onnxruntime where it comes by another name.
+    """
+    spec = find_spec(package)
+    if spec is None or spec.origin is None:
+        return []
+    return sorted(folder.stem for folder in Path(spec.origin).parents[1].glob(f"{package}[-_]*.dist-info"))

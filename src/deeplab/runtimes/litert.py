@@ -80,7 +80,12 @@ def load(path: Path) -> Exported:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """The engine writes what it is made of to standard error, past Python."""
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        kept = os.dup(2)
+    except OSError:  # closed, as of a service or a program with windows
+        yield
+        return
+    nowhere = os.open(os.devnull, os.O_WRONLY)
     try:
         os.dup2(nowhere, 2)
         yield

@@ -92,6 +92,11 @@ def load(path: Path, *, device: str = "cpu") -> Exported:
         session = runtime.InferenceSession(str(path), options, providers=[chosen])
     except Exception as error:  # of many kinds, all of onnxruntime's own
         reason = " ".join(str(error).split())[:160]
+        if kind != "cpu":
+            load(path)  # where a damaged file is told
+            raise SettingsError(
+                f"device {device}: onnxruntime cannot use it ({reason}); choose another, or --device cpu"
+            ) from error
         raise CheckpointError(f"{path}: not a complete ONNX file ({reason}); copy or export it again") from error
     if session.get_providers()[0] != provider:  # it falls back in silence
         raise _unusable(device, "onnxruntime finds none, or not the libraries for it")
