@@ -38,8 +38,8 @@ def main() -> None:
     known = known_classes(groups, segmenter.classes)
     other = len(dataset.classes)
     theirs = np.full(len(segmenter.classes), other, np.uint8)
-    for number, rows in enumerate(known.values()):
-        theirs[rows] = number
+    for name, rows in known.items():
+        theirs[rows] = dataset.classes.index(name)
 
     counts = {system: np.zeros((other + 1, other + 1), np.int64) for system in systems}
     same = total = 0

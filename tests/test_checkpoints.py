@@ -203,6 +203,7 @@ def test_weights_of_256_values_are_kept_exactly_in_a_quarter_of_the_space(tmp_pa
     given = checkpoint()
     for parameter in given.model.parameters():
         parameter.data = (parameter.data.clamp(-1, 1) * 127).round() / 127
+    given.model.aspp.project.conv.weight.data.flatten()[:256] = torch.arange(256) / 256  # as many as a byte can number
     small = tmp_path / "small.safetensors"
     checkpoints.save(small, given, half=True)
     assert small.stat().st_size < 0.3 * saved.stat().st_size
@@ -211,8 +212,9 @@ def test_weights_of_256_values_are_kept_exactly_in_a_quarter_of_the_space(tmp_pa
         assert torch.equal(tensor, wanted[name])
 
 
-def test_numbers_without_a_value_are_told(saved):
+@pytest.mark.parametrize("values", [torch.zeros(2), torch.tensor(0.0)])
+def test_numbers_without_a_value_are_told(saved, values):
     numbers = torch.full((1, 3), 2, dtype=torch.uint8)
-    rewritten(saved, change={"classify.extra": numbers, "classify.extra.values": torch.zeros(2)})
+    rewritten(saved, change={"classify.extra": numbers, "classify.extra.values": values})
     with pytest.raises(CheckpointError, match=r"classify\.extra is 1 x 3 in the file and absent"):
         checkpoints.load(saved)

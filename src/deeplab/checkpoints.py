@@ -158,7 +158,7 @@ def _to_disk(state: Mapping[str, Tensor], *, half: bool) -> dict[str, Tensor]:
             continue
         tensor = tensor.detach().cpu().contiguous()
         if half and tensor.is_floating_point() and tensor.numel() >= LARGE:
-            if (values := _few_values(tensor)) is not None:
+            if tensor.dtype == torch.float32 and (values := _few_values(tensor)) is not None:
                 stored[name + VALUES] = values
                 tensor = torch.searchsorted(values, tensor).to(torch.uint8)
             elif tensor.abs().max() < torch.finfo(torch.float16).max:
@@ -172,7 +172,9 @@ def _from_disk(stored: Mapping[str, Tensor]) -> dict[str, Tensor]:
     tensors = dict(stored)
     for name in [name.removesuffix(VALUES) for name in stored if name.endswith(VALUES)]:
         numbers, values = stored.get(name), stored[name + VALUES]
-        if numbers is not None and numbers.dtype == torch.uint8 and numbers.max() < len(values):
+        if numbers is None or numbers.dtype != torch.uint8 or not numbers.numel() or values.ndim != 1:
+            continue
+        if int(numbers.max()) < len(values):
             tensors[name] = tensors.pop(name + VALUES)[numbers.long()]
     return tensors
 
@@ -183,7 +185,7 @@ def _few_values(tensor: Tensor) -> Tensor | None:
     if len(np.unique(array.flat[:LARGE])) > 256:  # most have, and need not be sorted
         return None
     values = np.unique(array)
-    return torch.from_numpy(values) if len(values) <= 256 else None
+    return torch.from_numpy(values) if len(values) <= 256 and np.isfinite(values).all() else None
 
 
 def _load_state(model: SegmentationModel, state: Mapping[str, Tensor], path: Path) -> None:

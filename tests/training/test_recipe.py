@@ -120,9 +120,9 @@ def test_images_of_8_pixels_get_features_of_stride_4(make_data):
 @pytest.mark.parametrize(
     ("crop", "stride", "rates"),
     [
-        (513, 16, None),
-        (769, 16, None),
-        (513, 8, None),
+        (513, 16, (6, 12, 18)),
+        (769, 16, (6, 12, 18)),
+        (513, 8, (12, 24, 36)),
         (257, 16, (3, 6, 9)),
         (96, 16, (1, 2, 3)),
         (353, 16, (4, 8, 12)),
@@ -144,6 +144,13 @@ def test_grey_images_of_one_size_keep_their_scale_more_or_less(make_data):
 
 def test_colour_images_are_scaled_as_in_the_papers(make_data):
     assert choose(make_data([(40, 50)] * 2))[0].scale == (0.5, 2.0)
+
+
+def test_crops_that_are_less_than_half_of_an_image_see_more_of_it(make_data):
+    settings = make_data([(80, 100)] * 2)
+    assert choose(replace(settings, crop_size=(40, 40)))[0].scale == (0.5, 2.0)
+    chosen, why = choose(replace(settings, crop_size=(39, 39)))
+    assert (chosen.scale, why["scale"][:28]) == ((0.4, 1.3), "crops are less than half of ")
 
 
 def test_of_two_images_an_epoch_takes_many_passes(make_data):

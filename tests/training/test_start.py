@@ -10,7 +10,7 @@ from deeplab.data import open_dataset
 from deeplab.data.transforms import Augmentation
 from deeplab.models import create_model
 from deeplab.settings import TrainSettings
-from deeplab.training import start
+from deeplab.training import run, start, train
 from deeplab.training.batches import Photos, TrainingCrops
 from deeplab.weights.batchnorm import is_folded
 
@@ -81,6 +81,43 @@ def test_training_begins_with_what_the_start_computes(started):
     after = (model.train().coarse_logits(images) - wanted).abs().max()
     assert after < 0.01 * before
     assert not any(is_folded(norm) for norm in norms)
+
+
+def test_training_measures_first_also_with_a_teacher_and_when_it_is_begun_again(settings, tmp_path, monkeypatch):
+    checkpoints.save(tmp_path / "start.safetensors", folded())
+    measured = []
+    monkeypatch.setattr(run, "calibrate", lambda model, norms, crops: measured.append(len(norms)))
+    options = {"weights": str(tmp_path / "start.safetensors"), "epochs": 1, "val_split": "none"}
+    train(settings(tmp_path / "run", **options))
+    (tmp_path / "run/last.ckpt").unlink()  # as if it had been killed in its first epoch
+    train(settings(tmp_path / "run", **options, resume=True))
+    assert len(measured) == 2
+    assert min(measured) > 50
+
+
+def test_a_teacher_is_not_asked_before_the_run(settings, tmp_path):
+    start_file = tmp_path / "start.safetensors"
+    checkpoints.save(start_file, folded())
+    options = {"weights": str(start_file), "teacher": str(start_file), "epochs": 1, "val_split": "none"}
+    assert train(settings(tmp_path / "run", **options)).is_file()
+
+
+def test_a_decoder_that_comes_with_the_weights_is_not_made_anew(started):
+    given = folded("deeplabv3plus", decoder_channels=16)
+    model, _, _ = started(given, model_options={"low_level_channels": 32})
+    for name in ("decoder.0.decode.1.depthwise.conv.weight", "decoder.0.decode.1.pointwise.conv.weight"):
+        torch.testing.assert_close(model.state_dict()[name], given.model.state_dict()[name])
+
+
+def test_a_v3_with_more_behind_its_aspp_is_no_encoder(started):
+    model, norms, _ = started(folded(head_conv=True))
+    assert model.arguments.get("aspp_channels", 256) == 256
+    assert not {*norms} & {*model.aspp.modules()}
+
+
+def test_an_encoder_of_ones_own_is_built_as_told(started):
+    model, norms, _ = started(folded(), model_options={"dense_prediction_cell": "cityscapes"})
+    assert not {*norms} & {*model.aspp.modules()}
 
 
 @pytest.mark.parametrize("policy", ["freeze", "group"])

@@ -45,6 +45,15 @@ def test_the_same_name_counts_for_more_than_what_means_the_same():
     given, model = source(), create_model("deeplabv3", num_classes=2)
     given = Checkpoint(given.model, ("vegetation", "tree", "Tree"), given.palette)
     assert transfer(model, given, classes=own("Tree", "trees")).rows == {"Tree": ("Tree",), "trees": ("vegetation",)}
+    given = Checkpoint(given.model, ("vegetation", "grass", "Tree"), given.palette)
+    assert transfer(model, given, classes=own("tree")).rows == {"tree": ("Tree",)}
+
+
+def test_a_class_that_two_names_mean_counts_once():
+    given, model = source(), create_model("deeplabv3", num_classes=2)
+    given = Checkpoint(given.model, ("rider", "bicycle", "sky"), given.palette)
+    done = transfer(model, given, classes={"bike": ("rider", "cyclist", "bicycle")})
+    assert done.rows == {"bike": ("rider", "bicycle")}
 
 
 def test_rows_of_a_decoder_that_gives_logits_follow_the_class_names():

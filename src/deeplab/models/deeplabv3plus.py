@@ -183,12 +183,12 @@ class DeepLabV3Plus(SegmentationModel):
         Returns:
             Whether it can: the steps are of the paper's form, as wide as the encoder.
         """
+        if not all(isinstance(step, ConcatStep) for step in self.decoder):
+            return False
         width = self.aspp.out_channels
         layers = [layer for step in self.decoder for layer in cast(nn.Module, step.decode).children()]
         filters = [_filters(layer) for layer in layers]
-        if not all(isinstance(step, ConcatStep) for step in self.decoder) or any(
-            last.shape[0] != width for _, last in filters
-        ):
+        if any(last.shape[0] != width for _, last in filters):
             return False
         for depthwise, last in filters:
             row, column = (length // 2 for length in last.shape[2:])

@@ -27,17 +27,10 @@ from deeplab.training.cost import Cost, cost_of
 from deeplab.training.fingerprint import Fingerprint, Machine
 from deeplab.training.recipes import RECIPES, with_recipe
 from deeplab.training.schedule import chosen
-from deeplab.training.start import build_model, has_same_encoder
+from deeplab.training.start import brings_head, build_model
 from deeplab.weights import cached, known_classes, published, shipped, start_from
 
-__all__ = [
-    "check_same_run",
-    "choose",
-    "epochs_of",
-    "training_samples",
-    "validation_samples",
-    "write",
-]
+__all__ = ["check_same_run", "choose", "epochs_of", "training_samples", "validation_samples", "write"]
 
 STARTS = (
     ("xception65", "tf/xception65_coco_voc_trainaug"),  # 82.20 on VOC val
@@ -80,6 +73,10 @@ weights learn nothing, and disturb where whole images are larger than the crops.
 
 SCALE, SCALE_OF_ONE_INSTRUMENT = (0.5, 2.0), (0.7, 1.4)
 """The papers' (v3, section 4.1); nnU-Net's, for grey images of one size, whose magnification is fixed."""
+
+SCALE_OF_PARTS, PART = (0.4, 1.3), 0.5
+"""Where crops are less than this part of the short side of the images. CamVid after one epoch with crops of 257 of 720
+pixels: val 0.715, and 0.674 with the papers' (docs/training.md)."""
 
 BATCH = {"cpu": 8, "mps": 8, "cuda": 16}
 """Images in a step; 16 is the papers' (v3, section 4.1)."""
@@ -198,7 +195,8 @@ def _choose_start(choices: _Choices, dataset: DataSet) -> None:
         if choices.settings.weights == "none":
             choices.take("backbone", "mobilenetv2", "small and quick to learn from nothing")
         else:
-            backbone = start_from(choices.settings.weights, backbone="").model.arguments["backbone"]
+            choices.start = start_from(choices.settings.weights, backbone="")
+            backbone = choices.start.model.arguments["backbone"]
             choices.take("backbone", backbone, f"that of {choices.settings.weights}")
     if choices.is_open("weights"):
         backbone = choices.settings.backbone
@@ -210,9 +208,9 @@ def _choose_start(choices: _Choices, dataset: DataSet) -> None:
             choices.take("weights", "none", f"none ship with the backbone {backbone}")
     settings = choices.settings
     if settings.weights != "none":
-        choices.start = start_from(settings.weights, backbone=settings.backbone)
-        fits = has_same_encoder(choices.start.model.entry, settings.model) and settings.atrous_rates is None
-        choices.head_stays = fits and (weights_are_given or bool(_known(choices.start, dataset)))
+        choices.start = choices.start or start_from(settings.weights, backbone=settings.backbone)
+        wanted = weights_are_given or bool(_known(choices.start, dataset))
+        choices.head_stays = wanted and brings_head(choices.start, settings)
 
 
 def _choose_both(choices: _Choices, dataset: DataSet) -> None:
@@ -266,13 +264,16 @@ def _choose_sizes(choices: _Choices, data: Fingerprint) -> None:
         if first < ATROUS_RATES[stride][0] and not choices.head_stays:
             rates = (first, 2 * first, 3 * first)
             choices.take("atrous_rates", rates, f"reach half way across the {features} features of a crop")
+        elif not choices.head_stays and choices.start is not None and brings_head(choices.start, choices.settings):
+            choices.take("atrous_rates", ATROUS_RATES[stride], f"usual; {choices.settings.weights} knows no class")
     if choices.is_open("scale"):
-        fixed = data.grey and data.size_spread == 1
-        choices.take(
-            "scale",
-            SCALE_OF_ONE_INSTRUMENT if fixed else SCALE,
-            "grey images of one size are of one magnification" if fixed else "usual for photos",
-        )
+        if data.grey and data.size_spread == 1:
+            scale, reason = SCALE_OF_ONE_INSTRUMENT, "grey images of one size are of one magnification"
+        elif max(chosen(choices.settings.crop_size)) < PART * short_side:
+            scale, reason = SCALE_OF_PARTS, "crops are less than half of an image, and have to see more of it"
+        else:
+            scale, reason = SCALE, "usual for photos"
+        choices.take("scale", scale, reason)
 
 
 def _choose_balance(choices: _Choices, data: Fingerprint) -> None:

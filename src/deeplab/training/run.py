@@ -98,7 +98,8 @@ def run(settings: TrainSettings) -> Path:
     rare = RareCrops(counts, chosen(settings.rare_crops)) if chosen(settings.rare_crops) > 0 else None
     crops = TrainingCrops(photos, _augmentation(settings, model, dataset), settings.seed, probabilities, rare)
     epochs = recipe.epochs_of(settings, images=len(photos), rank=rank)
-    if not settings.resume:
+    state = state_of(folder) if settings.resume else None
+    if state is None:
         calibrate(model, norms, crops)
     checkpoint = partial(_checkpoint, settings=settings, dataset=dataset)
     task = SegmentationTask(
@@ -138,7 +139,7 @@ def run(settings: TrainSettings) -> Path:
                 pin_memory=settings.device.startswith("cuda"),
             ),
             DataLoader(checked, batch_size=None, collate_fn=_as_it_is) if len(validation) else None,
-            ckpt_path=state_of(folder) if settings.resume else None,
+            ckpt_path=state,
             weights_only=True,
         )
     if rank == 0:

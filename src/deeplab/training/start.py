@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -25,7 +26,7 @@ from deeplab.training.task import to_float
 from deeplab.weights import start_from, transfer
 from deeplab.weights.batchnorm import is_folded, recalibrate_batchnorm
 
-__all__ = ["build_model", "calibrate", "has_same_encoder", "start_model"]
+__all__ = ["brings_head", "build_model", "calibrate", "start_model"]
 
 CALIBRATION_CROPS = 32
 """That BatchNorms without statistics see before the training."""
@@ -68,27 +69,36 @@ def build_model(settings: TrainSettings, start: Checkpoint | None, *, num_classe
     )
 
 
-def has_same_encoder(start: str, model: str) -> bool:
-    """Whether a model of one kind begins with all of that of another: v3+ has v3 as its encoder."""
-    return start == model or (start, model) == ("deeplabv3", "deeplabv3plus")
+def brings_head(start: Checkpoint, settings: TrainSettings) -> bool:
+    """Whether the model is to have the head of the start: both are of one kind, or a v3 becomes the encoder of a v3+.
+
+    It does so as it is: with its own ASPP, and with nothing behind that.
+    """
+    if start.model.entry == settings.model:
+        return True
+    if (start.model.entry, settings.model) != ("deeplabv3", "deeplabv3plus"):
+        return False
+    theirs = {**_builder_options("deeplabv3"), **start.model.arguments}
+    asked = {"dense_prediction_cell", *_builder_options("deeplabv3")} - {"dropout"}
+    others = settings.atrous_rates is not None or asked & (settings.model_options or {}).keys()
+    return not (others or theirs["head_conv"] or theirs["cascade_blocks"])
 
 
 def calibrate(model: SegmentationModel, norms: list[BatchNorm], crops: TrainingCrops) -> None:
-    """Give these BatchNorms the statistics of some crops from all over the data set; what they compute stays.
+    """Give these BatchNorms the statistics of crops from all over the data set; what they compute stays.
 
     Raises:
         DeepLabError: An image cannot be read.
     """
     if norms:
-        recalibrate_batchnorm(model, _some(crops), norms=norms)
+        logger.info("measuring what enters %d BatchNorms on %d crops", len(norms), CALIBRATION_CROPS)
+        recalibrate_batchnorm(model, _some(replace(crops, probabilities=None)), norms=norms)
 
 
 def _some(crops: TrainingCrops) -> Iterator[Tensor]:
     """Float, (1, 3, height, width) each."""
-    total = len(crops.photos)
-    number = min(CALIBRATION_CROPS, total)
-    for place in range(number):
-        sample = crops[0, place, place * total // number]
+    for place in range(CALIBRATION_CROPS):
+        sample = crops[0, place, place * len(crops.photos) // CALIBRATION_CROPS]
         if isinstance(sample, DeepLabError):
             raise sample
         yield to_float(sample[0].image[None])
@@ -103,19 +113,29 @@ def _copy(model: SegmentationModel, start: Checkpoint, settings: TrainSettings, 
     done = transfer(model, start, classes=dataset.groups)
     for sentence in done.sentences(dataset.classes):
         logger.info("weights %s: %s", settings.weights, sentence)
-    begun = [name.rpartition(".")[0] for name in done.copied]
-    if {name.partition(".")[0] for name in done.left} == {"decoder"} and _passes_on(model):
+    left = {name.rpartition(".")[0] for name in done.left}
+    if _passes_on(model, start, left):
         logger.info("the decoder begins as what passes on the features of the encoder")
-        begun += [name.rpartition(".")[0] for name in done.left]
+        left = set()
     if settings.batch_norm not in ("train", "sync"):
         return []
-    modules = dict(model.named_modules())
-    norms = (modules[name] for name in dict.fromkeys(begun))
-    return [norm for norm in norms if isinstance(norm, BatchNorm) and is_folded(norm)]
+    norms = [(name, module) for name, module in model.named_modules() if isinstance(module, BatchNorm)]
+    return [norm for name, norm in norms if is_folded(norm) and not _sees_new(name, left)]
 
 
-def _passes_on(model: SegmentationModel) -> bool:
+def _passes_on(model: SegmentationModel, start: Checkpoint, left: Collection[str]) -> bool:
+    """Have a decoder that is all that is new pass on what a v3 gives."""
+    only_decoder = all(name.startswith("decoder.") for name in left)
+    batch = model.arguments["norm"] == "batch"  # others do not let everything pass
+    if start.model.entry != "deeplabv3" or not only_decoder or not batch:
+        return False
     return isinstance(model, DeepLabV3Plus) and model.pass_encoder_on()
+
+
+def _sees_new(norm: str, left: Collection[str]) -> bool:
+    """Whether a norm, or what stands with it in one block, has tensors at random start."""
+    block = norm.rpartition(".")[0]
+    return any(name == norm or name.startswith(f"{block}.") for name in left)
 
 
 def _options_of(start: Checkpoint, settings: TrainSettings) -> dict[str, Any]:
@@ -130,7 +150,7 @@ def _options_of(start: Checkpoint, settings: TrainSettings) -> dict[str, Any]:
     names |= {"align_corners", "pad_to_grid", "norm"}
     if start.model.entry == settings.model:
         names |= {*_builder_options(settings.model), "scales", "merge"}
-    elif has_same_encoder(start.model.entry, settings.model):
+    elif brings_head(start, settings):
         theirs = {**_builder_options(start.model.entry), **arguments}  # whose defaults may be others
         arguments = {**theirs, "decoder_channels": theirs["aspp_channels"]}  # so that a new decoder can pass it on
         names |= _builder_options(settings.model).keys()

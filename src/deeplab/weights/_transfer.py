@@ -125,11 +125,17 @@ def known_classes(groups: Mapping[str, Sequence[str]], classes: Sequence[str]) -
 
 
 def _rows_of(names: Sequence[str], classes: Sequence[str]) -> list[int]:
-    """Where in `classes` the names are, as far as they are: the same name, or else what means the same."""
-    exact = {name: row for row, name in enumerate(classes)}
-    common = {common_name(name): row for row, name in reversed([*enumerate(classes)])}
-    rows = (exact.get(name, common.get(common_name(name))) for name in names)
-    return [row for row in rows if row is not None]
+    """Where in `classes` the names are: the same, else in other capitals, else what means the same."""
+    rows = (_row_of(name, classes) for name in names)
+    return list(dict.fromkeys(row for row in rows if row is not None))
+
+
+def _row_of(name: str, classes: Sequence[str]) -> int | None:
+    for same in (str, str.lower, common_name):
+        known = [same(each) for each in classes]
+        if same(name) in known:
+            return known.index(same(name))
+    return None
 
 
 def _last_layer(model: SegmentationModel) -> dict[str, Tensor]:
