@@ -15,10 +15,7 @@ import runpy
 from pathlib import Path
 from typing import Any
 
-import torch
-
 import deeplab
-from deeplab import checkpoints
 from deeplab.data import DataSet, Sample, open_dataset
 from deeplab.evaluation import evaluate
 
@@ -46,7 +43,7 @@ def without(camvid: DataSet, sequence: str, folder: Path) -> Path:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--shared", type=Path, default=Path("../shared"), help="folder with data/camvid and weights")
+    parser.add_argument("--shared", type=Path, default=Path("../shared"), help="folder with data/camvid")
     parser.add_argument("--output", type=Path, default=Path("runs/street-fold"))
     parser.add_argument("--hold-out", default="0006R0", help="0001TP, 0006R0 or 0016E5")
     parser.add_argument("--epochs", type=int, default=8)
@@ -55,14 +52,10 @@ def main() -> None:
     parser.add_argument("--options", type=json.loads, default={}, help="of `deeplab train`, as JSON")
     arguments = parser.parse_args()
     example = runpy.run_path(str(EXAMPLE))
-    torch.manual_seed(0)
-    weights = arguments.shared / "weights/deeplab_mobilenet_edgetpu_slim_cityscapes_quant.tflite"
     data = without(open_dataset(arguments.shared / "data/camvid"), arguments.hold_out, arguments.output / "data")
-    first = arguments.output / "start.safetensors"
-    checkpoints.save(first, example["start"](weights, data))
     options: dict[str, Any] = example["TRAINING"] | {"train_splits": ("train",), "epochs": arguments.epochs}
     options |= arguments.options
-    model = deeplab.train(data, weights=first, output=arguments.output / "run", seed=arguments.seed, **options)
+    model = deeplab.train(data, output=arguments.output / "run", seed=arguments.seed, **options)
     fold = open_dataset(data)
     for long_side in arguments.long_sides:
         segmenter = deeplab.load(model, long_side=long_side)
