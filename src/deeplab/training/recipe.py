@@ -221,7 +221,8 @@ def _choose_both(choices: _Choices, dataset: DataSet) -> None:
         return
     known = {weights: _known(start_from(weights, backbone=backbone), dataset) for backbone, weights in ours}
     backbone, weights = max(ours, key=lambda each: len(known[each[1]]))  # the first of those that know as many
-    choices.take("backbone", backbone, f"small enough for {choices.kind}, and its weights ship")
+    why = "no larger one has its weights here" if choices.kind == "cuda" else f"small enough for {choices.kind}"
+    choices.take("backbone", backbone, f"{why}, and its weights ship")
     names = f"; it knows {len(known[weights])} of the classes" if known[weights] else ""
     choices.take("weights", weights, f"ships with this backbone{names}")
 
