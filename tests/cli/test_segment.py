@@ -272,7 +272,7 @@ def test_a_large_image_that_is_damaged_is_told_and_the_rest_goes_on(
 def test_an_image_larger_than_the_memory_is_refused_with_the_way_out(
     run: Run, photo: Photo, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("deeplab.images.free_memory", lambda: 1000)
+    monkeypatch.setattr("deeplab.images.opening.free_memory", lambda: 1000)
     status, _, err = run("segment", photo("x.jpg"), "--model", tiny, "--output", tmp_path / "out", "--flip")
     assert status == 2
     assert "24 x 32 pixels take 0.0 GiB of memory" in err

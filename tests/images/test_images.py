@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from deeplab import images
 from deeplab.errors import ImageError, InputNotFoundError, OutputError
 from deeplab.images import (
     IGNORE_COLOR,
@@ -22,6 +21,7 @@ from deeplab.images import (
     colorize,
     data_uri,
     mirrored,
+    opening,
     read_header,
     read_image,
     read_labels,
@@ -260,7 +260,7 @@ def test_image_and_mask_are_turned_alike(tmp_path, make_labels, orientation, suf
     back = {2: 2, 3: 3, 4: 4, 5: 5, 6: 8, 7: 7, 8: 6}  # what undoes each turn
     stored = Image.fromarray(upright)
     if orientation != 1:
-        stored = stored.transpose(images.UPRIGHT[back[orientation]])
+        stored = stored.transpose(opening.UPRIGHT[back[orientation]])
     exif = Image.Exif()
     exif[0x0112] = orientation
     lossless = {"lossless": True} if suffix == "webp" else {}
@@ -377,7 +377,7 @@ def test_photographs_above_pillows_own_limit_are_read(tmp_path, monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
     assert read_image(path).shape == (30, 40, 3)
     assert Image.MAX_IMAGE_PIXELS == 100  # other users of Pillow in this process keep their limit
-    assert images.MAX_PIXELS >= 30_000 * 20_000
+    assert opening.MAX_PIXELS >= 30_000 * 20_000
 
 
 @pytest.mark.parametrize("read", [read_image, read_labels])
@@ -797,8 +797,8 @@ def test_a_mirrored_picture_goes_on_in_its_mirror_images(make_image):
 @pytest.mark.parametrize(("mode", "bytes_each"), [("RGB", 13), ("RGBA", 26)])
 def test_an_image_is_read_only_where_its_decoding_fits_into_memory(tmp_path, monkeypatch, mode, bytes_each):
     path = saved(tmp_path, plain(COLOR, mode))
-    monkeypatch.setattr(images, "free_memory", lambda: 4 * 3 * bytes_each)
+    monkeypatch.setattr(opening, "free_memory", lambda: 4 * 3 * bytes_each)
     assert read_image(path).shape == (3, 4, 3)
-    monkeypatch.setattr(images, "free_memory", lambda: 4 * 3 * bytes_each - 1)
+    monkeypatch.setattr(opening, "free_memory", lambda: 4 * 3 * bytes_each - 1)
     with pytest.raises(ImageError, match=r"3 x 4 pixels take .* GiB are free; cut or shrink it"):
         read_image(path)
