@@ -19,8 +19,7 @@ from deeplab import checkpoints
 from deeplab.checkpoints import Checkpoint
 from deeplab.data import open_dataset
 from deeplab.images import read_image
-from deeplab.layers import ConvNormAct, SeparableConv
-from deeplab.models import SegmentationModel
+from deeplab.models.deeplabv3plus import DeepLabV3Plus
 from deeplab.weights import transfer
 from deeplab.weights.batchnorm import recalibrate_batchnorm
 from deeplab.weights.tflite import convert
@@ -42,13 +41,6 @@ TRAINING = {
     "half": True,
 }
 
-CITYSCAPES_NAMES = {
-    "Sky": "sky", "Building": "building", "Pole": "pole", "Road": "road", "Pavement": "sidewalk",
-    "Tree": "vegetation", "SignSymbol": "traffic sign", "Fence": "fence", "Car": "car", "Pedestrian": "person",
-    "Bicyclist": "rider",
-}  # fmt: skip
-"""What Cityscapes calls the classes of CamVid."""
-
 
 def start(weights: Path, data: Path) -> Checkpoint:
     """The official Cityscapes model as a DeepLab v3+ for CamVid, before any training."""
@@ -61,22 +53,12 @@ def start(weights: Path, data: Path) -> Checkpoint:
         num_classes=len(camvid.classes),
         decoder_channels=official.model.arguments["aspp_channels"],
     )
-    transfer(model, official, classes={name: (CITYSCAPES_NAMES[name],) for name in camvid.classes})
-    pass_semantics_through(model)
+    transfer(model, official, classes=camvid.groups)
+    assert isinstance(model, DeepLabV3Plus)
+    model.pass_encoder_on()
     images = [torch.from_numpy(read_image(sample.image)) for sample in camvid.split("train")[::6]]
     recalibrate_batchnorm(model, (image.permute(2, 0, 1)[None].float() / 255 for image in images))
     return Checkpoint(model, camvid.classes, camvid.palette)
-
-
-@torch.no_grad()
-def pass_semantics_through(model: SegmentationModel) -> None:
-    """Make the decoder the identity on the semantic channels, and deaf to the low-level ones."""
-    for layer in (layer for layer in model.modules() if isinstance(layer, SeparableConv)):
-        assert isinstance(layer.depthwise, ConvNormAct)
-        depthwise, pointwise = layer.depthwise.conv.weight, layer.pointwise.conv.weight
-        depthwise.mul_(0.1)[:, :, 1, 1] = 1
-        torch.nn.init.eye_(pointwise.zero_()[:, :, 0, 0])
-        pointwise[:, pointwise.shape[0] :].normal_(std=0.01)
 
 
 def main() -> None:
