@@ -372,11 +372,12 @@ def tune_crf(model: str | Path, data: str | Path, *, progress: Progress | None =
 
 
 @takes(DoctorSettings)
-def doctor(data: str | Path, **options: Any) -> Diagnosis:
+def doctor(data: str | Path, *, progress: Progress | None = None, **options: Any) -> Diagnosis:
     """Examine a data set before anybody trains on it.
 
     Args:
         data: Folder of the data set.
+        progress: As in `evaluate`.
         options: The fields of `deeplab.settings.DoctorSettings`: format, classes, output_stride, long_side, report,
             fix.
 
@@ -395,10 +396,12 @@ def doctor(data: str | Path, **options: Any) -> Diagnosis:
     dataset, strays = survey(settings.data, format=settings.format)
     if settings.classes is not None:
         dataset = regroup(dataset, settings.classes)
-    diagnosis = examine(dataset, strays=strays, output_stride=settings.output_stride, long_side=settings.long_side)
+    progress = progress or no_progress
+    how: dict[str, Any] = {"output_stride": settings.output_stride, "long_side": settings.long_side}
+    diagnosis = examine(dataset, strays=strays, **how, progress=progress)
     if settings.report:
         write_page(settings.report, diagnosis)
-    return repair(diagnosis, settings.fix) if settings.fix else diagnosis
+    return repair(diagnosis, settings.fix, progress=progress) if settings.fix else diagnosis
 
 
 @takes(ConvertSettings)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from deeplab import api
+from deeplab._progress import progress
 from deeplab.cli._options import Json
 from deeplab.cli._terminal import print_json, print_table
 from deeplab.settings import DoctorSettings
@@ -21,7 +22,7 @@ REPAIRS_SHOWN = 10
 
 def doctor(settings: DoctorSettings, *, json: Json = False) -> None:
     """Check a data set before anybody trains on it; exit status 1 where a training would refuse it."""
-    diagnosis = api.doctor(**settings.as_dict())
+    diagnosis = api.doctor(**settings.as_dict(), progress=progress)
     splits = list(diagnosis.dataset.splits)
     print_table(("Class", *splits), _shares(diagnosis), figures=splits)
     for finding in diagnosis.findings:

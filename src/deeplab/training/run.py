@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from deeplab import checkpoints
+from deeplab._progress import progress
 from deeplab.checkpoints import Checkpoint, Preprocessing
 from deeplab.data import DataSet, in_words, open_dataset, regroup
 from deeplab.data.doctor import examine
@@ -173,7 +174,9 @@ def _examine(settings: TrainSettings, dataset: DataSet) -> None:
     if dataset.splits.get(settings.val_split):
         parts["val"] = recipe.validation_samples(settings, dataset)
     part = replace(dataset, splits=parts)
-    diagnosis = examine(part, output_stride=settings.output_stride or 16, long_side=settings.long_side)
+    diagnosis = examine(
+        part, output_stride=settings.output_stride or 16, long_side=settings.long_side, progress=progress
+    )
     known = ("nothing-labelled", "one-class-only") if settings.teacher is not None else ()
     errors = [finding for finding in diagnosis.errors if finding.kind not in known]
     if errors:

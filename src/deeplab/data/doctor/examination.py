@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
-from deeplab._progress import progress
+from deeplab._progress import Progress, no_progress
 from deeplab.data.dataset import DataSet, Stray
 from deeplab.data.doctor.copy_checks import check_copies
 from deeplab.data.doctor.diagnosis import Diagnosis, Evidence, Examined, Finding
@@ -28,6 +28,7 @@ def examine(
     strays: Sequence[Stray] = (),
     output_stride: int = 16,
     long_side: int | None = None,
+    progress: Progress = no_progress,
 ) -> Diagnosis:
     """Read every file of `dataset` once, and judge what was read.
 
@@ -37,10 +38,11 @@ def examine(
         strays: The files that are part of no sample, as `survey` lists them.
         output_stride: Of the network that is to learn it.
         long_side: Longer side that a training resizes the images to, in pixels; None: larger ones to LARGEST_SIDE.
+        progress: Shows how far it is: `with progress(title, total=images) as advance`.
     """
     origin = dataset if dataset.regrouped is None else dataset.regrouped.origin
     places = [(split, sample) for split, samples in dataset.splits.items() for sample in samples]
-    facts = _inspected([sample for _, sample in places], origin)
+    facts = _inspected([sample for _, sample in places], origin, progress)
     examined = tuple(Examined(*place, seen) for place, seen in zip(places, facts, strict=True))
     evidence = Evidence(dataset, examined, tuple(strays), output_stride, long_side or LARGEST_SIDE)
     findings: list[Finding] = []
@@ -50,7 +52,7 @@ def examine(
     return Diagnosis(evidence, tuple(sorted(findings, key=lambda finding: order.index(finding.kind))))
 
 
-def _inspected(samples: Sequence[Sample], dataset: DataSet) -> list[Inspection]:
+def _inspected(samples: Sequence[Sample], dataset: DataSet, progress: Progress) -> list[Inspection]:
     """The facts of each sample; what is not remembered is read by as many threads as there are cores."""
     with Remembered(dataset, samples) as remembered:
         known = {sample: facts for sample in samples if (facts := remembered.get(sample))}

@@ -16,7 +16,7 @@ from uuid import uuid4
 import numpy as np
 from numpy.typing import NDArray
 
-from deeplab._progress import progress
+from deeplab._progress import Progress, no_progress
 from deeplab.data.dataset import DataSet, open_dataset
 from deeplab.data.doctor.copy_checks import find_twins
 from deeplab.data.doctor.diagnosis import Diagnosis, Evidence, Examined, Repair, RepairDone, shown_path
@@ -57,8 +57,8 @@ class _Unrepairable(Exception):
     """A sample that is left out; the text says why."""
 
 
-def repair(diagnosis: Diagnosis, folder: Path) -> Diagnosis:
-    """Write a repaired copy to `folder`, and return the diagnosis with what was done.
+def repair(diagnosis: Diagnosis, folder: Path, *, progress: Progress = no_progress) -> Diagnosis:
+    """Write a repaired copy to `folder`, and return the diagnosis with what was done; `progress` as in `examine`.
 
     Raises:
         OutputError: The folder is there already, or cannot be written.
@@ -70,14 +70,14 @@ def repair(diagnosis: Diagnosis, folder: Path) -> Diagnosis:
         why = "lies inside the data set" if inside else "is there already"
         raise OutputError(f"{folder} {why}; name another folder by --fix")
     with _written_aside(folder) as aside:
-        done, samples = _write(evidence, aside)
+        done, samples = _write(evidence, aside, progress)
         lines = [f"{each.file}: {each.what}\n" for each in done]
         (aside / "repairs.txt").write_text("".join(lines), encoding="utf-8")
-        _check(aside, evidence)
+        _check(aside, evidence, progress)
     return replace(diagnosis, repair=Repair(folder, samples, tuple(done)))
 
 
-def _write(evidence: Evidence, folder: Path) -> tuple[list[RepairDone], int]:
+def _write(evidence: Evidence, folder: Path, progress: Progress) -> tuple[list[RepairDone], int]:
     """Write what can be saved, and return what was done and the number of samples."""
     origin = evidence.origin
     root, done, samples = origin.root, [], 0
@@ -232,13 +232,14 @@ def _is_black_and_white(pixels: NDArray[np.int16]) -> bool:
     return float(((pixels < NEAR).all(axis=-1) | (pixels > 255 - NEAR).all(axis=-1)).mean()) > 1 - FEW
 
 
-def _check(folder: Path, evidence: Evidence) -> None:
+def _check(folder: Path, evidence: Evidence, progress: Progress) -> None:
     """Raise DataError where the copy is not in order."""
     name = f"what can be repaired of {evidence.origin.root}"
     for split, samples in evidence.dataset.splits.items():
         if samples and not (folder / split).is_dir():
             raise DataError(f"{name} has nothing of {split}; 'deeplab doctor' without --fix says what is wrong")
-    copy = examine(open_dataset(folder), output_stride=evidence.output_stride, long_side=evidence.long_side)
+    copied = open_dataset(folder)
+    copy = examine(copied, output_stride=evidence.output_stride, long_side=evidence.long_side, progress=progress)
     for finding in copy.errors:
         raise DataError(f"{name} still has an error: {finding.sentence(folder)}; {finding.fix}")
 
