@@ -520,8 +520,13 @@ class TrainSettings(DataSettings):
     )
     weights: str = option(
         "auto",
-        "Weights to start from, also of an ImageNet classifier; auto: those that ship, where the backbone fits.",
+        "Weights to start from, also of an ImageNet classifier; auto: those that ship or were downloaded before, where "
+        "the backbone fits.",
         metavar="NAME|PATH|auto|none",
+    )
+    head: Literal["auto", "start", "new"] = option(
+        "auto",
+        "What fits of the head of --weights, or a new one; auto: that of weights that are given or know a class.",
     )
     freeze: Literal["none", "stem", "res2", "res3", "res4", "backbone"] = option(
         "none", "Keep the backbone's start weights and statistics up to this stage."

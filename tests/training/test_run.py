@@ -108,6 +108,20 @@ def test_a_resumed_run_has_the_losses_of_one_that_was_not_interrupted(whole, set
     assert (folder / "validation.csv").read_text() == (whole / "validation.csv").read_text()
 
 
+def test_a_run_goes_on_with_its_own_data_only(settings, data, tmp_path, stop_at, monkeypatch):
+    root = tmp_path / "copy"
+    shutil.copytree(data, root)
+    stop_at(5)
+    with pytest.raises(KeyboardInterrupt):
+        train(settings(tmp_path / "run", data=root))
+    monkeypatch.undo()
+    for kind in ("images", "masks"):
+        first = min((root / "train" / kind).iterdir())
+        shutil.copy(first, first.with_stem("zzz"))
+    with pytest.raises(DataError, match=r"no longer the data .* \(5 images then, 6 now\); bring them back"):
+        train(settings(tmp_path / "run", data=root, resume=True, doctor=False))
+
+
 def test_after_ctrl_c_the_next_one_works_too(settings, tmp_path, stop_at):
     handler = signal.getsignal(signal.SIGINT)
     stop_at(0)

@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -71,11 +72,12 @@ class Photos:
 
     def class_counts(self) -> NDArray[np.int64]:
         """The pixels of each class in each photo, (len(self), num_classes)."""
-        counts = np.zeros((len(self), len(self.dataset.classes)), np.int64)
-        for index, row in enumerate(counts):
-            labels = self[index][1]
-            row += np.bincount(labels[labels != self.dataset.ignore_index], minlength=len(row))
-        return counts
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            return np.array(list(pool.map(self._class_counts, range(len(self)))))
+
+    def _class_counts(self, index: int) -> NDArray[np.int64]:
+        labels = self[index][1]
+        return np.bincount(labels[labels != self.dataset.ignore_index], minlength=len(self.dataset.classes))
 
     def _read(self, index: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8 | np.uint16]]:
         image, labels = load_sample(self.samples[index], self.dataset)
@@ -97,13 +99,17 @@ class RareCrops:
     share: float
     """Of the crops that are aimed, 0 .. 1."""
 
+    @cached_property
+    def rarity(self) -> Tensor:
+        """One over the pixels of each class, (num_classes,); 0 where there are none."""
+        there = self.counts.sum(axis=0)
+        return torch.from_numpy(np.where(there > 0, 1 / np.maximum(there, 1), 0.0))
+
     def draw(self, generator: Generator) -> tuple[int, int] | None:
         """The index of a photo and the class to aim at in it, or None."""
-        there = self.counts.sum(axis=0)
-        if torch.rand((), generator=generator) >= self.share or not there.any():
+        if torch.rand((), generator=generator) >= self.share or not self.rarity.any():
             return None
-        rarity = np.where(there > 0, 1 / np.maximum(there, 1), 0.0)
-        label = int(torch.multinomial(torch.from_numpy(rarity), 1, generator=generator))
+        label = int(torch.multinomial(self.rarity, 1, generator=generator))
         photos = np.flatnonzero(self.counts[:, label])
         return int(photos[torch.randint(len(photos), (), generator=generator)]), label
 

@@ -7,6 +7,7 @@ Methods 2021, arXiv 1904.08128, "Rule-based parameters"); docs/training.md lists
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ from deeplab.training.schedule import chosen
 from deeplab.training.start import brings_head, build_model
 from deeplab.weights import cached, known_classes, published, shipped, start_from
 
-__all__ = ["check_same_run", "choose", "epochs_of", "training_samples", "validation_samples", "write"]
+__all__ = ["check_same_run", "choose", "epochs_of", "read", "training_samples", "validation_samples", "write"]
 
 STARTS = (
     ("xception65", "tf/xception65_coco_voc_trainaug"),  # 82.20 on VOC val
@@ -124,14 +125,22 @@ PLACES = ("data", "output", "config", "resume", "doctor", "device", "workers", "
 
 
 def choose(
-    settings: TrainSettings, dataset: DataSet, data: Fingerprint, machine: Machine
+    settings: TrainSettings,
+    dataset: DataSet,
+    data: Fingerprint,
+    machine: Machine,
+    *,
+    settled: Collection[str] = (),
 ) -> tuple[TrainSettings, Reasons]:
     """The settings with nothing left open, and the reason for each value that was.
+
+    Args:
+        settled: What is not to be chosen, even where there is no value: a resumed run has done without it.
 
     Raises:
         SettingsError: Values that cannot work with each other or with the data.
     """
-    choices = _Choices(settings, kind=machine.device.partition(":")[0])
+    choices = _Choices(settings, kind=machine.device.partition(":")[0], settled=settled)
     _choose_validation(choices, dataset)
     _choose_arithmetic(choices, machine)
     _choose_start(choices, dataset)
@@ -157,19 +166,23 @@ def _choose_validation(choices: _Choices, dataset: DataSet) -> None:
 class _Choices:
     """Settings that are closed one by one."""
 
-    def __init__(self, settings: TrainSettings, *, kind: str) -> None:
+    def __init__(self, settings: TrainSettings, *, kind: str, settled: Collection[str]) -> None:
         self.settings = settings
+        self.settled = settled
         self.kind = kind
         """Of device: "cpu", "mps" or "cuda"."""
         self.why: Reasons = {}
         self.start: Checkpoint | None = None
         """The weights."""
-        self.head_stays = False
-        """Whether the model has the head of the start weights."""
 
     def is_open(self, *names: str) -> bool:
         """Whether all of them are."""
-        return all(getattr(self.settings, name) in (None, "auto") for name in names)
+        return all(getattr(self.settings, name) in (None, "auto") and name not in self.settled for name in names)
+
+    @property
+    def head_stays(self) -> bool:
+        """Whether the model has the head of the start weights."""
+        return self.start is not None and brings_head(self.start, self.settings)
 
     def take(self, name: str, value: Any, reason: str) -> None:
         self.settings, self.why[name] = replace(self.settings, **{name: value}), reason
@@ -205,12 +218,17 @@ def _choose_start(choices: _Choices, dataset: DataSet) -> None:
             ships = found[0] in shipped()
             choices.take("weights", found[0], "ships with this backbone" if ships else "was downloaded before")
         else:
-            choices.take("weights", "none", f"none ship with the backbone {backbone}")
-    settings = choices.settings
-    if settings.weights != "none":
-        choices.start = choices.start or start_from(settings.weights, backbone=settings.backbone)
-        wanted = weights_are_given or bool(_known(choices.start, dataset))
-        choices.head_stays = wanted and brings_head(choices.start, settings)
+            choices.take("weights", "none", f"none of the backbone {backbone} are here")
+    if choices.settings.weights != "none":
+        choices.start = choices.start or start_from(choices.settings.weights, backbone=choices.settings.backbone)
+    if choices.is_open("head"):
+        known = [] if choices.start is None else _known(choices.start, dataset)
+        if weights_are_given and choices.start is not None:
+            choices.take("head", "start", "the weights were given")
+        elif known:
+            choices.take("head", "start", f"it knows {len(known)} of the classes")
+        else:
+            choices.take("head", "new", "no weights know a class")
 
 
 def _choose_both(choices: _Choices, dataset: DataSet) -> None:
@@ -265,10 +283,8 @@ def _choose_sizes(choices: _Choices, data: Fingerprint) -> None:
         if first < ATROUS_RATES[stride][0] and not choices.head_stays:
             rates = (first, 2 * first, 3 * first)
             choices.take("atrous_rates", rates, f"reach half way across the {features} features of a crop")
-        elif not choices.head_stays and choices.start is not None and brings_head(choices.start, choices.settings):
-            choices.take("atrous_rates", ATROUS_RATES[stride], f"usual; {choices.settings.weights} knows no class")
     if choices.is_open("scale"):
-        if data.grey and data.size_spread == 1:
+        if data.grey and data.smallest_size == data.largest_size:
             scale, reason = SCALE_OF_ONE_INSTRUMENT, "grey images of one size are of one magnification"
         elif max(chosen(choices.settings.crop_size)) < PART * short_side:
             scale, reason = SCALE_OF_PARTS, "crops are less than half of an image, and have to see more of it"
@@ -449,14 +465,20 @@ def write(path: Path, settings: TrainSettings, reasons: Reasons) -> None:
         aside.write_text("".join(lines), encoding="utf-8")
 
 
+def read(path: Path) -> dict[str, Any]:
+    """The values of a run that stay when it is resumed, from its config.yaml."""
+    before = yaml.safe_load(path.read_text(encoding="utf-8"))
+    return {name: value for name, value in before.items() if name not in PLACES}
+
+
 def check_same_run(path: Path, settings: TrainSettings) -> None:
     """Raise SettingsError where a resumed run would go on with other values than those in its config.yaml."""
-    before = yaml.safe_load(path.read_text(encoding="utf-8"))
-    for name, value in settings.as_dict().items():
-        if name not in PLACES and name in before and before[name] != value:
+    given = settings.as_dict()
+    for name, value in read(path).items():
+        if name in given and given[name] != value:
             option = f"--{name.replace('_', '-')}"
             raise SettingsError(
-                f"{option} is {value} but the run in {path.parent} has {before.get(name)}; "
+                f"{option} is {given[name]} but the run in {path.parent} has {value}; "
                 f"resume it without {option}, or start another --output"
             )
 
@@ -479,6 +501,8 @@ def _check(settings: TrainSettings, dataset: DataSet, *, images: int) -> None:
         raise SettingsError(
             f"one class, '{dataset.classes[0]}', of {dataset.root}; training needs at least two, such as background"
         )
+    if settings.head == "start" and settings.weights == "none":
+        raise SettingsError("head start wants weights that bring it, as weights is none; leave --head out")
     if settings.freeze != "none" and settings.weights == "none":
         raise SettingsError(
             f"freeze {settings.freeze} would keep random weights, as weights is none; "

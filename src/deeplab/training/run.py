@@ -51,7 +51,7 @@ __all__ = ["run"]
 
 logger = logging.getLogger(__name__)
 
-CONFIG = "config.yaml"
+CONFIG, FINGERPRINT = "config.yaml", "fingerprint.json"
 
 CLASS_WEIGHT_LIMIT = 10.0
 """No class weighs more, so that a handful of pixels does not steer the training."""
@@ -69,11 +69,13 @@ def run(settings: TrainSettings) -> Path:
         _examine(settings, dataset)
     data = fingerprint.read_data(recipe.training_samples(settings, dataset), dataset)
     machine = fingerprint.read_machine(str(pick_device(settings.device)))
-    settings, reasons = recipe.choose(settings, dataset, data, machine)
+    settled = recipe.read(folder / CONFIG) if settings.resume else ()
+    settings, reasons = recipe.choose(settings, dataset, data, machine, settled=settled)
     if settings.recipe is not None and RECIPES[settings.recipe].differs:
         logger.info("recipe %s, but for this: %s", settings.recipe, RECIPES[settings.recipe].differs)
     if settings.resume:
         recipe.check_same_run(folder / CONFIG, settings)
+        fingerprint.check_same_data(folder / FINGERPRINT, data, root=dataset.root)
         if rank == 0:
             clear_aside(folder)
     model, norms = start_model(settings, dataset)
@@ -90,7 +92,7 @@ def run(settings: TrainSettings) -> Path:
     run_loggers = loggers.begin(settings, first=rank == 0)
     if rank == 0:
         recipe.write(folder / CONFIG, settings, reasons)
-        fingerprint.write(folder / "fingerprint.json", data, machine)
+        fingerprint.write(folder / FINGERPRINT, data, machine)
     logger.info("training on %d images, validating on %d, writing to %s", len(photos), len(validation), folder)
 
     probabilities = None if instructor is None else teacher.Probabilities(folder / "teacher")
@@ -199,6 +201,7 @@ def _augmentation(settings: TrainSettings, model: SegmentationModel, dataset: Da
         ignore_index=dataset.ignore_index,
         photometric=settings.photometric,
         scale_step=settings.scale_step,
+        probabilities_stride=teacher.STRIDE,
     )
 
 

@@ -17,6 +17,9 @@ from deeplab.models import SegmentationModel, create_model
 
 __all__ = ["Transfer", "known_classes", "reclass", "transfer"]
 
+BACKBONE = ("backbone.", "prepare.")
+"""How the names of its tensors begin, and of the normalisation of its input."""
+
 CRF_RNN = "crf_rnn."
 """How the names of tensors begin that have a row and a column for each class."""
 
@@ -30,11 +33,15 @@ class Transfer:
     """The classes whose row of the last layer was copied, each with the source's classes that it is the mean of."""
     left: tuple[str, ...]
     """Tensors of the new model before its last layer that keep their random start."""
+    head: bool = True
+    """Whether it was asked for."""
 
     def sentences(self, classes: Sequence[str]) -> list[str]:
         """What was done in plain words, for a model of these `classes`."""
         own = self.left
         fresh = [name for name in classes if name not in self.rows]
+        if not self.head:
+            return [f"copied the {len(self.copied)} tensors of the backbone; the head is new"]
         return [
             f"copied {len(self.copied)} of {len(self.copied) + len(own)} tensors before the last layer"
             + (f"; at random start {_by_part(own)}" if own else ""),
@@ -46,7 +53,11 @@ class Transfer:
 
 @torch.no_grad()
 def transfer(
-    model: SegmentationModel, source: Checkpoint, *, classes: Mapping[str, Sequence[str]] | None = None
+    model: SegmentationModel,
+    source: Checkpoint,
+    *,
+    classes: Mapping[str, Sequence[str]] | None = None,
+    head: bool = True,
 ) -> Transfer:
     """Copy into `model` every tensor of `source` with its name and shape; of the last layer, classes by name.
 
@@ -57,10 +68,13 @@ def transfer(
 
     Args:
         classes: The classes of `model` in order, each with those that it is made of (itself, if nothing changed).
+        head: False copies the backbone alone.
     """
     given = source.model.state_dict()
+    if not head:
+        given = {name: tensor for name, tensor in given.items() if name.startswith(BACKBONE)}
     if model.arguments["backbone"] != source.model.arguments["backbone"]:
-        given = {name: tensor for name, tensor in given.items() if not name.startswith(("backbone.", "prepare."))}
+        given = {name: tensor for name, tensor in given.items() if not name.startswith(BACKBONE)}
     copied, left = [], []
     for name, tensor in model.state_dict().items():
         if name.startswith((model.last_layer, CRF_RNN)):
@@ -73,7 +87,8 @@ def transfer(
     if "prepare.mean" in copied:
         keys = ("image_mean", "image_std")
         model.arguments = {**model.arguments, **{key: source.model.arguments[key] for key in keys}}
-    return Transfer(tuple(copied), _copy_rows(model, source, classes or {}), tuple(left))
+    rows = _copy_rows(model, source, classes or {}) if head else {}
+    return Transfer(tuple(copied), rows, tuple(left), head)
 
 
 def reclass(source: Checkpoint, classes: Sequence[str] | Mapping[str, str | Sequence[str]]) -> Checkpoint:
