@@ -492,8 +492,8 @@ def benchmark(
     Args:
         models: Names, model files, or exported ones; None: the models that ship.
         progress: As in `evaluate`.
-        options: The fields of `deeplab.settings.BenchmarkSettings`: sizes, image, rounds, batch_size, growth, scales,
-            flip, tile_size, long_side, device.
+        options: The fields of `deeplab.settings.BenchmarkSettings`: sizes, image, rounds, batch_size, growth, and
+            those of UseSettings.
 
     Raises:
         SettingsError: An option that does not exist or cannot work.
