@@ -222,13 +222,13 @@ def _choose_start(choices: _Choices, dataset: DataSet) -> None:
     if choices.settings.weights != "none":
         choices.start = choices.start or start_from(choices.settings.weights, backbone=choices.settings.backbone)
     if choices.is_open("head"):
-        known = [] if choices.start is None else _known(choices.start, dataset)
-        if weights_are_given and choices.start is not None:
+        if choices.start is None:
+            choices.take("head", "new", "there are no weights")
+        elif weights_are_given:
             choices.take("head", "start", "the weights were given")
-        elif known:
-            choices.take("head", "start", f"it knows {len(known)} of the classes")
         else:
-            choices.take("head", "new", "no weights know a class")
+            known = len(_known(choices.start, dataset))
+            choices.take("head", "start" if known else "new", f"the weights know {known or 'none'} of the classes")
 
 
 def _choose_both(choices: _Choices, dataset: DataSet) -> None:
