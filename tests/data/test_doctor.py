@@ -472,6 +472,78 @@ def test_a_mask_that_was_drawn_on_the_upright_image_is_in_order(root: Path) -> N
     assert said(diagnose(root)) == []
 
 
+LISTS = {"train": "0123", "val": "45", "trainval": "012345", "trainaug": "01236", "all": "0123456"}
+
+
+@pytest.fixture
+def voc(root: Path) -> Path:
+    """The pictures in VOC's layout, in lists that have images in common by design."""
+    for kind, name in (("images", "JPEGImages"), ("masks", "SegmentationClass")):
+        (root / name).mkdir()
+        for file in root.glob(f"*/{kind}/*.png"):
+            file.rename(root / name / file.name)
+    for split in ("train", "val"):
+        shutil.rmtree(root / split)
+    write_lists(root, **LISTS)
+    return root
+
+
+def write_lists(root: Path, **lists: str) -> None:
+    (root / "ImageSets/Segmentation").mkdir(parents=True, exist_ok=True)
+    for split, stems in lists.items():
+        (root / f"ImageSets/Segmentation/{split}.txt").write_text("\n".join(stems))
+
+
+def test_lists_that_have_images_in_common_by_design_are_no_copies(voc: Path, tmp_path: Path) -> None:
+    assert said(diagnose(voc)) == []
+    repair(diagnose(voc), tmp_path / "repaired")
+    splits = open_dataset(tmp_path / "repaired").splits
+    assert {split: "".join(sample.image.stem for sample in samples) for split, samples in splits.items()} == LISTS
+
+
+@pytest.mark.parametrize("learnt", ["train", "trainaug"])
+def test_an_image_that_is_learnt_from_and_measured_on_is_told_and_kept_to_measure_on(
+    voc: Path, tmp_path: Path, learnt: str
+) -> None:
+    write_lists(voc, **{**LISTS, learnt: LISTS[learnt] + "4"})
+    diagnosis = diagnose(voc)
+    assert said(diagnosis) == [
+        "warning copies-across-splits: 1 image in two splits: JPEGImages/4.png = JPEGImages/4.png (the same file)"
+    ]
+    repair(diagnosis, tmp_path / "repaired")
+    splits = open_dataset(tmp_path / "repaired").splits
+    assert {split: "".join(sample.image.stem for sample in samples) for split, samples in splits.items()} == LISTS
+
+
+def test_lists_of_everything_hide_no_copy(voc: Path) -> None:
+    for kind in ("JPEGImages", "SegmentationClass"):
+        shutil.copyfile(voc / kind / "4.png", voc / kind / "3.png")
+    kinds = [finding.kind for finding in diagnose(voc).findings]
+    assert kinds == ["copies-across-splits", "copies"]  # train and val; trainval
+
+
+def test_an_image_in_two_lists_is_read_once_for_each_mask_that_it_has(
+    voc: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DEEPLAB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(memory, "WORTHWHILE", 2)
+    (voc / "SegmentationClassAug").mkdir()
+    save(voc / "SegmentationClassAug/0.png", np.minimum(label_map(0), 1))
+    reads: list[str] = []
+
+    def read(sample: Sample, dataset: DataSet) -> Inspection:
+        reads.append(sample.image.stem)
+        return inspect(sample, dataset)
+
+    monkeypatch.setattr(examination, "inspect", read)
+    before = diagnose(voc).evidence
+    assert sorted(reads) == list("00123456")
+    assert diagnose(voc).evidence.examined == before.examined
+    assert len(reads) == 8
+    images = {split: count.images.tolist() for split, count in before.counts.items()}
+    assert (images["train"], images["trainaug"]) == ([4, 4, 4], [5, 5, 4])
+
+
 def test_joined_classes_are_counted_as_one(root: Path) -> None:
     dataset = regroup(open_dataset(root), ["sky", "ground=road|car"])
     diagnosis = examine(dataset)

@@ -56,7 +56,7 @@ def _inspected(samples: Sequence[Sample], dataset: DataSet, progress: Progress) 
     """The facts of each sample; what is not remembered is read by as many threads as there are cores."""
     with Remembered(dataset, samples) as remembered:
         known = {sample: facts for sample in samples if (facts := remembered.get(sample))}
-        unknown = [sample for sample in samples if sample not in known]
+        unknown = list(dict.fromkeys(sample for sample in samples if sample not in known))
         threads = ThreadPoolExecutor(cores(), thread_name_prefix="doctor")
         try:
             reading = threads.map(partial(inspect, dataset=dataset), unknown)

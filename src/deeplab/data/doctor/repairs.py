@@ -97,8 +97,8 @@ def _write(evidence: Evidence, folder: Path, progress: Progress) -> tuple[list[R
     with progress("Repairing", total=len(evidence.examined)) as advance:
         for item in evidence.examined:
             try:
-                if item.sample.image in twins:
-                    raise _Unrepairable(f"the same file as {shown_path(twins[item.sample.image], root)}")
+                if twin := twins.get((item.split, item.sample.image)):
+                    raise _Unrepairable(f"the same file as {shown_path(twin, root)}")
                 changes = _write_sample(item, origin, numbering, folder / item.split)
                 done += [RepairDone(shown_path(file, root), what) for file, what in changes]
                 samples += 1
@@ -121,13 +121,13 @@ def _paired_anew(evidence: Evidence) -> list[Examined]:
     return found
 
 
-def _second_copies(evidence: Evidence) -> dict[File, File]:
-    """Images of train that are also, byte for byte, in a split to measure on -> that one."""
+def _second_copies(evidence: Evidence) -> dict[tuple[str, File], File]:
+    """(split to learn from, image) -> the image of a split to measure on that it is, byte for byte."""
     found = {}
     for one, other, same in find_twins(evidence):
-        if same and "train" in (one.split, other.split) and one.split != other.split:
-            train, elsewhere = (one, other) if one.split == "train" else (other, one)
-            found[train.sample.image] = elsewhere.sample.image
+        learnt, measured = (one, other) if one.split.startswith("train") else (other, one)
+        if same and learnt.split.startswith("train") and not measured.split.startswith("train"):
+            found[learnt.split, learnt.sample.image] = measured.sample.image
     return found
 
 
