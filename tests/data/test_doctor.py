@@ -381,7 +381,7 @@ SABOTAGE: dict[str, tuple[Break, str]] = {
             save(root / "train/images/1.png", picture(1).repeat(20, axis=0).repeat(20, axis=1)),
             save(root / "train/masks/1.png", label_map(1).repeat(20, axis=0).repeat(20, axis=1)),
         ],
-        "note image-large: 1 image longer than 1024 pixels: train/images/1.png (960 x 1280)",
+        "note image-large: 1 image longer than 1024 pixels: train/images/1.png (960 x 1280, scaled to 768 x 1024)",
     ),
     "blank image": (
         lambda root: save(root / "train/images/1.png", np.zeros((HEIGHT, WIDTH, 3), np.uint8)),
@@ -458,6 +458,25 @@ def test_known_numberings_are_recognised(root: Path, labels: list[int], num_clas
     map_labels(root, lambda old: values[np.arange(WIDTH) * len(values) // WIDTH + np.zeros_like(old)])
     (finding,) = [each for each in diagnose(root).findings if each.kind == "label-range"]
     assert guess in finding.fix
+
+
+@pytest.mark.parametrize("act", ["dots", "small image"])
+def test_a_long_side_that_enlarges_or_shrinks_is_reckoned_with(root: Path, act: str) -> None:
+    SABOTAGE[act][0](root)
+    kind = SABOTAGE[act][1].split(":")[0].split()[1]
+
+    def is_told(long_side: int | None) -> bool:
+        return any(finding.kind == kind for finding in diagnose(root, long_side=long_side).findings)
+
+    assert [is_told(side) for side in (None, 64, 1024, 4096)] == [True, True, False, False]
+    assert is_told(16)
+
+
+def test_an_image_that_a_training_shrinks_too_far_is_told(root: Path) -> None:
+    save(root / "train/images/1.png", np.repeat(picture(1)[:40], 40, axis=1))
+    save(root / "train/masks/1.png", np.repeat(label_map(1)[:40], 40, axis=1))
+    (line,) = [line for line in said(diagnose(root)) if "image-small" in line]
+    assert line.endswith("train/images/1.png (40 x 2560, scaled to 16 x 1024)")
 
 
 def test_ignored_pixels_are_no_finding(root: Path) -> None:

@@ -17,7 +17,6 @@ from deeplab.data.doctor.label_checks import check_labels
 from deeplab.data.doctor.remembered import Remembered
 from deeplab.data.sample import Sample
 from deeplab.kernels._workers import cores
-from deeplab.settings import LARGEST_SIDE
 
 __all__ = ["examine"]
 
@@ -44,7 +43,7 @@ def examine(
     places = [(split, sample) for split, samples in dataset.splits.items() for sample in samples]
     facts = _inspected([sample for _, sample in places], origin, progress)
     examined = tuple(Examined(*place, seen) for place, seen in zip(places, facts, strict=True))
-    evidence = Evidence(dataset, examined, tuple(strays), output_stride, long_side or LARGEST_SIDE)
+    evidence = Evidence(dataset, examined, tuple(strays), output_stride, long_side)
     findings: list[Finding] = []
     for check in (check_files, check_labels, check_copies):
         findings += check(evidence)
