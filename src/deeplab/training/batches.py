@@ -19,7 +19,7 @@ from deeplab.data import DataSet, Sample, load_sample
 from deeplab.data.transforms import Augmentation
 from deeplab.errors import DeepLabError
 from deeplab.files import File
-from deeplab.images import resize_image, size_at
+from deeplab.images import resize_image, resize_labels, size_at
 
 __all__ = ["Batch", "Epochs", "Photos", "RareCrops", "TrainingCrops", "loader", "workers_that_fit"]
 
@@ -82,10 +82,7 @@ class Photos:
         size = size_at(self.long_side, image.shape[:2])
         if size == image.shape[:2]:
             return image, labels
-        rows, columns = (
-            ((np.arange(new) + 0.5) * old / new).astype(int) for new, old in zip(size, labels.shape, strict=True)
-        )
-        return resize_image(image, size), labels[np.ix_(rows, columns)]
+        return resize_image(image, size), resize_labels(labels, size)
 
 
 @dataclass(frozen=True)
