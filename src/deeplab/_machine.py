@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import sys
 from contextlib import suppress
 from pathlib import Path
+
+
+def cores() -> int:
+    """The processor cores that this process may use: fewer than there are where it is pinned to some."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def free_memory(device: str = "cpu") -> int | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Generator, Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from deeplab._machine import cores
 from deeplab.data import DataSet, Sample, load_sample
 from deeplab.data.transforms import Augmentation
 from deeplab.errors import DeepLabError
@@ -61,7 +61,7 @@ class Photos:
         some = range(0, len(self), -(-len(self) // 20))
         needed = len(self) * sum(part.nbytes for index in some for part in self._read(index)) / len(some)
         if needed < limit:
-            with ThreadPoolExecutor(os.cpu_count()) as pool:
+            with ThreadPoolExecutor(cores()) as pool:
                 self._kept = list(pool.map(self._read, range(len(self))))
             logger.info("%d images kept in memory (%.0f MB)", len(self), needed / 1e6)
 
@@ -201,8 +201,7 @@ def loader(crops: TrainingCrops, epochs: Epochs, *, batch_size: int, workers: in
 
 def workers_that_fit(device: str) -> int:
     """Processes that read images: on a GPU one per core up to 8; on a CPU few, as they share its cores."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(8, cores) if device != "cpu" else min(2, cores // 4)
+    return min(8, cores()) if device != "cpu" else min(2, cores() // 4)
 
 
 def _collate(items: list[Any]) -> Batch | DeepLabError:

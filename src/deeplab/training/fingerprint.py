@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from deeplab._machine import cores
 from deeplab.data import DataSet, Sample, load_sample
 from deeplab.files import written_aside
 
@@ -124,7 +125,6 @@ def read_data(samples: Sequence[Sample], dataset: DataSet) -> Fingerprint:
 
 def read_machine(device: str) -> Machine:
     """The machine as seen from `device`: "cpu", "mps", "cuda" or "cuda:N"."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     name, memory = "CPU", _memory()
     if device.startswith("cuda"):
         properties = torch.cuda.get_device_properties(device)
@@ -133,7 +133,7 @@ def read_machine(device: str) -> Machine:
         device=device,
         name=name,
         memory_gb=round(memory / 1e9, 1),
-        cores=cores,
+        cores=cores(),
         threads=torch.get_num_threads(),
         bf16=has_bf16(device),
     )

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
+from deeplab._machine import cores
 from deeplab._progress import Progress, no_progress
 from deeplab.data.dataset import DataSet, Stray
 from deeplab.data.doctor.copy_checks import check_copies
@@ -16,7 +17,6 @@ from deeplab.data.doctor.kinds import KINDS
 from deeplab.data.doctor.label_checks import check_labels
 from deeplab.data.doctor.remembered import Remembered
 from deeplab.data.sample import Sample
-from deeplab.kernels._workers import cores
 
 __all__ = ["examine"]
 
