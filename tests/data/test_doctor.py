@@ -534,6 +534,16 @@ def test_an_image_that_is_learnt_from_and_measured_on_is_told_and_kept_to_measur
     assert {split: "".join(sample.image.stem for sample in samples) for split, samples in splits.items()} == LISTS
 
 
+def test_an_image_that_a_list_has_twice_is_told_and_copied_once(voc: Path, tmp_path: Path) -> None:
+    write_lists(voc, val="4545")
+    assert said(diagnose(voc)) == [
+        "note copies: 4 images that look alike, in 2 groups: JPEGImages/4.png = JPEGImages/4.png, "
+        "JPEGImages/5.png = JPEGImages/5.png"
+    ]
+    repair(diagnose(voc), tmp_path / "repaired")
+    assert len(open_dataset(tmp_path / "repaired").split("val")) == 2
+
+
 def test_lists_of_everything_hide_no_copy(voc: Path) -> None:
     for kind in ("JPEGImages", "SegmentationClass"):
         shutil.copyfile(voc / kind / "4.png", voc / kind / "3.png")

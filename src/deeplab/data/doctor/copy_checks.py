@@ -81,7 +81,7 @@ def _same_bytes(one: File, other: File) -> bool:
 
 
 def _groups(twins: Sequence[Twins]) -> Iterator[tuple[File, ...]]:
-    """The images that are connected by likeness, sorted."""
+    """The images that are connected by likeness, sorted; one that is listed again is there twice."""
     group: dict[File, set[File]] = {}
     for pair in twins:
         one, other = (group.setdefault(path, {path}) for path in _images(pair))
@@ -93,7 +93,7 @@ def _groups(twins: Sequence[Twins]) -> Iterator[tuple[File, ...]]:
     for members in group.values():
         if id(members) not in seen:
             seen.add(id(members))
-            yield tuple(sorted(members, key=str))
+            yield tuple(sorted(members, key=str)) if len(members) > 1 else (*members, *members)
 
 
 def _difference(one: Examined, other: Examined) -> float:

@@ -52,8 +52,7 @@ def find_numbering(evidence: Evidence) -> Numbering:
     masks = [mask for _, mask in evidence.masks]
     num_classes = len(evidence.origin.classes)
     pixels: Counter[int] = Counter()
-    counting: set[int] = set()
-    """The labels that are not ignored."""
+    counting: set[int] = set()  # labels, without those that are ignored
     for mask in masks:
         for part in mask.labels:
             pixels[part.label] += part.pixels
@@ -85,7 +84,7 @@ def only_0_and_255(labels: set[int]) -> bool:
 
 
 def _are_smoothed_edges(wrong: set[int], pixels: Counter[int]) -> bool:
-    """Whether these labels lie between areas of 0 and 255, and a few pixels of 1 are no more than one of them."""
+    """Whether these labels lie along the borders of 0 and 255; a class 1 that is there has more pixels than strays."""
     flat, edges = pixels[0] + pixels[255], sum(pixels[label] for label in wrong)
     return 255 in pixels and max(pixels) == 255 and flat > 0.8 * pixels.total() and pixels[1] <= edges
 
