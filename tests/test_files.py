@@ -8,7 +8,14 @@ from pathlib import Path
 import pytest
 
 from deeplab.errors import ImageError, InputNotFoundError, OutputError
-from deeplab.files import cache_folder, distinct_stems, expand_inputs, written_aside
+from deeplab.files import (
+    cache_folder,
+    distinct_stems,
+    expand_inputs,
+    folder_written_aside,
+    written_aside,
+    written_together,
+)
 
 SUFFIXES = (".jpg", ".png")
 
@@ -100,6 +107,35 @@ def test_a_failure_in_the_middle_leaves_the_old_file(tmp_path, failure):
         write_half(target, failure)
     assert target.read_text() == "old"
     assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_folder_written_aside_gets_its_name_at_the_end(tmp_path):
+    with folder_written_aside(tmp_path / "deeper" / "copy") as aside:
+        (aside / "masks").mkdir()
+        assert aside.name.startswith(".")
+        assert not (tmp_path / "deeper" / "copy").exists()
+    assert (tmp_path / "deeper" / "copy" / "masks").is_dir()
+    assert names((tmp_path / "deeper").iterdir()) == ["copy"]
+
+
+@pytest.mark.parametrize("way", [folder_written_aside, written_together])
+def test_a_failure_in_the_middle_leaves_no_folder(tmp_path, way):
+    def fail():
+        with way(tmp_path / "copy") as aside:
+            (aside if way is folder_written_aside else aside.parent).joinpath("half").touch()
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fail()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_is_there_already_is_not_replaced(tmp_path):
+    (tmp_path / "copy").mkdir()
+    (tmp_path / "copy" / "old").touch()
+    with pytest.raises(OutputError, match="copy: cannot be written"), folder_written_aside(tmp_path / "copy"):
+        pass
+    assert names(tmp_path.rglob("*")) == ["copy", "old"]
 
 
 def test_a_new_file_has_the_usual_permissions(tmp_path):

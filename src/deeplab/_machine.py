@@ -12,6 +12,13 @@ CONTAINER = Path("/sys/fs/cgroup")
 """Where Linux tells what a container may take."""
 
 
+def cores() -> int:
+    """The processor cores that this process may use: fewer than there are where it is pinned to some."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def free_memory(device: str = "cpu") -> int | None:
     """Bytes that programs may still take there, where the system says so: Linux, and GPUs that PyTorch can use."""
     if device.startswith("cuda"):

@@ -25,6 +25,7 @@ __all__ = [
     "clear_aside",
     "distinct_stems",
     "expand_inputs",
+    "folder_written_aside",
     "not_weights",
     "written_aside",
     "written_together",
@@ -50,6 +51,9 @@ ENDINGS = {
 
 SHARD = re.compile(r"(?P<checkpoint>.+)\.data-\d{5}-of-\d{5}")
 """How TensorFlow names the values of a checkpoint; what they are of is in the `.index` beside them."""
+
+ASIDE = re.compile(r"\.[0-9a-f]{32}(\.\w+)?")
+"""How what is written aside is named until it is whole."""
 
 
 @runtime_checkable
@@ -122,15 +126,10 @@ def alone_in(folder: Path) -> Iterator[None]:
     """
     from filelock import FileLock
 
-    try:
+    with _output_errors(folder, "name another folder by DEEPLAB_CACHE"):
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / ".lock"):
             yield
-    except DeepLabError:
-        raise
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise OutputError(f"{folder}: cannot be written ({reason}); name another folder by DEEPLAB_CACHE") from error
 
 
 @contextmanager
@@ -144,26 +143,19 @@ def written_aside(path: str | Path) -> Iterator[Path]:
         OutputError: The file cannot be written.
     """
     target = Path(path).resolve()
-    aside = target.with_name(f".{uuid.uuid4().hex}{target.suffix}")
-    try:
+    with _aside(path, suffix=target.suffix) as aside:
         target.parent.mkdir(parents=True, exist_ok=True)
         yield aside
         aside.replace(target)
-    except DeepLabError:
-        raise  # not about writing: what stood inside the `with` failed
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise OutputError(f"{path}: cannot be written ({reason}); choose another output place") from error
-    finally:
-        with suppress(OSError):  # also where its folder could not be made
-            aside.unlink()
 
 
-def clear_aside(folder: Path) -> None:
-    """Delete what `written_aside` was writing in `folder` when its process was killed; nothing may be writing there."""
-    for path in folder.iterdir():
-        if re.fullmatch(r"\.[0-9a-f]{32}(\.\w+)?", path.name):
-            path.unlink()
+@contextmanager
+def folder_written_aside(folder: str | Path) -> Iterator[Path]:
+    """As `written_aside` for a folder, which must not be there yet. Raises OutputError."""
+    with _aside(folder) as aside:
+        aside.mkdir(parents=True)
+        yield aside
+        aside.rename(Path(folder).resolve())
 
 
 @contextmanager
@@ -175,19 +167,50 @@ def written_together(path: str | Path) -> Iterator[Path]:
         OutputError: The files cannot be written.
     """
     target = Path(path).resolve()
-    folder = target.with_name(f".{uuid.uuid4().hex}")
-    try:
+    with _aside(path) as folder:
         folder.mkdir(parents=True)
         yield folder / target.name
         for file in sorted(folder.iterdir()):
             file.replace(target.parent / file.name)
+
+
+def clear_aside(folder: Path) -> None:
+    """Delete what was being written aside in `folder` when its process was killed; nothing may be writing there."""
+    for path in folder.iterdir():
+        if ASIDE.fullmatch(path.name):
+            _delete(path)
+
+
+@contextmanager
+def _aside(path: str | Path, *, suffix: str = "") -> Iterator[Path]:
+    """A hidden path beside `path`, at which nothing is left at the end. Raises OutputError."""
+    aside = Path(path).resolve().with_name(f".{uuid.uuid4().hex}{suffix}")
+    try:
+        with _output_errors(path, "choose another output place"):
+            yield aside
+    finally:
+        _delete(aside)
+
+
+@contextmanager
+def _output_errors(path: str | Path, way_out: str) -> Iterator[None]:
+    """Turn what the system refuses into an OutputError about `path`."""
+    try:
+        yield
     except DeepLabError:
         raise  # not about writing: what stood inside the `with` failed
     except OSError as error:
         reason = error.strerror or str(error)
-        raise OutputError(f"{path}: cannot be written ({reason}); choose another output place") from error
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        raise OutputError(f"{path}: cannot be written ({reason}); {way_out}") from error
+
+
+def _delete(path: Path) -> None:
+    """Delete a file or folder as far as that can be done."""
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with suppress(OSError):  # also where it was never made
+            path.unlink()
 
 
 def checkpoint_file(path: Path) -> Path:

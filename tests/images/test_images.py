@@ -27,6 +27,7 @@ from deeplab.images import (
     read_labels,
     read_small,
     resize_image,
+    resize_labels,
     size_at,
     turn_upright,
     write_image,
@@ -666,6 +667,13 @@ def test_every_image_suffix_is_lower_case_with_its_dot():
 
 
 # --- sizes and colours
+
+
+def test_resized_labels_are_those_of_the_nearest_pixels():
+    labels = np.array([[0, 7, 255]], np.uint8)
+    assert resize_labels(labels, (2, 6)).tolist() == [[0, 0, 7, 7, 255, 255]] * 2
+    assert resize_labels(labels, (1, 1)).tolist() == [[7]]
+    assert resize_labels(labels.astype(np.uint16), (1, 3)).dtype == np.uint16
 
 
 def test_a_resized_image_has_the_size_height_first(make_image):

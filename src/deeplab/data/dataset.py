@@ -42,7 +42,7 @@ class DataSet:
 
     @property
     def groups(self) -> Mapping[str, tuple[str, ...]]:
-        """Each class, in order, with the names that it has in the files."""
+        """Each class, in order, with those that it was last made of; by these names other models know it."""
         return {name: (name,) for name in self.classes} if self.regrouped is None else self.regrouped.groups
 
     @property
@@ -60,14 +60,12 @@ class DataSet:
 
 @dataclass(frozen=True, eq=False)
 class Regrouped:
-    """How the classes of a data set were made of those of its `origin`, whose masks it shares.
-
-    The origin may be what lies in the files: the 34 ids of Cityscapes, the 32 colours of CamVid.
-    """
+    """How the classes of a data set were made of those of its `origin`, whose masks it shares."""
 
     origin: DataSet
+    """What lies in the files, never regrouped itself: the 34 ids of Cityscapes, the 32 colours of CamVid."""
     groups: Mapping[str, tuple[str, ...]]
-    """Each class, in order, with those of the origin that it is made of."""
+    """Each class, in order, with those that it was made of: of the origin, or of what a format has made of it."""
     lookup: NDArray[np.uint8 | np.uint16]
     """The label here, or the one to be ignored, by each label of the origin, (origin.ignore_index + 1,)."""
 

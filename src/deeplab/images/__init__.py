@@ -10,7 +10,7 @@ from deeplab.images.colors import IGNORE_COLOR, color_map, colorize, heat
 from deeplab.images.labels import read_labels, write_labels
 from deeplab.images.opening import IMAGE_SUFFIXES, Header, read_header
 from deeplab.images.reading import read_image, read_small
-from deeplab.images.sizes import mirrored, resize_image, size_at, turn_upright
+from deeplab.images.sizes import mirrored, resize_image, resize_labels, size_at, turn_upright
 from deeplab.images.writing import as_pillow, data_uri, write_grey, write_image
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "read_labels",
     "read_small",
     "resize_image",
+    "resize_labels",
     "size_at",
     "turn_upright",
     "write_grey",

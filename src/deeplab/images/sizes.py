@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-__all__ = ["mirrored", "resize_image", "size_at", "turn_upright"]
+__all__ = ["mirrored", "resize_image", "resize_labels", "size_at", "turn_upright"]
 
 
 def resize_image(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
@@ -17,6 +17,14 @@ def resize_image(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.
     if image.shape[:2] == (height, width):
         return image
     return np.array(Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR))
+
+
+def resize_labels(labels: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
+    """Resize (H, W) to `size` = (height, width) by the nearest pixel, so that no new label appears."""
+    rows, columns = (
+        ((np.arange(new) + 0.5) * old / new).astype(int) for new, old in zip(size, labels.shape, strict=True)
+    )
+    return labels[np.ix_(rows, columns)]
 
 
 def mirrored(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,11 +15,12 @@ from numpy.typing import NDArray
 from torch import Generator, Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from deeplab._machine import cores
 from deeplab.data import DataSet, Sample, load_sample
 from deeplab.data.transforms import Augmentation
 from deeplab.errors import DeepLabError
 from deeplab.files import File
-from deeplab.images import resize_image, size_at
+from deeplab.images import resize_image, resize_labels, size_at
 
 __all__ = ["Batch", "Epochs", "Photos", "RareCrops", "TrainingCrops", "loader", "workers_that_fit"]
 
@@ -62,7 +62,7 @@ class Photos:
         some = range(0, len(self), -(-len(self) // 20))
         needed = len(self) * sum(part.nbytes for index in some for part in self._read(index)) / len(some)
         if needed < limit:
-            with ThreadPoolExecutor(os.cpu_count()) as pool:
+            with ThreadPoolExecutor(cores()) as pool:
                 self._kept = list(pool.map(self._read, range(len(self))))
             logger.info("%d images kept in memory (%.0f MB)", len(self), needed / 1e6)
 
@@ -72,7 +72,7 @@ class Photos:
 
     def class_counts(self) -> NDArray[np.int64]:
         """The pixels of each class in each photo, (len(self), num_classes)."""
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
+        with ThreadPoolExecutor(cores()) as pool:
             return np.array(list(pool.map(self._class_counts, range(len(self)))))
 
     def _class_counts(self, index: int) -> NDArray[np.int64]:
@@ -84,10 +84,7 @@ class Photos:
         size = size_at(self.long_side, image.shape[:2])
         if size == image.shape[:2]:
             return image, labels
-        rows, columns = (
-            ((np.arange(new) + 0.5) * old / new).astype(int) for new, old in zip(size, labels.shape, strict=True)
-        )
-        return resize_image(image, size), labels[np.ix_(rows, columns)]
+        return resize_image(image, size), resize_labels(labels, size)
 
 
 @dataclass(frozen=True)
@@ -210,8 +207,7 @@ def loader(crops: TrainingCrops, epochs: Epochs, *, batch_size: int, workers: in
 
 def workers_that_fit(device: str) -> int:
     """Processes that read images: on a GPU one per core up to 8; on a CPU few, as they share its cores."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(8, cores) if device != "cpu" else min(2, cores // 4)
+    return min(8, cores()) if device != "cpu" else min(2, cores() // 4)
 
 
 def _collate(items: list[Any]) -> Batch | DeepLabError:

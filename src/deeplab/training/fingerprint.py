@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from deeplab._machine import total_memory
+from deeplab._machine import cores, total_memory
 from deeplab.data import DataSet, Sample, load_sample
 from deeplab.errors import DataError
 from deeplab.files import written_aside
@@ -129,7 +128,6 @@ def read_data(samples: Sequence[Sample], dataset: DataSet) -> Fingerprint:
 
 def read_machine(device: str) -> Machine:
     """The machine as seen from `device`: "cpu", "mps", "cuda" or "cuda:N"."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     name, memory = "CPU", total_memory() or MEMORY_UNKNOWN
     if device.startswith("cuda"):
         properties = torch.cuda.get_device_properties(device)
@@ -138,7 +136,7 @@ def read_machine(device: str) -> Machine:
         device=device,
         name=name,
         memory_gb=round(memory / 1e9, 1),
-        cores=cores,
+        cores=cores(),
         threads=torch.get_num_threads(),
         bf16=has_bf16(device),
     )

@@ -17,6 +17,7 @@ from deeplab.data.doctor.inspection import Inspection, MaskFacts, is_ignored
 from deeplab.data.doctor.kinds import KINDS, SEVERITIES, Severity
 from deeplab.data.sample import Part, Sample
 from deeplab.kernels.label_map import OCTAVES
+from deeplab.settings import LARGEST_SIDE
 
 __all__ = [
     "Case",
@@ -108,13 +109,18 @@ class Evidence:
     examined: tuple[Examined, ...]
     strays: tuple[Stray, ...]
     output_stride: int
-    long_side: int
-    """Pixels that a training shrinks larger images to."""
+    long_side: int | None
+    """Pixels that a training scales the longer side of every image to; None: only that of larger ones, to
+    LARGEST_SIDE."""
 
     @property
     def origin(self) -> DataSet:
         """The data set as it is in the files."""
         return self.dataset if self.dataset.regrouped is None else self.dataset.regrouped.origin
+
+    def scale(self, long_side: float) -> float:
+        """By what a training multiplies the size of an image whose longer side has so many pixels."""
+        return min(1.0, LARGEST_SIDE / long_side) if self.long_side is None else self.long_side / long_side
 
     @cached_property
     def masks(self) -> tuple[tuple[Examined, MaskFacts], ...]:

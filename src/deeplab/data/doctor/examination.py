@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
+from deeplab._machine import cores
 from deeplab._progress import Progress, no_progress
 from deeplab.data.dataset import DataSet, Stray
 from deeplab.data.doctor.copy_checks import check_copies
@@ -16,8 +17,6 @@ from deeplab.data.doctor.kinds import KINDS
 from deeplab.data.doctor.label_checks import check_labels
 from deeplab.data.doctor.remembered import Remembered
 from deeplab.data.sample import Sample
-from deeplab.kernels._workers import cores
-from deeplab.settings import LARGEST_SIDE
 
 __all__ = ["examine"]
 
@@ -44,7 +43,7 @@ def examine(
     places = [(split, sample) for split, samples in dataset.splits.items() for sample in samples]
     facts = _inspected([sample for _, sample in places], origin, progress)
     examined = tuple(Examined(*place, seen) for place, seen in zip(places, facts, strict=True))
-    evidence = Evidence(dataset, examined, tuple(strays), output_stride, long_side or LARGEST_SIDE)
+    evidence = Evidence(dataset, examined, tuple(strays), output_stride, long_side)
     findings: list[Finding] = []
     for check in (check_files, check_labels, check_copies):
         findings += check(evidence)
@@ -56,7 +55,7 @@ def _inspected(samples: Sequence[Sample], dataset: DataSet, progress: Progress) 
     """The facts of each sample; what is not remembered is read by as many threads as there are cores."""
     with Remembered(dataset, samples) as remembered:
         known = {sample: facts for sample in samples if (facts := remembered.get(sample))}
-        unknown = [sample for sample in samples if sample not in known]
+        unknown = list(dict.fromkeys(sample for sample in samples if sample not in known))
         threads = ThreadPoolExecutor(cores(), thread_name_prefix="doctor")
         try:
             reading = threads.map(partial(inspect, dataset=dataset), unknown)

@@ -143,9 +143,8 @@ def _objects(evidence: Evidence) -> Iterator[Finding]:
     counts = [count for count in evidence.counts.values() if count.masks]
     if not sizes or not counts:
         return
-    scale = min(1.0, evidence.long_side / float(np.median(sizes)))
-    cell = evidence.output_stride / scale  # pixels of the side of a cell in the images as they are
-    octave = round(2 * math.log2(cell))
+    cell = evidence.output_stride / evidence.scale(float(np.median(sizes)))  # its side in the images as they are
+    octave = max(0, round(2 * math.log2(cell)))
     pixels = np.sum([count.object_pixels for count in counts], axis=0)
     objects = np.sum([count.objects for count in counts], axis=0)
     small = []

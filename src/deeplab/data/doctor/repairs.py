@@ -5,13 +5,9 @@ The data set itself is never touched. The copy is written aside, examined in its
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from glob import escape
 from pathlib import Path
-from uuid import uuid4
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,9 +21,9 @@ from deeplab.data.doctor.file_checks import affixes
 from deeplab.data.doctor.inspection import inspect, is_ignored, raw_labels
 from deeplab.data.doctor.numbering import Numbering, find_numbering
 from deeplab.data.sample import Part, Sample
-from deeplab.errors import DataError, DeepLabError, OutputError
-from deeplab.files import File
-from deeplab.images import read_image, turn_upright, write_image, write_labels
+from deeplab.errors import DataError, OutputError
+from deeplab.files import File, folder_written_aside
+from deeplab.images import read_image, resize_labels, turn_upright, write_image, write_labels
 
 __all__ = ["repair"]
 
@@ -69,7 +65,7 @@ def repair(diagnosis: Diagnosis, folder: Path, *, progress: Progress = no_progre
     if inside or folder.exists():
         why = "lies inside the data set" if inside else "is there already"
         raise OutputError(f"{folder} {why}; name another folder by --fix")
-    with _written_aside(folder) as aside:
+    with folder_written_aside(folder) as aside:
         done, samples = _write(evidence, aside, progress)
         lines = [f"{each.file}: {each.what}\n" for each in done]
         (aside / "repairs.txt").write_text("".join(lines), encoding="utf-8")
@@ -97,8 +93,8 @@ def _write(evidence: Evidence, folder: Path, progress: Progress) -> tuple[list[R
     with progress("Repairing", total=len(evidence.examined)) as advance:
         for item in evidence.examined:
             try:
-                if item.sample.image in twins:
-                    raise _Unrepairable(f"the same file as {shown_path(twins[item.sample.image], root)}")
+                if twin := twins.get((item.split, item.sample.image)):
+                    raise _Unrepairable(f"the same file as {shown_path(twin, root)}")
                 changes = _write_sample(item, origin, numbering, folder / item.split)
                 done += [RepairDone(shown_path(file, root), what) for file, what in changes]
                 samples += 1
@@ -121,13 +117,13 @@ def _paired_anew(evidence: Evidence) -> list[Examined]:
     return found
 
 
-def _second_copies(evidence: Evidence) -> dict[File, File]:
-    """Images of train that are also, byte for byte, in a split to measure on -> that one."""
+def _second_copies(evidence: Evidence) -> dict[tuple[str, File], File]:
+    """(split to learn from, image) -> the image of a split to measure on that it is, byte for byte."""
     found = {}
     for one, other, same in find_twins(evidence):
-        if same and "train" in (one.split, other.split) and one.split != other.split:
-            train, elsewhere = (one, other) if one.split == "train" else (other, one)
-            found[train.sample.image] = elsewhere.sample.image
+        learnt, measured = (one, other) if one.split.startswith("train") else (other, one)
+        if same and learnt.split.startswith("train") and not measured.split.startswith("train"):
+            found[learnt.split, learnt.sample.image] = measured.sample.image
     return found
 
 
@@ -199,10 +195,7 @@ def _fitted(labels: Labels, item: Examined) -> tuple[Labels, str]:
     ratio = labels.shape[0] * image.size[1] / (labels.shape[1] * image.size[0])
     if abs(ratio - 1) > SHAPE:
         raise _Unrepairable(f"the mask is {size}")
-    rows, columns = (
-        ((np.arange(new) + 0.5) * old / new).astype(int) for new, old in zip(image.size, labels.shape, strict=True)
-    )
-    return labels[np.ix_(rows, columns)], f"scaled to the size of its image: {size}"
+    return resize_labels(labels, image.size), f"scaled to the size of its image: {size}"
 
 
 def _labels_by_nearness(item: Examined, dataset: DataSet) -> tuple[Labels, str]:
@@ -242,20 +235,3 @@ def _check(folder: Path, evidence: Evidence, progress: Progress) -> None:
     copy = examine(copied, output_stride=evidence.output_stride, long_side=evidence.long_side, progress=progress)
     for finding in copy.errors:
         raise DataError(f"{name} still has an error: {finding.sentence(folder)}; {finding.fix}")
-
-
-@contextmanager
-def _written_aside(folder: Path) -> Iterator[Path]:
-    """A hidden folder beside `folder`, which becomes it at the end; after a failure nothing is there."""
-    aside = folder.resolve().with_name(f".{uuid4().hex}")
-    try:
-        aside.mkdir(parents=True)
-        yield aside
-        aside.rename(folder)
-    except DeepLabError:
-        raise  # not about writing: what stood inside the `with` failed
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise OutputError(f"{folder}: cannot be written ({reason}); choose another folder") from error
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -206,16 +206,16 @@ def find_class_list(root: Path) -> tuple[tuple[str, ...], NDArray[np.uint8], Pat
             names = {int(number): str(name) for number, name in read_json(file).items()}
         if not names or sorted(names) != list(range(len(names))):
             raise DataError(f'{file}: wanted {{"0": "road", "1": ...}} with every number up to the last')
-        return only_once(sorted(names.items()), file), color_map(len(names)), file
+        return only_once(sorted(names.items()), file, of="id"), color_map(len(names)), file
     return *read_class_list(root / "classes.txt"), root / "classes.txt"
 
 
-def only_once(names: Iterable[tuple[int, str]], file: Path) -> tuple[str, ...]:
-    """The names, each with the number of its line. Raises DataError where one occurs again."""
+def only_once(names: Iterable[tuple[int, str]], file: Path, *, of: Literal["line", "id"] = "line") -> tuple[str, ...]:
+    """The names, each given with the number of its line or its id. Raises DataError where one occurs again."""
     seen: dict[str, int] = {}
     for number, name in names:
         if name in seen:
-            raise DataError(f"{file}: line {number}: class '{name}' occurs twice; give each class its own name")
+            raise DataError(f"{file}: {of} {number}: class '{name}' occurs twice; give each class its own name")
         seen[name] = number
     return tuple(seen)
 
