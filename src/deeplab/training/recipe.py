@@ -43,8 +43,14 @@ STARTS = (
 )
 """Backbones and the weights that a training of them starts from, the best first; taken where they are here already.
 
-Weights count for more than size where data are few: on VOC pre-training on COCO adds 4 % (v3+, Tables 5 and 7). Of
-those that ship the one is taken that knows most of the classes.
+Weights count for more than size where data are few: on VOC pre-training on COCO adds 4 % (v3+, Tables 5 and 7).
+"""
+
+KNOWN_SHARE = 0.75
+"""Of the classes, from which on those of the weights that ship are taken that know most; else the first that fit.
+
+All of CamVid's 11 are known to `cityscapes`; it also knows 3 of the 5 of aerial images, and `objects`, which knows none,
+was a better start there (docs/training.md): roads are not alike from a car and from above.
 """
 
 LARGEST_SIDE = {"cpu": 1024, "mps": 1024, "cuda": 2048}
@@ -237,17 +243,22 @@ def _choose_both(choices: _Choices, dataset: DataSet) -> None:
     if choices.kind == "cuda" and here[0] not in ours:
         choices.take("backbone", here[0][0], "the best whose weights are here")
         return
-    known = {weights: _known(start_from(weights, backbone=backbone), dataset) for backbone, weights in ours}
-    backbone, weights = max(ours, key=lambda each: len(known[each[1]]))  # the first of those that know as many
+    known = {weights: len(_known(start_from(weights, backbone=backbone), dataset)) for backbone, weights in ours}
+    backbone, weights = max(ours, key=lambda each: known[each[1]])
+    if known[weights] < KNOWN_SHARE * sum(map(_is_foreground, dataset.classes)):
+        backbone, weights = ours[0]
     why = "no larger one has its weights here" if choices.kind == "cuda" else f"small enough for {choices.kind}"
     choices.take("backbone", backbone, f"{why}, and its weights ship")
-    names = f"; it knows {len(known[weights])} of the classes" if known[weights] else ""
-    choices.take("weights", weights, f"ships with this backbone{names}")
+    choices.take("weights", weights, f"ships with this backbone; it knows {known[weights] or 'none'} of the classes")
 
 
 def _known(start: Checkpoint, dataset: DataSet) -> list[str]:
     """The classes that `start` knows, but for the background, which is another one in each data set."""
-    return [name for name in known_classes(dataset.groups, start.classes) if common_name(name) != "background"]
+    return [name for name in known_classes(dataset.groups, start.classes) if _is_foreground(name)]
+
+
+def _is_foreground(name: str) -> bool:
+    return common_name(name) != "background"
 
 
 def _is_here(weights: str) -> bool:
