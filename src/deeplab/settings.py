@@ -169,7 +169,7 @@ class UseSettings(Settings):
         at_least=32,
     )
     long_side: int | None = option(
-        None, "Longer side that the network sees, in pixels.", shown="the model's own", at_least=1
+        None, "Longer side that the network sees, in pixels.", shown="the model's own", at_least=1, at_most=10**5
     )
     device: str = option("auto", "Where to compute.", metavar="cpu|cuda|mps|auto")
     engine: Literal["torch", "compiled", "onnx", "openvino", "auto"] = option(
@@ -273,6 +273,11 @@ class ExplainSettings(LoadSettings):
     )
     samples: int = option(0, "Networks with random dropout to ask as well.", at_least=0)
     output: Path = option(Path("explanations"), "Folder for the page and the pictures.", metavar="DIR")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.engine not in ("torch", "compiled"):
+            raise SettingsError(f"engine {self.engine} runs networks that cannot be looked into; leave --engine out")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -666,6 +671,8 @@ class TrainSettings(DataSettings):
         _check_device(self.device)
         if self.devices > 1 and ":" in self.device:
             raise SettingsError(f"device {self.device} is one but devices is {self.devices}; take --device cuda")
+        if self.distillation != 0.5 and self.teacher is None:
+            raise SettingsError("distillation is the weight of a teacher but there is none; give --teacher")
         if self.shard and self.processes == 1:
             raise SettingsError("shard is for several devices but there is one; give --devices, or leave --shard out")
         if self.scale is not None and self.scale[0] > self.scale[1]:

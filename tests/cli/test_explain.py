@@ -21,7 +21,7 @@ def test_each_class_has_a_line_and_the_page_is_named(
 
 
 def test_mistakes_are_one_line(run: Run, tiny: Path, photo: Callable[[str], Path]) -> None:
-    for wrong in (("--show", "dgo"), ("--pixel", "99,1"), ("--samples", "-1")):
+    for wrong in (("--show", "dgo"), ("--pixel", "99,1"), ("--samples", "-1"), ("--engine", "onnx")):
         status, _, err = run("explain", tiny, photo("a.jpg"), *wrong)
         assert status == 2
         assert len(err.splitlines()) == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import os
 import struct
 import zlib
 from dataclasses import dataclass
@@ -810,3 +811,14 @@ def test_an_image_is_read_only_where_its_decoding_fits_into_memory(tmp_path, mon
     monkeypatch.setattr(opening, "free_memory", lambda: 4 * 3 * bytes_each - 1)
     with pytest.raises(ImageError, match=r"3 x 4 pixels take .* GiB are free; cut or shrink it"):
         read_image(path)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes with a name")
+def test_a_pipe_is_not_taken_for_an_empty_file(tmp_path):
+    os.mkfifo(tmp_path / "x.png")
+    refused(lambda: read_image(tmp_path / "x.png"), "is a device or a pipe")
+
+
+def test_a_tiff_that_is_no_photo_says_what_to_keep_of_it(tmp_path):
+    (tmp_path / "x.tif").write_bytes(b"II*\0 eight bands")
+    refused(lambda: read_image(tmp_path / "x.tif"), "x.tif", "of 1, 3 or 4 bands", "gdal_translate")

@@ -151,6 +151,8 @@ def bytes_of(path: str | File, name: str) -> BinaryIO:
         raise InputNotFoundError(f"{name}: no such file")
     if path.is_dir():
         raise ImageError(f"{name}: is a folder; wanted an image file")
+    if not path.is_file():
+        raise ImageError(f"{name}: is a device or a pipe; save the image to a file first")
     if path.stat().st_size == 0:
         raise ImageError(f"{name}: the file is empty (0 bytes); fetch or save it again")
     return path.open("rb")
@@ -177,11 +179,16 @@ def decoding(name: str) -> Iterator[None]:
     except DeepLabError:
         raise
     except UnidentifiedImageError as error:
+        if name.lower().endswith(FORMATS["TIFF"]):
+            raise ImageError(
+                f"{name}: no TIFF, or not one of a photo, of 1, 3 or 4 bands of 8 or 16 bits; keep three bands, as in "
+                "gdal_translate -b 1 -b 2 -b 3 -ot Byte -scale before.tif after.tif"
+            ) from error
         raise ImageError(
             f"{name}: holds none of {', '.join(FORMATS)} that can be read; save it as PNG or JPEG"
         ) from error
     except Exception as error:
-        reason = str(error) or type(error).__name__
+        reason = str(error.__cause__ or error) or type(error).__name__  # rasterio says why in the cause
         raise ImageError(f"{name}: cannot be read ({reason}); fetch it again or save it as 8-bit PNG") from error
 
 

@@ -49,7 +49,7 @@ Weights count for more than size where data are few: on VOC pre-training on COCO
 KNOWN_SHARE = 0.75
 """Of the classes, from which on those of the weights that ship are taken that know most; else the first that fit.
 
-All of CamVid's 11 are known to `cityscapes`; it also knows 3 of the 5 of aerial images, and `objects`, which knows none,
+All 11 of CamVid are known to `cityscapes`. It also knows 3 of the 5 of aerial images, and `objects`, which knows none,
 was a better start there (docs/training.md): roads are not alike from a car and from above.
 """
 
