@@ -100,7 +100,8 @@ def _targets(paths: list[Path], settings: SegmentSettings, fail: Fail) -> dict[P
     from deeplab.files import distinct_stems
 
     targets: dict[Path, dict[str, Path]] = {}
-    inputs, taken = {_identity(path): path for path in paths}, {}
+    inputs = {_identity(path): path for path in paths}
+    taken: dict[Any, Path] = {}
     for path, stem in zip(paths, distinct_stems(paths), strict=True):
         files = {"labels": settings.output / f"{stem}.png"}
         if settings.overlay:
