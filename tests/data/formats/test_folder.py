@@ -71,6 +71,7 @@ def test_two_images_of_one_stem_are_refused(root, write):
         ("", "empty"),
         ("a\nb\na\n", "line 3: class 'a' occurs twice"),
         ("a\nb 1 2 300\n", "line 2: colour 1 2 300 is outside 0..255"),
+        ("a\nb 9 9 9\n\nc 9 9 9\n", "lines 2 and 4 both have the colour 9 9 9"),
     ],
 )
 def test_a_wrong_class_list_is_refused(root, text, problem):

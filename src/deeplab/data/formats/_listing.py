@@ -189,13 +189,21 @@ def read_class_list(file: Path) -> tuple[tuple[str, ...], NDArray[np.uint8]]:
     lines = read_lines(file)
     palette = color_map(len(lines)).copy()
     names = []
+    colored: dict[tuple[int, ...], int] = {}
     for index, (number, line) in enumerate(lines):
         name, color = _split_color(line.split())
-        if color is not None:
-            if max(color) > 255:
-                raise DataError(f"{file}: line {number}: colour {' '.join(map(str, color))} is outside 0..255")
-            palette[index] = color
         names.append((number, name))
+        if color is None:
+            continue
+        shown = " ".join(map(str, color))
+        if max(color) > 255:
+            raise DataError(f"{file}: line {number}: colour {shown} is outside 0..255")
+        if color in colored:
+            raise DataError(
+                f"{file}: lines {colored[color]} and {number} both have the colour {shown}; "
+                "give each class its own, or leave the colours out"
+            )
+        palette[index], colored[color] = color, number
     return only_once(names, file), palette
 
 
