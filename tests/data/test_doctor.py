@@ -780,6 +780,57 @@ def test_a_lossy_mask_in_black_and_white_becomes_labels(root: Path, tmp_path: Pa
     assert (labels == 255).mean() < 0.05
 
 
+@pytest.mark.parametrize(
+    ("classes", "bands"),
+    [
+        ("sky\nroad\ncar\n", 1),
+        ("sky\nroad\ncar\n", 3),
+        (CLASSES, 1),
+        ("sky 0 0 0\nroad 255 0 0\ncar 0 255 0\n", 1),
+        ("sky 0 0 0\nroad 100 100 100\ncar 200 200 200\n", 1),
+    ],
+    ids=["no colours", "no colours, RGB", "none black", "one black", "greys"],
+)
+def test_class_numbers_in_a_lossy_mask_are_left_out(root: Path, tmp_path: Path, classes: str, bands: int) -> None:
+    (root / "classes.txt").write_text(classes, encoding="utf-8")
+    numbers = label_map(1) if bands == 1 else np.stack([label_map(1)] * 3, axis=-1)
+    Image.fromarray(numbers).save(root / "train/masks/1.png", format="JPEG", quality=75)
+    diagnosis = repair(diagnose(root), tmp_path / "repaired")
+    assert diagnosis.repair is not None
+    (done,) = diagnosis.repair.done
+    assert done.file == "train/images/1.png"
+    assert done.what.startswith("left out: ")
+    assert not (tmp_path / "repaired/train/masks/1.png").exists()
+
+
+def test_numbers_of_two_classes_in_lossy_masks_are_not_taken_for_black(root: Path, tmp_path: Path) -> None:
+    (root / "classes.txt").write_text("other\ncar\n", encoding="utf-8")
+    for path in masks(root):
+        labels = (np.asarray(Image.open(path)) == 2).astype(np.uint8)
+        save(path, labels, **({"format": "JPEG", "quality": 95} if path.stem in "01" else {}))
+    diagnosis = repair(diagnose(root), tmp_path / "repaired")
+    assert diagnosis.repair is not None
+    assert [each.file for each in diagnosis.repair.done] == ["train/images/0.png", "train/images/1.png"]
+
+
+def test_a_lossy_mask_in_greys_that_classes_have_becomes_labels(root: Path, tmp_path: Path) -> None:
+    greys = np.array([0, 100, 200], np.uint8)
+    (root / "classes.txt").write_text("sky 0 0 0\nroad 100 100 100\ncar 200 200 200\n", encoding="utf-8")
+    Image.fromarray(greys[label_map(1)]).save(root / "train/masks/1.png", format="JPEG", quality=90)
+    repair(diagnose(root), tmp_path / "repaired")
+    labels = np.asarray(Image.open(tmp_path / "repaired/train/masks/1.png"))
+    assert (labels == label_map(1))[labels != 255].mean() > 0.99
+    assert (labels == 255).mean() < 0.05
+
+
+def test_a_black_lossy_mask_is_the_first_class_where_others_are_black_and_white(root: Path, tmp_path: Path) -> None:
+    make_binary(root, lambda labels: labels // 255)
+    for seed, labels in ((1, binary(label_map(1))), (2, np.zeros((HEIGHT, WIDTH), np.uint8))):
+        Image.fromarray(labels).save(root / f"train/masks/{seed}.png", format="JPEG", quality=80)
+    repair(diagnose(root), tmp_path / "repaired")
+    assert not np.asarray(Image.open(tmp_path / "repaired/train/masks/2.png")).any()
+
+
 def test_an_earlier_copy_is_not_replaced(root: Path, tmp_path: Path) -> None:
     (tmp_path / "repaired").mkdir()
     with pytest.raises(OutputError, match="repaired is there already; name another folder by --fix"):

@@ -56,7 +56,7 @@ KINDS = {
         "Compression mixes neighbouring labels into others along every border.",
         "Export the masks again, as PNG.",
         "0 and 255, or the classes' colours: each pixel becomes what it is near to, and is ignored where it is near "
-        "to none",
+        "to none; numbers of classes in grey: left out",
     ),
     "mask-colours": Kind(
         "error",

@@ -18,7 +18,7 @@ from deeplab.data.doctor.copy_checks import find_twins
 from deeplab.data.doctor.diagnosis import Diagnosis, Evidence, Examined, Repair, RepairDone, shown_path
 from deeplab.data.doctor.examination import examine
 from deeplab.data.doctor.file_checks import affixes
-from deeplab.data.doctor.inspection import inspect, is_ignored, raw_labels
+from deeplab.data.doctor.inspection import GREY, inspect, is_ignored, raw_labels
 from deeplab.data.doctor.numbering import Numbering, find_numbering
 from deeplab.data.sample import Part, Sample
 from deeplab.errors import DataError, OutputError
@@ -80,6 +80,7 @@ def _write(evidence: Evidence, folder: Path, progress: Progress) -> tuple[list[R
     paired = _paired_anew(evidence)
     evidence = replace(evidence, examined=(*evidence.examined, *paired))
     numbering, twins = find_numbering(evidence), _second_copies(evidence)
+    binary = _is_binary(evidence)
     colors = zip(origin.classes, origin.palette.tolist(), strict=True)
     named = [f"{name} {' '.join(map(str, color))}\n" for name, color in colors]
     (folder / "classes.txt").write_text("".join(named), encoding="utf-8")
@@ -95,7 +96,7 @@ def _write(evidence: Evidence, folder: Path, progress: Progress) -> tuple[list[R
             try:
                 if twin := twins.get((item.split, item.sample.image)):
                     raise _Unrepairable(f"the same file as {shown_path(twin, root)}")
-                changes = _write_sample(item, origin, numbering, folder / item.split)
+                changes = _write_sample(item, origin, numbering, folder / item.split, binary=binary)
                 done += [RepairDone(shown_path(file, root), what) for file, what in changes]
                 samples += 1
             except _Unrepairable as reason:
@@ -127,7 +128,9 @@ def _second_copies(evidence: Evidence) -> dict[tuple[str, File], File]:
     return found
 
 
-def _write_sample(item: Examined, dataset: DataSet, numbering: Numbering, folder: Path) -> list[tuple[Part, str]]:
+def _write_sample(
+    item: Examined, dataset: DataSet, numbering: Numbering, folder: Path, *, binary: bool
+) -> list[tuple[Part, str]]:
     """Write image and mask, and return the changes. Raises _Unrepairable."""
     sample, image = item.sample, item.facts.image
     if image.header is None:
@@ -135,7 +138,7 @@ def _write_sample(item: Examined, dataset: DataSet, numbering: Numbering, folder
     changes: list[tuple[Part, str]] = []
     labels = None
     if sample.mask is not None:
-        labels, done = _labels(item, dataset, numbering)
+        labels, done = _labels(item, dataset, numbering, binary=binary)
         changes = [(sample.mask, what) for what in done]
     (folder / "images").mkdir(parents=True, exist_ok=True)
     if any((folder / "images").glob(f"{escape(sample.image.stem)}.*")):
@@ -150,14 +153,16 @@ def _write_sample(item: Examined, dataset: DataSet, numbering: Numbering, folder
     return changes
 
 
-def _labels(item: Examined, dataset: DataSet, numbering: Numbering) -> tuple[Labels, list[str]]:
+def _labels(
+    item: Examined, dataset: DataSet, numbering: Numbering, *, binary: bool
+) -> tuple[Labels, list[str]]:
     """The labels of the mask as they should be, and what was changed. Raises _Unrepairable."""
     mask, image = item.facts.mask, item.facts.image
     assert mask is not None
     assert image.header is not None
     changes: list[str] = []
     if mask.problem:
-        labels, change = _labels_by_nearness(item, dataset)
+        labels, change = _labels_by_nearness(item, dataset, binary=binary)
         changes.append(change)
     else:
         assert item.sample.mask is not None
@@ -198,17 +203,18 @@ def _fitted(labels: Labels, item: Examined) -> tuple[Labels, str]:
     return resize_labels(labels, image.size), f"scaled to the size of its image: {size}"
 
 
-def _labels_by_nearness(item: Examined, dataset: DataSet) -> tuple[Labels, str]:
+def _labels_by_nearness(item: Examined, dataset: DataSet, *, binary: bool) -> tuple[Labels, str]:
     """Labels of a mask in colours that are not quite those of the classes. Raises _Unrepairable."""
     mask = item.facts.mask
     assert mask is not None
-    if mask.kind not in ("mask-lossy", "mask-colours") or not isinstance(item.sample.mask, Path):
+    pixels = _colors_of(item)
+    if pixels is None:
         raise _Unrepairable(f"the mask cannot be used ({mask.problem})")
-    pixels = read_image(item.sample.mask).astype(np.int16)
     colors = dataset.palette.astype(np.int16)
-    if len(colors) == 2 and _is_black_and_white(pixels):
+    if binary and _is_black_and_white(pixels):
         colors = np.array([[0] * 3, [255] * 3], np.int16)
-    tolerance = NEAR if mask.kind == "mask-lossy" else 0
+    lossy = mask.kind == "mask-lossy"
+    tolerance = NEAR if lossy else 0
     labels = np.full(pixels.shape[:2], dataset.ignore_index, np.uint8 if dataset.ignore_index == 255 else np.uint16)
     nearest = np.full(pixels.shape[:2], tolerance + 1)
     for label, color in enumerate(colors):
@@ -218,11 +224,39 @@ def _labels_by_nearness(item: Examined, dataset: DataSet) -> tuple[Labels, str]:
     far = (nearest > tolerance).mean()
     if far > FEW:
         raise _Unrepairable(f"{far:.0%} of the mask's pixels are of no class's colour")
+    if lossy and not binary and _is_grey(pixels):
+        one_band = mask.header is not None and mask.header.mode == "L"
+        one_class = len(np.unique(labels[nearest <= tolerance])) == 1
+        if (one_band and not _is_grey(colors)) or (one_class and np.ptp(pixels) > 0):
+            raise _Unrepairable("its greys are numbers, not the classes' colours, and compression changed them")
     return labels, f"each pixel became the class of its colour; {far:.2%} of them, near to none, are ignored"
+
+
+def _is_binary(evidence: Evidence) -> bool:
+    """Whether the masks in colours are of black for the first of two classes and white for the second.
+
+    One of them has to have white: in a mask that is all but black, 0 and 1 may have stood for the classes.
+    """
+    if len(evidence.origin.classes) != 2:
+        return False
+    masks = (pixels for item in evidence.examined if (pixels := _colors_of(item)) is not None)
+    return any(_is_black_and_white(pixels) and bool((pixels > 255 - NEAR).any()) for pixels in masks)
+
+
+def _colors_of(item: Examined) -> NDArray[np.int16] | None:
+    """The pixels (H, W, 3) of a mask in colours that are not quite those of the classes; None: it is none."""
+    mask = item.facts.mask
+    if mask is None or mask.kind not in ("mask-lossy", "mask-colours") or not isinstance(item.sample.mask, Path):
+        return None
+    return read_image(item.sample.mask).astype(np.int16)
 
 
 def _is_black_and_white(pixels: NDArray[np.int16]) -> bool:
     return float(((pixels < NEAR).all(axis=-1) | (pixels > 255 - NEAR).all(axis=-1)).mean()) > 1 - FEW
+
+
+def _is_grey(colors: NDArray[np.int16]) -> bool:
+    return bool(np.ptp(colors, axis=-1).max() <= GREY)
 
 
 def _check(folder: Path, evidence: Evidence, progress: Progress) -> None:
