@@ -367,6 +367,18 @@ SABOTAGE: dict[str, tuple[Break, str]] = {
         "warning copies-labelled-differently: 1 image that occurs twice, with other labels: train/images/1.png = "
         "train/images/again.png (about ",
     ),
+    "no split train": (
+        lambda root: shutil.rmtree(root / "train"),
+        "error no-train: no images in split 'train'",
+    ),
+    "empty train": (
+        lambda root: [path.unlink() for path in root.glob("train/*/*")],
+        "error no-train: no images in split 'train'",
+    ),
+    "train without masks": (
+        lambda root: shutil.rmtree(root / "train/masks"),
+        "error no-train: no masks in split 'train'",
+    ),
     "no split val": (lambda root: shutil.rmtree(root / "val"), "note no-split: no images in split 'val'"),
     "small image": (
         lambda root: [
@@ -856,6 +868,17 @@ def test_where_a_repair_does_not_help_nothing_is_written(root: Path, tmp_path: P
     assert sorted(path.name for path in tmp_path.iterdir()) == ["data"]
 
 
+def test_what_is_only_to_measure_on_is_repaired_too_and_what_is_left_is_told(root: Path, tmp_path: Path) -> None:
+    shutil.rmtree(root / "train")
+    save(root / "val/masks/5.png", label_map(5)[::2, ::2])
+    done = repair(diagnose(root), tmp_path / "repaired").repair
+    assert done is not None
+    assert ([each.file for each in done.done], [finding.kind for finding in done.left]) == (
+        ["val/masks/5.png"],
+        ["no-train"],
+    )
+
+
 def test_the_page_is_one_file_with_pictures_of_what_was_found(root: Path, tmp_path: Path) -> None:
     relabel_copy(root)
     (root / "classes.txt").write_text(f"{CLASSES}<b>tree</b>\n")
@@ -881,7 +904,8 @@ def test_the_table_in_the_documentation_is_that_of_the_code() -> None:
 def test_the_first_real_samples_raise_no_error(shared: Path, name: str) -> None:
     dataset = open_dataset(shared / "data" / name)
     few = {split: samples[:12] for split, samples in dataset.splits.items()}
-    assert examine(replace(dataset, splits=few)).errors == ()
+    kinds = [finding.kind for finding in examine(replace(dataset, splits=few)).errors]
+    assert kinds == ([] if "train" in few else ["no-train"])
 
 
 def test_a_photo_that_is_in_two_splits_of_a_real_data_set_is_found(shared: Path) -> None:
@@ -889,4 +913,4 @@ def test_a_photo_that_is_in_two_splits_of_a_real_data_set_is_found(shared: Path)
     samples = [Sample(root / "train/images/0183.jpg"), Sample(root / "test/images/0730.jpg")]
     splits = {"train": (samples[0],), "test": (samples[1],)}
     kinds = [finding.kind for finding in examine(replace(open_dataset(root), splits=splits)).findings]
-    assert kinds == ["copies-across-splits", "no-split"]
+    assert kinds == ["no-train", "copies-across-splits", "no-split"]

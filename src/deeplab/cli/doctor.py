@@ -35,7 +35,7 @@ def doctor(settings: DoctorSettings, *, json: Json = False) -> None:
         _print_repairs(diagnosis)
     if json:
         print_json(_figures(diagnosis, settings))
-    if diagnosis.errors and not diagnosis.repair:
+    if diagnosis.errors if diagnosis.repair is None else diagnosis.repair.left:
         raise typer.Exit(1)
 
 
@@ -55,7 +55,8 @@ def _print_repairs(diagnosis: Diagnosis) -> None:
         print(f"repaired: {done.file}: {done.what}")
     if len(repair.done) > REPAIRS_SHOWN:
         print(f"repaired: {len(repair.done) - REPAIRS_SHOWN} more; all are in {repair.folder / 'repairs.txt'}")
-    print(f"{repair.folder}: {repair.samples} images, {len(repair.done)} repairs, no errors left")
+    left = ", ".join(finding.what for finding in repair.left) or "no errors left"
+    print(f"{repair.folder}: {repair.samples} images, {len(repair.done)} repairs, {left}")
 
 
 def _figures(diagnosis: Diagnosis, settings: DoctorSettings) -> dict[str, Any]:

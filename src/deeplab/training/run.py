@@ -179,7 +179,7 @@ def _examine(settings: TrainSettings, dataset: DataSet) -> None:
     diagnosis = examine(
         part, output_stride=settings.output_stride or 16, long_side=settings.long_side, progress=progress
     )
-    known = ("nothing-labelled", "one-class-only") if settings.teacher is not None else ()
+    known = ("no-train", "nothing-labelled", "one-class-only") if settings.teacher is not None else ()
     errors = [finding for finding in diagnosis.errors if finding.kind not in known]
     if errors:
         more = f"; the first of {len(errors)} errors" if len(errors) > 1 else ""

@@ -181,6 +181,8 @@ class Repair:
     samples: int
     """How many images it has."""
     done: tuple[RepairDone, ...]
+    left: tuple[Finding, ...]
+    """The errors of the copy: that there is nothing to train on, where there was nothing before."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -96,6 +96,11 @@ KINDS = {
         "Write 1 instead of 255.",
         "255 becomes 1",
     ),
+    "no-train": Kind(
+        "error",
+        "Nothing can be trained on; to measure models on, the data need no train.",
+        "Put images and masks into the folder of that split, or train with --train-splits on another.",
+    ),
     "nothing-labelled": Kind(
         "error", "Pixels to ignore teach nothing.", "Export the masks with the numbers of the classes, from 0 on."
     ),
@@ -160,7 +165,7 @@ KINDS = {
     # good to know
     "no-split": Kind(
         "note",
-        "A training learns from train, and chooses its best epoch on val.",
+        "A training chooses its best epoch on val; without it the last one counts as the best.",
         "Put images and masks into the folder of that split.",
     ),
     "class-unmeasured": Kind(

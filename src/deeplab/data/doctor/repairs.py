@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from deeplab._progress import Progress, no_progress
 from deeplab.data.dataset import DataSet, open_dataset
 from deeplab.data.doctor.copy_checks import find_twins
-from deeplab.data.doctor.diagnosis import Diagnosis, Evidence, Examined, Repair, RepairDone, shown_path
+from deeplab.data.doctor.diagnosis import Diagnosis, Evidence, Examined, Finding, Repair, RepairDone, shown_path
 from deeplab.data.doctor.examination import examine
 from deeplab.data.doctor.file_checks import affixes
 from deeplab.data.doctor.inspection import GREY, inspect, is_ignored, raw_labels
@@ -69,8 +69,8 @@ def repair(diagnosis: Diagnosis, folder: Path, *, progress: Progress = no_progre
         done, samples = _write(evidence, aside, progress)
         lines = [f"{each.file}: {each.what}\n" for each in done]
         (aside / "repairs.txt").write_text("".join(lines), encoding="utf-8")
-        _check(aside, evidence, progress)
-    return replace(diagnosis, repair=Repair(folder, samples, tuple(done)))
+        left = _check(aside, diagnosis, progress)
+    return replace(diagnosis, repair=Repair(folder, samples, tuple(done), left))
 
 
 def _write(evidence: Evidence, folder: Path, progress: Progress) -> tuple[list[RepairDone], int]:
@@ -153,9 +153,7 @@ def _write_sample(
     return changes
 
 
-def _labels(
-    item: Examined, dataset: DataSet, numbering: Numbering, *, binary: bool
-) -> tuple[Labels, list[str]]:
+def _labels(item: Examined, dataset: DataSet, numbering: Numbering, *, binary: bool) -> tuple[Labels, list[str]]:
     """The labels of the mask as they should be, and what was changed. Raises _Unrepairable."""
     mask, image = item.facts.mask, item.facts.image
     assert mask is not None
@@ -259,8 +257,9 @@ def _is_grey(colors: NDArray[np.int16]) -> bool:
     return bool(np.ptp(colors, axis=-1).max() <= GREY)
 
 
-def _check(folder: Path, evidence: Evidence, progress: Progress) -> None:
-    """Raise DataError where the copy is not in order."""
+def _check(folder: Path, diagnosis: Diagnosis, progress: Progress) -> tuple[Finding, ...]:
+    """The errors of the copy that no repair is for. Raises DataError where it has others."""
+    evidence = diagnosis.evidence
     name = f"what can be repaired of {evidence.origin.root}"
     for split, samples in evidence.dataset.splits.items():
         if samples and not (folder / split).is_dir():
@@ -268,4 +267,6 @@ def _check(folder: Path, evidence: Evidence, progress: Progress) -> None:
     copied = open_dataset(folder)
     copy = examine(copied, output_stride=evidence.output_stride, long_side=evidence.long_side, progress=progress)
     for finding in copy.errors:
-        raise DataError(f"{name} still has an error: {finding.sentence(folder)}; {finding.fix}")
+        if finding.kind != "no-train" or finding.kind not in {before.kind for before in diagnosis.errors}:
+            raise DataError(f"{name} still has an error: {finding.sentence(folder)}; {finding.fix}")
+    return copy.errors
