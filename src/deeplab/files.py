@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import glob
 import itertools
 import os
 import re
 import shutil
 import sys
+import tempfile
 import uuid
 import zipfile
 from collections.abc import Collection, Iterable, Iterator
@@ -21,6 +23,7 @@ __all__ = [
     "File",
     "alone_in",
     "cache_folder",
+    "check_writable",
     "checkpoint_file",
     "clear_aside",
     "distinct_stems",
@@ -130,6 +133,28 @@ def alone_in(folder: Path) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / ".lock"):
             yield
+
+
+def check_writable(path: str | Path | None, *, folder: bool = False) -> None:
+    """Try whether a file, or a folder of files, can be written, before the work for it is done. Nothing is left behind.
+
+    Args:
+        path: None: nothing is asked for.
+
+    Raises:
+        OutputError: It cannot be written.
+    """
+    if path is None:
+        return
+    target = Path(path).resolve()
+    with _output_errors(path, "choose another output place"):
+        if target.is_dir() and not folder:
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        place = target if folder else target.parent
+        while not place.exists():
+            place = place.parent
+        with tempfile.TemporaryFile(dir=place):
+            pass
 
 
 @contextmanager

@@ -46,6 +46,17 @@ def test_nothing_to_train_on_is_status_1_also_of_a_repaired_copy(run: Run, data:
     assert out.splitlines()[-1] == f"{tmp_path / 'fixed'}: 1 images, 0 repairs, no images in split 'train'"
 
 
+@pytest.mark.parametrize(("flag", "name"), [("--report", ""), ("--fix", "notes.txt/fixed")])
+def test_an_output_that_cannot_be_written_is_said_before_the_work(
+    run: Run, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flag: str, name: str
+) -> None:
+    (tmp_path / "notes.txt").touch()
+    monkeypatch.setattr(examination, "inspect", None)
+    status, out, err = run("doctor", data, flag, tmp_path / name)
+    assert (status, out) == (2, "")
+    assert "cannot be written" in err
+
+
 def test_every_broken_file_is_told_and_none_stops_it(run: Run, data: Path) -> None:
     (data / "train/masks/1.png").unlink()
     (data / "train/images/0.png").write_bytes(b"")

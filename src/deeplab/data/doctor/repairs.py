@@ -22,10 +22,10 @@ from deeplab.data.doctor.inspection import GREY, inspect, is_ignored, raw_labels
 from deeplab.data.doctor.numbering import Numbering, find_numbering
 from deeplab.data.sample import Part, Sample
 from deeplab.errors import DataError, OutputError
-from deeplab.files import File, folder_written_aside
+from deeplab.files import File, check_writable, folder_written_aside
 from deeplab.images import read_image, resize_labels, turn_upright, write_image, write_labels
 
-__all__ = ["repair"]
+__all__ = ["check_place", "repair"]
 
 Labels = NDArray[np.uint8 | np.uint16]
 
@@ -53,6 +53,15 @@ class _Unrepairable(Exception):
     """A sample that is left out; the text says why."""
 
 
+def check_place(folder: Path, root: Path) -> None:
+    """Raise OutputError where a repaired copy of the data set in `root` cannot be written to `folder`."""
+    inside = folder.resolve().is_relative_to(root.resolve())
+    if inside or folder.exists():
+        why = "lies inside the data set" if inside else "is there already"
+        raise OutputError(f"{folder} {why}; name another folder by --fix")
+    check_writable(folder, folder=True)
+
+
 def repair(diagnosis: Diagnosis, folder: Path, *, progress: Progress = no_progress) -> Diagnosis:
     """Write a repaired copy to `folder`, and return the diagnosis with what was done; `progress` as in `examine`.
 
@@ -61,10 +70,7 @@ def repair(diagnosis: Diagnosis, folder: Path, *, progress: Progress = no_progre
         DataError: The copy has errors, too: nothing is written then.
     """
     evidence = diagnosis.evidence
-    inside = folder.resolve().is_relative_to(evidence.origin.root.resolve())
-    if inside or folder.exists():
-        why = "lies inside the data set" if inside else "is there already"
-        raise OutputError(f"{folder} {why}; name another folder by --fix")
+    check_place(folder, evidence.origin.root)
     with folder_written_aside(folder) as aside:
         done, samples = _write(evidence, aside, progress)
         lines = [f"{each.file}: {each.what}\n" for each in done]
