@@ -20,6 +20,8 @@ from typing import Protocol, runtime_checkable
 from deeplab.errors import DeepLabError, InputNotFoundError, OutputError
 
 __all__ = [
+    "STATE",
+    "STATE_BEFORE",
     "File",
     "alone_in",
     "cache_folder",
@@ -54,6 +56,9 @@ ENDINGS = {
 
 SHARD = re.compile(r"(?P<checkpoint>.+)\.data-\d{5}-of-\d{5}")
 """How TensorFlow names the values of a checkpoint; what they are of is in the `.index` beside them."""
+
+STATE, STATE_BEFORE = "last.ckpt", "previous.ckpt"
+"""What a training is resumed from: that of the last epoch, and that of the one before, should the last be damaged."""
 
 ASIDE = re.compile(r"\.[0-9a-f]{32}(\.\w+)?")
 """How what is written aside is named until it is whole."""
@@ -252,6 +257,10 @@ def not_weights(path: Path) -> str | None:
     """
     if path.is_dir():
         return "a folder; name the file of weights in it"
+    if path.name in (STATE, STATE_BEFORE):
+        models = [str(file) for name in ("best", "last") if (file := path.with_name(f"{name}.safetensors")).is_file()]
+        if models:
+            return f"what a training is resumed from; the model is {' or '.join(models)}"
     with path.open("rb") as file:
         start = file.read(512).lstrip().lower()
     if not start:

@@ -14,7 +14,7 @@ import numpy as np
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from deeplab.errors import OutputError
-from deeplab.files import written_aside
+from deeplab.files import STATE, STATE_BEFORE, written_aside
 from deeplab.metrics import iou, mean_accuracy, miou, pixel_accuracy
 from deeplab.training.pace import Pace, in_words
 from deeplab.training.task import SegmentationTask
@@ -22,9 +22,6 @@ from deeplab.training.task import SegmentationTask
 __all__ = ["Record", "state_of"]
 
 logger = logging.getLogger(__name__)
-
-STATE, STATE_BEFORE = "last.ckpt", "previous.ckpt"
-"""What a run is resumed from: that of the last epoch, and that of the one before, should the last one be damaged."""
 
 STEP_COLUMNS = ("step", "epoch", "loss", "learning_rate")
 EPOCH_COLUMNS = ("step", "epoch", "seconds", "seconds_waiting_for_images")
