@@ -210,6 +210,7 @@ def evaluate(
         DeepLabError: As `load`.
     """
     settings = build(EvaluateSettings, {"model": model, "data": data, **options})
+    _check_order((settings.model,), settings.data)
     _check_outside(settings.output, settings.data)
     check_writable(settings.output, folder=True)
     check_writable(settings.report)
@@ -279,6 +280,7 @@ def compare(
         DeepLabError: As `load`.
     """
     settings = build(CompareSettings, {"model": model, "other": other, "data": data, **options})
+    _check_order((settings.model, settings.other), settings.data)
     check_writable(settings.report)
     from deeplab import evaluation
 
@@ -324,8 +326,10 @@ def explain(model: str | Path, image: str | Path, **options: Any) -> Explanation
     """
     settings = build(ExplainSettings, {"model": model, "image": image, **options})
     from deeplab import inference
-    from deeplab.images import read_image
+    from deeplab.images import IMAGE_SUFFIXES, read_image
 
+    if Path(settings.model).suffix.lower() in IMAGE_SUFFIXES and settings.image.suffix.lower() not in IMAGE_SUFFIXES:
+        raise SettingsError(f"{settings.model} is an image, no model; the model comes first, then the image")
     photo = read_image(settings.image)
     explanation = inference.explain(
         load(**settings.part(LoadSettings)),
@@ -359,6 +363,7 @@ def tune_crf(model: str | Path, data: str | Path, *, progress: Progress | None =
         DeepLabError: As `load`.
     """
     settings = build(TuneCRFSettings, {"model": model, "data": data, **options})
+    _check_order((settings.model,), settings.data)
     _check_outside(settings.output, settings.data)
     check_writable(settings.output)
     from deeplab import evaluation
@@ -616,6 +621,8 @@ def with_config(options: Mapping[str, Any]) -> dict[str, Any]:
     path = Path(options["config"]) if options.get("config") else None
     if path is None and options.get("resume"):
         path = build(TrainSettings, {"data": ".", **options}).output / "config.yaml"
+        if not path.is_file() and not options.get("data"):
+            raise SettingsError(f"no run lies in {path.parent}, which has no {path.name}; name that of one by --output")
         path = path if path.is_file() else None
     return with_recipe(dict(options) if path is None else {**_read_config(path), **options})
 
@@ -626,6 +633,13 @@ def _open(settings: DataSettings) -> DataSet:
 
     dataset = open_dataset(settings.data, format=settings.format)
     return dataset if settings.classes is None else regroup(dataset, settings.classes)
+
+
+def _check_order(models: Sequence[str], data: Path) -> None:
+    """Raise SettingsError where a folder stands in the place of a model, and none in that of the data set."""
+    for model in models:
+        if Path(model).is_dir() and not data.is_dir():
+            raise SettingsError(f"{model} is a folder and {data} is none; the model comes first, the data set last")
 
 
 def _check_outside(output: Path | None, data: Path) -> None:

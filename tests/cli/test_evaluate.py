@@ -94,6 +94,25 @@ def test_an_output_that_cannot_be_written_is_said_before_the_work(
     assert "notes.txt/deeper: cannot be written (Not a directory)" in err
 
 
+@pytest.mark.parametrize(
+    ("command", "arguments"),
+    [
+        ("evaluate", ("{data}", "objects")),
+        ("evaluate", ("{data}", "{tiny}")),
+        ("tune-crf", ("{data}", "{tiny}")),
+        ("compare", ("{data}", "objects", "street")),
+        ("compare", ("objects", "{data}", "{tiny}")),
+    ],
+)
+def test_arguments_that_are_swapped_are_told(
+    run: Run, tiny: Path, data: Path, command: str, arguments: tuple[str, ...]
+) -> None:
+    status, _, err = run(command, *(each.format(data=data, tiny=tiny) for each in arguments))
+    assert status == 2
+    assert err.startswith(f"deeplab: {data} is a folder and ")
+    assert "is none; the model comes first, the data set last" in err
+
+
 def test_an_unknown_split_is_said_with_those_there_are(run: Run, tiny: Path, data: Path) -> None:
     status, _, err = run("evaluate", tiny, data, "--split", "test")
     assert status == 2

@@ -114,6 +114,12 @@ def test_a_file_in_the_place_of_the_run_is_said_at_once(run: Run, seen: list[Tra
     assert err.startswith(f"deeplab: {tmp_path / 'photo.jpg'}: cannot be written (Not a directory)")
 
 
+def test_a_run_to_resume_that_is_not_there_is_said(run: Run, seen: list[TrainSettings], tmp_path: Path) -> None:
+    status, _, err = run("train", "--resume", "--output", tmp_path / "gone")
+    assert (status, seen) == (2, [])
+    assert err.startswith(f"deeplab: no run lies in {tmp_path / 'gone'}, which has no config.yaml;")
+
+
 def test_flags_override_a_recipe(run: Run, seen: list[TrainSettings]) -> None:
     options = ("--recipe", "deeplabv2-voc", "--crop-size", 257, "--epochs", 3)
     assert run("train", "pets", *options, "--model-options", '{"merge": "mean"}').status == 0

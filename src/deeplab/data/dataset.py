@@ -94,7 +94,7 @@ def open_dataset(root: str | Path, *, format: str | None = None) -> DataSet:
     """List the data set in the folder `root`; its format is detected unless given by name.
 
     Raises:
-        InputNotFoundError: there is no such folder.
+        InputNotFoundError: there is no such folder, or it is a file.
         UnknownNameError: there is no format of that name.
         DataError: no format fits, or the folder is not in order.
     """
@@ -174,6 +174,8 @@ def _some(values: NDArray[np.integer]) -> str:
 
 def _format_of(root: Path, format: str | None) -> ModuleType:
     """The format of this name, or the one that `root` looks like; raises as `open_dataset`."""
+    if root.is_file():
+        raise InputNotFoundError(f"{root}: a file; name the folder of a data set, unpacked if this is an archive of it")
     if not root.is_dir():
         raise InputNotFoundError(f"{root}: no such folder; name the folder of a data set")
     formats = _formats()

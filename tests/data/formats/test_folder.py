@@ -115,6 +115,11 @@ def test_a_missing_folder_is_said_to_be_missing(tmp_path):
         open_dataset(tmp_path / "nothing")
 
 
+def test_a_file_in_the_place_of_the_folder_is_said_to_be_one(root):
+    with pytest.raises(InputNotFoundError, match=r"classes\.txt: a file; name the folder of a data set"):
+        open_dataset(root / "classes.txt")
+
+
 def test_an_unknown_format_brings_the_nearest(root):
     with pytest.raises(UnknownNameError, match="did you mean folder"):
         open_dataset(root, format="foldr")
