@@ -782,6 +782,19 @@ def test_masks_of_other_names_and_numbers_are_repaired_at_once(root: Path, tmp_p
     assert (labels == (label_map(1) == 2)).all()
 
 
+def test_masks_of_other_names_are_paired_also_without_folders_of_splits(root: Path, tmp_path: Path) -> None:
+    shutil.rmtree(root / "val")
+    rename_masks(root)
+    for kind in ("images", "masks"):
+        (root / "train" / kind).rename(root / kind)
+    (root / "train").rmdir()
+    diagnosis = diagnose(root)
+    assert said(diagnosis)[0].startswith("error image-without-mask: 5 images in train have no mask: images/0.png")
+    assert [finding.kind for finding in diagnosis.errors] == ["image-without-mask", "mask-without-image"]
+    repair(diagnosis, tmp_path / "repaired")
+    assert {split: len(found) for split, found in open_dataset(tmp_path / "repaired").splits.items()} == {"train": 5}
+
+
 def test_a_lossy_mask_in_black_and_white_becomes_labels(root: Path, tmp_path: Path) -> None:
     make_binary(root, lambda labels: labels // 255)
     Image.fromarray(binary(label_map(1))).save(root / "train/masks/1.png", format="JPEG", quality=80)

@@ -200,8 +200,10 @@ def _detected(root: Path, formats: Mapping[str, ModuleType]) -> str:
     for folder in islice((path for path in sorted(root.iterdir()) if path.is_dir()), SUBFOLDERS):
         if inner := _fitting(folder, formats):
             raise DataError(f"{root}: not a data set, but {folder} looks like one ({inner[0]}); name that folder")
-    layouts = "; ".join(f"{module.LAYOUT} ({name})" for name, module in formats.items())
-    raise DataError(f"{root}: not a data set in a known format; looked for {layouts}")
+    raise DataError(
+        f"{root}: not a data set in a known format; the plain one has {formats['folder'].LAYOUT}; "
+        f"docs/data.md has the others ({', '.join(name for name in formats if name != 'folder')})"
+    )
 
 
 def _fitting(root: Path, formats: Mapping[str, ModuleType]) -> list[str]:

@@ -120,7 +120,7 @@ def _paired_anew(evidence: Evidence) -> list[Examined]:
     for (folder, stem), image_stem in affixes(evidence).items():
         image = files["image without mask", folder, image_stem]
         sample = Sample(image, files["mask without image", folder, stem])
-        found.append(Examined(Path(folder).name, sample, inspect(sample, evidence.origin)))
+        found.append(Examined(evidence.split_of(Path(folder)), sample, inspect(sample, evidence.origin)))
     return found
 
 
