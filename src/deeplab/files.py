@@ -258,9 +258,9 @@ def not_weights(path: Path) -> str | None:
     if path.is_dir():
         return "a folder; name the file of weights in it"
     if path.name in (STATE, STATE_BEFORE):
-        models = [str(file) for name in ("best", "last") if (file := path.with_name(f"{name}.safetensors")).is_file()]
-        if models:
-            return f"what a training is resumed from; the model is {' or '.join(models)}"
+        models = [path.with_name(f"{name}.safetensors") for name in ("best", "last")]
+        if there := [str(model) for model in models if model.is_file()]:
+            return f"what a training is resumed from; the model is {' or '.join(there)}"
     with path.open("rb") as file:
         start = file.read(512).lstrip().lower()
     if not start:

@@ -50,13 +50,13 @@ def survey(root: Path) -> tuple[DataSet, list[Stray]]:
     class_list = root / "classes.txt"
     classes, palette = read_class_list(class_list)
     folders = sorted(folder.parent for folder in root.glob("*/images") if folder.is_dir())
-    if not folders and _has_no_splits(root):
-        samples, strays = _survey_split(root)
-        return DataSet(root, classes, palette, _divided(samples, root), class_list), strays
-    if not folders:
-        raise DataError(f"{root}: no images; wanted {LAYOUT}")
     splits: dict[str, tuple[Sample, ...]] = {}
     strays: list[Stray] = []
+    if not folders and _has_no_splits(root):
+        samples, strays = _survey_split(root)
+        splits = _divided(samples, root)
+    elif not folders:
+        raise DataError(f"{root}: no images; wanted {LAYOUT}")
     for folder in folders:
         splits[folder.name], left = _survey_split(folder)
         strays += left
