@@ -43,7 +43,7 @@ def test_nothing_to_train_on_is_status_1_also_of_a_repaired_copy(run: Run, data:
     assert "error: no images in split 'train'\n    Nothing can be trained on; to measure models on" in out
     status, out, _ = run("doctor", data, "--fix", tmp_path / "fixed")
     assert status == 1
-    assert out.splitlines()[-1] == f"{tmp_path / 'fixed'}: 1 images, 0 repairs, no images in split 'train'"
+    assert out.splitlines()[-1] == f"{tmp_path / 'fixed'}: 1 image, 0 repairs, no images in split 'train'"
 
 
 @pytest.mark.parametrize(("flag", "name"), [("--report", ""), ("--fix", "notes.txt/fixed")])

@@ -10,6 +10,7 @@ import typer
 
 from deeplab import api
 from deeplab._progress import progress
+from deeplab._words import number_of
 from deeplab.cli._options import Json
 from deeplab.cli._terminal import print_json, print_table
 from deeplab.settings import DoctorSettings
@@ -56,7 +57,7 @@ def _print_repairs(diagnosis: Diagnosis) -> None:
     if len(repair.done) > REPAIRS_SHOWN:
         print(f"repaired: {len(repair.done) - REPAIRS_SHOWN} more; all are in {repair.folder / 'repairs.txt'}")
     left = ", ".join(finding.what for finding in repair.left) or "no errors left"
-    print(f"{repair.folder}: {repair.samples} images, {len(repair.done)} repairs, {left}")
+    print(f"{repair.folder}: {number_of(repair.samples, 'image')}, {number_of(len(repair.done), 'repair')}, {left}")
 
 
 def _figures(diagnosis: Diagnosis, settings: DoctorSettings) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from deeplab._words import number_of
 from deeplab.data.drawing import Drawing
 from deeplab.data.sample import Sample
 from deeplab.errors import DataError, InputNotFoundError, unknown_name
@@ -87,7 +88,8 @@ class Stray:
         what, missing = self.kind.split(" without ")
         some = ", ".join(file.stem for file in self.files[:5]) + (", ..." if len(self.files) > 5 else "")
         way_out = f"put them {'as <stem>.png ' if missing == 'mask' else ''}into {self.folder}"
-        return DataError(f"{self.folder.parent}: {len(self.files)} {what}s have no {missing} ({some}); {way_out}")
+        have = number_of(len(self.files), f"{what} has", f"{what}s have")
+        return DataError(f"{self.folder.parent}: {have} no {missing} ({some}); {way_out}")
 
 
 def open_dataset(root: str | Path, *, format: str | None = None) -> DataSet:

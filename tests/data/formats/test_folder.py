@@ -51,13 +51,13 @@ def test_masks_that_are_all_missing_are_asked_for(root):
 
 def test_a_missing_mask_is_named(root):
     (root / "train/masks/b.png").unlink()
-    with pytest.raises(DataError, match=r"1 images have no mask \(b\); put them as <stem>.png into .*masks"):
+    with pytest.raises(DataError, match=r"1 image has no mask \(b\); put them as <stem>.png into .*masks"):
         open_dataset(root)
 
 
 def test_a_missing_image_is_named(root):
     (root / "train/images/b.png").unlink()
-    with pytest.raises(DataError, match=r"1 masks have no image \(b\)"):
+    with pytest.raises(DataError, match=r"1 mask has no image \(b\)"):
         open_dataset(root)
 
 
@@ -147,7 +147,7 @@ def test_of_two_samples_without_splits_each_split_has_one(undivided, number):
 
 def test_a_missing_mask_is_named_also_without_splits(undivided):
     (undivided / "masks/7.png").unlink()
-    with pytest.raises(DataError, match=r"1 images have no mask \(7\)"):
+    with pytest.raises(DataError, match=r"1 image has no mask \(7\)"):
         open_dataset(undivided)
 
 

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from deeplab._words import number_of
 from deeplab.data.dataset import DataSet, Stray
 from deeplab.data.doctor.inspection import Inspection, MaskFacts, is_ignored
 from deeplab.data.doctor.kinds import KINDS, SEVERITIES, Severity
@@ -30,7 +31,6 @@ __all__ = [
     "RepairDone",
     "found",
     "mask_case",
-    "number_of",
     "shown_path",
 ]
 
@@ -258,11 +258,6 @@ class Diagnosis:
 def found(kind: str, what: str, cases: Iterable[Case] = (), *, fix: str = "") -> Finding:
     """A finding, with the way out of its kind unless it has one of its own."""
     return Finding(kind, what, tuple(cases), fix or KINDS[kind].fix)
-
-
-def number_of(count: int, singular: str, plural: str = "") -> str:
-    """As in "1 mask", "3 masks"."""
-    return f"{count:,} {singular if count == 1 else plural or singular + 's'}"
 
 
 def mask_case(item: Examined, remark: str = "") -> Case:

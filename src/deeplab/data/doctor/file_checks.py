@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from deeplab.data.doctor.diagnosis import Case, Evidence, Examined, Finding, found, mask_case, number_of
+from deeplab._words import number_of
+from deeplab.data.doctor.diagnosis import Case, Evidence, Examined, Finding, found, mask_case
 from deeplab.data.doctor.inspection import ImageFacts, MaskFacts
 from deeplab.settings import LARGEST_SIDE
 

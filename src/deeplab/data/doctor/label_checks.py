@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from deeplab.data.doctor.diagnosis import Evidence, Finding, found, mask_case, number_of
+from deeplab._words import number_of
+from deeplab.data.doctor.diagnosis import Evidence, Finding, found, mask_case
 from deeplab.data.doctor.inspection import is_ignored
 from deeplab.data.doctor.numbering import find_numbering, only_0_and_255
 
