@@ -5,6 +5,7 @@ The data set itself is never touched. The copy is written aside, examined in its
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from glob import escape
 from pathlib import Path
@@ -87,9 +88,7 @@ def _write(evidence: Evidence, folder: Path, progress: Progress) -> tuple[list[R
     evidence = replace(evidence, examined=(*evidence.examined, *paired))
     numbering, twins = find_numbering(evidence), _second_copies(evidence)
     binary = _is_binary(evidence)
-    colors = zip(origin.classes, origin.palette.tolist(), strict=True)
-    named = [f"{name} {' '.join(map(str, color))}\n" for name, color in colors]
-    (folder / "classes.txt").write_text("".join(named), encoding="utf-8")
+    (folder / "classes.txt").write_text("".join(_class_list(origin)), encoding="utf-8")
     found = {file for item in paired for file in (item.sample.image, item.sample.mask)}
     for stray in evidence.strays:
         reason = REASONS[stray.kind]
@@ -109,6 +108,14 @@ def _write(evidence: Evidence, folder: Path, progress: Progress) -> tuple[list[R
                 done.append(RepairDone(shown_path(item.sample.image, root), f"left out: {reason}"))
             advance()
     return done, samples
+
+
+def _class_list(dataset: DataSet) -> Iterator[str]:
+    """The lines of classes.txt; of classes of one colour, as several ids of Cityscapes are, the first has it."""
+    colors = list(map(tuple, dataset.palette.tolist()))
+    for index, name in enumerate(dataset.classes):
+        color = () if colors[index] in colors[:index] else colors[index]
+        yield " ".join(map(str, (name, *color))) + "\n"
 
 
 def _paired_anew(evidence: Evidence) -> list[Examined]:
