@@ -10,6 +10,7 @@ import pytest
 from deeplab.errors import ImageError, InputNotFoundError, OutputError
 from deeplab.files import (
     cache_folder,
+    check_writable,
     distinct_stems,
     expand_inputs,
     folder_written_aside,
@@ -170,6 +171,34 @@ def test_a_folder_in_the_place_of_the_file_is_an_output_error(tmp_path):
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.parametrize("folder", [True, False])
+def test_what_can_be_written_is_tried_and_nothing_is_left(tmp_path, folder):
+    check_writable(tmp_path / "new" / "deeper", folder=folder)
+    check_writable(tmp_path / "new", folder=folder)
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "old").mkdir() if folder else (tmp_path / "old").touch()
+    check_writable(tmp_path / "old", folder=folder)
+
+
+@pytest.mark.parametrize(
+    ("path", "folder", "reason"),
+    [
+        ("folder", False, "Is a directory"),
+        ("file", True, "Not a directory"),
+        ("file/deeper", True, "Not a directory"),
+        ("file/deeper/page.html", False, "Not a directory"),
+        pytest.param(
+            "/proc/page.html", False, "No such file", marks=pytest.mark.skipif(sys.platform != "linux", reason="/proc")
+        ),
+    ],
+)
+def test_what_cannot_be_written_is_an_output_error_at_once(tmp_path, path, folder, reason):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match=rf"{path}: cannot be written \({reason}.*\); choose another output place"):
+        check_writable(tmp_path / path, folder=folder)
+
+
 def test_a_full_disk_is_an_output_error(tmp_path):
     with pytest.raises(OutputError, match="No space left"), written_aside(tmp_path / "mask.png"):
         Path("/dev/full").write_text("x")

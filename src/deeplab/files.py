@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import glob
 import itertools
 import os
 import re
 import shutil
 import sys
+import tempfile
 import uuid
 import zipfile
 from collections.abc import Collection, Iterable, Iterator
@@ -18,9 +20,12 @@ from typing import Protocol, runtime_checkable
 from deeplab.errors import DeepLabError, InputNotFoundError, OutputError
 
 __all__ = [
+    "STATE",
+    "STATE_BEFORE",
     "File",
     "alone_in",
     "cache_folder",
+    "check_writable",
     "checkpoint_file",
     "clear_aside",
     "distinct_stems",
@@ -51,6 +56,9 @@ ENDINGS = {
 
 SHARD = re.compile(r"(?P<checkpoint>.+)\.data-\d{5}-of-\d{5}")
 """How TensorFlow names the values of a checkpoint; what they are of is in the `.index` beside them."""
+
+STATE, STATE_BEFORE = "last.ckpt", "previous.ckpt"
+"""What a training is resumed from: that of the last epoch, and that of the one before, should the last be damaged."""
 
 ASIDE = re.compile(r"\.[0-9a-f]{32}(\.\w+)?")
 """How what is written aside is named until it is whole."""
@@ -130,6 +138,28 @@ def alone_in(folder: Path) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / ".lock"):
             yield
+
+
+def check_writable(path: str | Path | None, *, folder: bool = False) -> None:
+    """Try whether a file, or a folder of files, can be written, before the work for it is done. Nothing is left behind.
+
+    Args:
+        path: None: nothing is asked for.
+
+    Raises:
+        OutputError: It cannot be written.
+    """
+    if path is None:
+        return
+    target = Path(path).resolve()
+    with _output_errors(path, "choose another output place"):
+        if target.is_dir() and not folder:
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        place = target if folder else target.parent
+        while not place.exists():
+            place = place.parent
+        with tempfile.TemporaryFile(dir=place):
+            pass
 
 
 @contextmanager
@@ -227,6 +257,10 @@ def not_weights(path: Path) -> str | None:
     """
     if path.is_dir():
         return "a folder; name the file of weights in it"
+    if path.name in (STATE, STATE_BEFORE):
+        models = [path.with_name(f"{name}.safetensors") for name in ("best", "last")]
+        if there := [str(model) for model in models if model.is_file()]:
+            return f"what a training is resumed from; the model is {' or '.join(there)}"
     with path.open("rb") as file:
         start = file.read(512).lstrip().lower()
     if not start:

@@ -367,6 +367,18 @@ SABOTAGE: dict[str, tuple[Break, str]] = {
         "warning copies-labelled-differently: 1 image that occurs twice, with other labels: train/images/1.png = "
         "train/images/again.png (about ",
     ),
+    "no split train": (
+        lambda root: shutil.rmtree(root / "train"),
+        "error no-train: no images in split 'train'",
+    ),
+    "empty train": (
+        lambda root: [path.unlink() for path in root.glob("train/*/*")],
+        "error no-train: no images in split 'train'",
+    ),
+    "train without masks": (
+        lambda root: shutil.rmtree(root / "train/masks"),
+        "error no-train: no masks in split 'train'",
+    ),
     "no split val": (lambda root: shutil.rmtree(root / "val"), "note no-split: no images in split 'val'"),
     "small image": (
         lambda root: [
@@ -770,6 +782,19 @@ def test_masks_of_other_names_and_numbers_are_repaired_at_once(root: Path, tmp_p
     assert (labels == (label_map(1) == 2)).all()
 
 
+def test_masks_of_other_names_are_paired_also_without_folders_of_splits(root: Path, tmp_path: Path) -> None:
+    shutil.rmtree(root / "val")
+    rename_masks(root)
+    for kind in ("images", "masks"):
+        (root / "train" / kind).rename(root / kind)
+    (root / "train").rmdir()
+    diagnosis = diagnose(root)
+    assert said(diagnosis)[0].startswith("error image-without-mask: 5 images in train have no mask: images/0.png")
+    assert [finding.kind for finding in diagnosis.errors] == ["image-without-mask", "mask-without-image"]
+    repair(diagnosis, tmp_path / "repaired")
+    assert {split: len(found) for split, found in open_dataset(tmp_path / "repaired").splits.items()} == {"train": 5}
+
+
 def test_a_lossy_mask_in_black_and_white_becomes_labels(root: Path, tmp_path: Path) -> None:
     make_binary(root, lambda labels: labels // 255)
     Image.fromarray(binary(label_map(1))).save(root / "train/masks/1.png", format="JPEG", quality=80)
@@ -778,6 +803,57 @@ def test_a_lossy_mask_in_black_and_white_becomes_labels(root: Path, tmp_path: Pa
     right = labels == (label_map(1) == 2)
     assert right[labels != 255].all()
     assert (labels == 255).mean() < 0.05
+
+
+@pytest.mark.parametrize(
+    ("classes", "bands"),
+    [
+        ("sky\nroad\ncar\n", 1),
+        ("sky\nroad\ncar\n", 3),
+        (CLASSES, 1),
+        ("sky 0 0 0\nroad 255 0 0\ncar 0 255 0\n", 1),
+        ("sky 0 0 0\nroad 100 100 100\ncar 200 200 200\n", 1),
+    ],
+    ids=["no colours", "no colours, RGB", "none black", "one black", "greys"],
+)
+def test_class_numbers_in_a_lossy_mask_are_left_out(root: Path, tmp_path: Path, classes: str, bands: int) -> None:
+    (root / "classes.txt").write_text(classes, encoding="utf-8")
+    numbers = label_map(1) if bands == 1 else np.stack([label_map(1)] * 3, axis=-1)
+    Image.fromarray(numbers).save(root / "train/masks/1.png", format="JPEG", quality=75)
+    diagnosis = repair(diagnose(root), tmp_path / "repaired")
+    assert diagnosis.repair is not None
+    (done,) = diagnosis.repair.done
+    assert done.file == "train/images/1.png"
+    assert done.what.startswith("left out: ")
+    assert not (tmp_path / "repaired/train/masks/1.png").exists()
+
+
+def test_numbers_of_two_classes_in_lossy_masks_are_not_taken_for_black(root: Path, tmp_path: Path) -> None:
+    (root / "classes.txt").write_text("other\ncar\n", encoding="utf-8")
+    for path in masks(root):
+        labels = (np.asarray(Image.open(path)) == 2).astype(np.uint8)
+        save(path, labels, **({"format": "JPEG", "quality": 95} if path.stem in "01" else {}))
+    diagnosis = repair(diagnose(root), tmp_path / "repaired")
+    assert diagnosis.repair is not None
+    assert [each.file for each in diagnosis.repair.done] == ["train/images/0.png", "train/images/1.png"]
+
+
+def test_a_lossy_mask_in_greys_that_classes_have_becomes_labels(root: Path, tmp_path: Path) -> None:
+    greys = np.array([0, 100, 200], np.uint8)
+    (root / "classes.txt").write_text("sky 0 0 0\nroad 100 100 100\ncar 200 200 200\n", encoding="utf-8")
+    Image.fromarray(greys[label_map(1)]).save(root / "train/masks/1.png", format="JPEG", quality=90)
+    repair(diagnose(root), tmp_path / "repaired")
+    labels = np.asarray(Image.open(tmp_path / "repaired/train/masks/1.png"))
+    assert (labels == label_map(1))[labels != 255].mean() > 0.99
+    assert (labels == 255).mean() < 0.05
+
+
+def test_a_black_lossy_mask_is_the_first_class_where_others_are_black_and_white(root: Path, tmp_path: Path) -> None:
+    make_binary(root, lambda labels: labels // 255)
+    for seed, labels in ((1, binary(label_map(1))), (2, np.zeros((HEIGHT, WIDTH), np.uint8))):
+        Image.fromarray(labels).save(root / f"train/masks/{seed}.png", format="JPEG", quality=80)
+    repair(diagnose(root), tmp_path / "repaired")
+    assert not np.asarray(Image.open(tmp_path / "repaired/train/masks/2.png")).any()
 
 
 def test_an_earlier_copy_is_not_replaced(root: Path, tmp_path: Path) -> None:
@@ -805,6 +881,17 @@ def test_where_a_repair_does_not_help_nothing_is_written(root: Path, tmp_path: P
     assert sorted(path.name for path in tmp_path.iterdir()) == ["data"]
 
 
+def test_what_is_only_to_measure_on_is_repaired_too_and_what_is_left_is_told(root: Path, tmp_path: Path) -> None:
+    shutil.rmtree(root / "train")
+    save(root / "val/masks/5.png", label_map(5)[::2, ::2])
+    done = repair(diagnose(root), tmp_path / "repaired").repair
+    assert done is not None
+    assert ([each.file for each in done.done], [finding.kind for finding in done.left]) == (
+        ["val/masks/5.png"],
+        ["no-train"],
+    )
+
+
 def test_the_page_is_one_file_with_pictures_of_what_was_found(root: Path, tmp_path: Path) -> None:
     relabel_copy(root)
     (root / "classes.txt").write_text(f"{CLASSES}<b>tree</b>\n")
@@ -830,7 +917,8 @@ def test_the_table_in_the_documentation_is_that_of_the_code() -> None:
 def test_the_first_real_samples_raise_no_error(shared: Path, name: str) -> None:
     dataset = open_dataset(shared / "data" / name)
     few = {split: samples[:12] for split, samples in dataset.splits.items()}
-    assert examine(replace(dataset, splits=few)).errors == ()
+    kinds = [finding.kind for finding in examine(replace(dataset, splits=few)).errors]
+    assert kinds == ([] if "train" in few else ["no-train"])
 
 
 def test_a_photo_that_is_in_two_splits_of_a_real_data_set_is_found(shared: Path) -> None:
@@ -838,4 +926,4 @@ def test_a_photo_that_is_in_two_splits_of_a_real_data_set_is_found(shared: Path)
     samples = [Sample(root / "train/images/0183.jpg"), Sample(root / "test/images/0730.jpg")]
     splits = {"train": (samples[0],), "test": (samples[1],)}
     kinds = [finding.kind for finding in examine(replace(open_dataset(root), splits=splits)).findings]
-    assert kinds == ["copies-across-splits", "no-split"]
+    assert kinds == ["no-train", "copies-across-splits", "no-split"]

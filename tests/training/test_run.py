@@ -139,10 +139,13 @@ def test_a_run_that_was_stopped_in_its_first_epoch_starts_again(whole, settings,
     assert len(rows(tmp_path / "run/steps.csv")) == 3
 
 
-def test_resuming_a_finished_run_changes_nothing(whole, settings):
-    before = (whole / "steps.csv").read_bytes()
-    assert train(settings(whole, resume=True)) == whole / "best.safetensors"
-    assert (whole / "steps.csv").read_bytes() == before
+def test_resuming_a_finished_run_changes_nothing_and_says_so(whole, settings, caplog):
+    before = {file.name: file.read_bytes() for file in whole.glob("*.*")}
+    with caplog.at_level(logging.INFO, "deeplab"):
+        assert train(settings(whole, resume=True)) == whole / "best.safetensors"
+    assert {file.name: file.read_bytes() for file in whole.glob("*.*")} == before
+    assert f"the run in {whole} had ended, after all of its 9 steps; nothing is left to train" in caplog.text
+    assert "training on" not in caplog.text
 
 
 def test_a_folder_with_a_run_is_not_overwritten(whole, settings):

@@ -10,6 +10,7 @@ import typer
 
 from deeplab import api
 from deeplab._progress import progress
+from deeplab._words import number_of
 from deeplab.cli._options import Json
 from deeplab.cli._terminal import print_json, print_table
 from deeplab.settings import DoctorSettings
@@ -35,7 +36,7 @@ def doctor(settings: DoctorSettings, *, json: Json = False) -> None:
         _print_repairs(diagnosis)
     if json:
         print_json(_figures(diagnosis, settings))
-    if diagnosis.errors and not diagnosis.repair:
+    if diagnosis.errors if diagnosis.repair is None else diagnosis.repair.left:
         raise typer.Exit(1)
 
 
@@ -55,7 +56,8 @@ def _print_repairs(diagnosis: Diagnosis) -> None:
         print(f"repaired: {done.file}: {done.what}")
     if len(repair.done) > REPAIRS_SHOWN:
         print(f"repaired: {len(repair.done) - REPAIRS_SHOWN} more; all are in {repair.folder / 'repairs.txt'}")
-    print(f"{repair.folder}: {repair.samples} images, {len(repair.done)} repairs, no errors left")
+    left = ", ".join(finding.what for finding in repair.left) or "no errors left"
+    print(f"{repair.folder}: {number_of(repair.samples, 'image')}, {number_of(len(repair.done), 'repair')}, {left}")
 
 
 def _figures(diagnosis: Diagnosis, settings: DoctorSettings) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from deeplab._words import number_of
 from deeplab.data.drawing import Drawing
 from deeplab.data.sample import Sample
 from deeplab.errors import DataError, InputNotFoundError, unknown_name
@@ -87,14 +88,15 @@ class Stray:
         what, missing = self.kind.split(" without ")
         some = ", ".join(file.stem for file in self.files[:5]) + (", ..." if len(self.files) > 5 else "")
         way_out = f"put them {'as <stem>.png ' if missing == 'mask' else ''}into {self.folder}"
-        return DataError(f"{self.folder.parent}: {len(self.files)} {what}s have no {missing} ({some}); {way_out}")
+        have = number_of(len(self.files), f"{what} has", f"{what}s have")
+        return DataError(f"{self.folder.parent}: {have} no {missing} ({some}); {way_out}")
 
 
 def open_dataset(root: str | Path, *, format: str | None = None) -> DataSet:
     """List the data set in the folder `root`; its format is detected unless given by name.
 
     Raises:
-        InputNotFoundError: there is no such folder.
+        InputNotFoundError: there is no such folder, or it is a file.
         UnknownNameError: there is no format of that name.
         DataError: no format fits, or the folder is not in order.
     """
@@ -174,6 +176,8 @@ def _some(values: NDArray[np.integer]) -> str:
 
 def _format_of(root: Path, format: str | None) -> ModuleType:
     """The format of this name, or the one that `root` looks like; raises as `open_dataset`."""
+    if root.is_file():
+        raise InputNotFoundError(f"{root}: a file; name the folder of a data set, unpacked if this is an archive of it")
     if not root.is_dir():
         raise InputNotFoundError(f"{root}: no such folder; name the folder of a data set")
     formats = _formats()
@@ -198,8 +202,10 @@ def _detected(root: Path, formats: Mapping[str, ModuleType]) -> str:
     for folder in islice((path for path in sorted(root.iterdir()) if path.is_dir()), SUBFOLDERS):
         if inner := _fitting(folder, formats):
             raise DataError(f"{root}: not a data set, but {folder} looks like one ({inner[0]}); name that folder")
-    layouts = "; ".join(f"{module.LAYOUT} ({name})" for name, module in formats.items())
-    raise DataError(f"{root}: not a data set in a known format; looked for {layouts}")
+    raise DataError(
+        f"{root}: not a data set in a known format; the plain one has {formats['folder'].LAYOUT}; "
+        f"docs/data.md has the others ({', '.join(name for name in formats if name != 'folder')})"
+    )
 
 
 def _fitting(root: Path, formats: Mapping[str, ModuleType]) -> list[str]:

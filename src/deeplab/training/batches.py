@@ -16,6 +16,7 @@ from torch import Generator, Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from deeplab._machine import cores
+from deeplab._words import number_of
 from deeplab.data import DataSet, Sample, load_sample
 from deeplab.data.transforms import Augmentation
 from deeplab.errors import DeepLabError
@@ -64,7 +65,7 @@ class Photos:
         if needed < limit:
             with ThreadPoolExecutor(cores()) as pool:
                 self._kept = list(pool.map(self._read, range(len(self))))
-            logger.info("%d images kept in memory (%.0f MB)", len(self), needed / 1e6)
+            logger.info("%s kept in memory (%.0f MB)", number_of(len(self), "image"), needed / 1e6)
 
     def labelled(self) -> bool:
         """Whether any pixel has a label; looks no further than the first photo that has one."""

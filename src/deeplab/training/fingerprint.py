@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from deeplab._machine import cores, total_memory
+from deeplab._words import number_of
 from deeplab.data import DataSet, Sample, load_sample
 from deeplab.errors import DataError
 from deeplab.files import written_aside
@@ -165,7 +166,9 @@ def check_same_data(path: Path, data: Fingerprint, *, root: Path) -> None:
     now = json.loads(json.dumps(asdict(data)))
     other = [name for name in before if name in now and now[name] != before[name]]
     if other:
-        what = f"{before['images']} images then, {now['images']} now" if "images" in other else f"other {other[0]}"
+        what = f"other {other[0]}"
+        if "images" in other:
+            what = f"{number_of(before['images'], 'image')} then, {now['images']} now"
         raise DataError(
             f"{root}: no longer the data that the run in {path.parent} began with ({what}); "
             "bring them back, or start another --output"

@@ -10,6 +10,7 @@ from itertools import product
 import torch
 from torch import Tensor
 
+from deeplab._words import number_of
 from deeplab.checkpoints import Checkpoint
 from deeplab.data import group_classes, in_words
 from deeplab.data.label_sets import common_name
@@ -161,4 +162,4 @@ def _last_layer(model: SegmentationModel) -> dict[str, Tensor]:
 def _by_part(names: Iterable[str]) -> str:
     """Tensor names in few words: "aspp (30 tensors), decode (12 tensors)"."""
     counts = Counter(name.partition(".")[0] for name in names)
-    return ", ".join(f"{part} ({count} tensor{'s' * (count > 1)})" for part, count in counts.items())
+    return ", ".join(f"{part} ({number_of(count, 'tensor')})" for part, count in counts.items())

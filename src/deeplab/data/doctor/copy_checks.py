@@ -7,7 +7,8 @@ from contextlib import suppress
 
 import numpy as np
 
-from deeplab.data.doctor.diagnosis import Case, Evidence, Examined, Finding, found, number_of
+from deeplab._words import number_of
+from deeplab.data.doctor.diagnosis import Case, Evidence, Examined, Finding, found
 from deeplab.data.doctor.duplicates import alike
 from deeplab.files import File
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from deeplab.data.doctor.diagnosis import Case, Evidence, Examined, Finding, found, mask_case, number_of
+from deeplab._words import number_of
+from deeplab.data.doctor.diagnosis import Case, Evidence, Examined, Finding, found, mask_case
 from deeplab.data.doctor.inspection import ImageFacts, MaskFacts
 from deeplab.settings import LARGEST_SIDE
 
@@ -61,8 +62,8 @@ def _strays(evidence: Evidence) -> Iterator[Finding]:
             fix = f"Rename the masks as their images, as in {pairs[0][0]} to {pairs[0][1]}; --fix does."
         kind, missing = stray.kind.replace(" ", "-"), stray.kind.rpartition(" ")[2]
         noun = stray.kind.partition(" ")[0]
-        verb = "has" if len(cases) == 1 else "have"
-        yield found(kind, f"{number_of(len(cases), noun)} in {split.name} {verb} no {missing}", cases, fix=fix)
+        place, verb = evidence.split_of(split), "has" if len(cases) == 1 else "have"
+        yield found(kind, f"{number_of(len(cases), noun)} in {place} {verb} no {missing}", cases, fix=fix)
 
 
 def _unreadable(evidence: Evidence) -> Iterator[Finding]:

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from deeplab.data.doctor.diagnosis import Evidence, Finding, found, mask_case, number_of
+from deeplab._words import number_of
+from deeplab.data.doctor.diagnosis import Evidence, Finding, found, mask_case
 from deeplab.data.doctor.inspection import is_ignored
 from deeplab.data.doctor.numbering import find_numbering, only_0_and_255
 
@@ -93,11 +94,12 @@ def _classes(evidence: Evidence, *, any_wrong: bool) -> Iterator[Finding]:
 
 
 def _splits(evidence: Evidence) -> Iterator[Finding]:
-    missing = [split for split in ("train", "val") if not evidence.dataset.splits.get(split)]
-    strays = {stray.folder.parent.name for stray in evidence.strays}
-    for split in missing:
-        if split not in strays:
-            yield found("no-split", f"no images in split '{split}'")
+    strays = {evidence.split_of(stray.folder.parent) for stray in evidence.strays}
+    train, val = (evidence.dataset.splits.get(split, ()) for split in ("train", "val"))
+    if "train" not in strays and all(sample.mask is None for sample in train):
+        yield found("no-train", f"no {'masks' if train else 'images'} in split 'train'")
+    if "val" not in strays and not val:
+        yield found("no-split", "no images in split 'val'")
 
 
 def _masks(evidence: Evidence) -> Iterator[Finding]:
