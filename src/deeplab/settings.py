@@ -34,8 +34,8 @@ LEARNING_RATES = {"adamw": 5e-4, "sgd": 0.007}
 WEIGHT_DECAYS = {"adamw": 0.01, "sgd": 4e-5}
 """The weight decay by optimizer where none is given; 4e-5 is that of the official MobileNetV2 models."""
 
-LARGEST_SIDE = 1024
-"""Pixels; a training shrinks larger images to it first."""
+LARGEST_SIDE = {"cpu": 1024, "mps": 1024, "cuda": 2048}
+"""Pixels, by the device of a training; where no long side is given, larger images are shrunk to it first."""
 
 EXPORT_SUFFIXES = {"onnx": ".onnx", "openvino": ".xml", "exported-program": ".pt2", "litert": ".tflite"}
 """How the files of each export format end; `runtimes/` has a file for each."""
@@ -309,7 +309,7 @@ class DoctorSettings(DataSettings):
     long_side: int | None = option(
         None,
         "Longer side that the training resizes images to, in pixels.",
-        shown=f"larger ones to {LARGEST_SIDE}",
+        shown=f"larger ones to {LARGEST_SIDE['cpu']}",
         at_least=1,
     )
     report: Path | None = option(None, "Also write all of it, with pictures, as one HTML page.", metavar="FILE.html")

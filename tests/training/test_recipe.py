@@ -369,8 +369,7 @@ def test_what_a_run_did_without_is_not_chosen_on_another_device(make_data, tmp_p
     dataset = open_dataset(settings.data)
     data = read_data(recipe.training_samples(settings, dataset), dataset)
     resumed = replace(chosen, device="cpu", resume=True)
-    settled = recipe.read(tmp_path / "config.yaml")
-    resumed, _ = recipe.choose(resumed, dataset, data, CPU, settled=settled)
+    resumed, _ = recipe.choose(resumed, dataset, data, CPU, before=recipe.read(tmp_path / "config.yaml"))
     recipe.check_same_run(tmp_path / "config.yaml", resumed)
 
 

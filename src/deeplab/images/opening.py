@@ -188,7 +188,8 @@ def decoding(name: str) -> Iterator[None]:
             f"{name}: holds none of {', '.join(FORMATS)} that can be read; save it as PNG or JPEG"
         ) from error
     except Exception as error:
-        reason = str(error.__cause__ or error) or type(error).__name__  # rasterio says why in the cause
+        told = error.__cause__ if type(error).__module__.startswith("rasterio") else None  # why, of that it failed
+        reason = str(told or error) or type(error).__name__
         raise ImageError(f"{name}: cannot be read ({reason}); fetch it again or save it as 8-bit PNG") from error
 
 

@@ -7,7 +7,7 @@ Methods 2021, arXiv 1904.08128, "Rule-based parameters"); docs/training.md lists
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from deeplab.errors import SettingsError
 from deeplab.files import written_aside
 from deeplab.images import size_at
 from deeplab.layers import ATROUS_RATES
-from deeplab.settings import LEARNING_RATES, WEIGHT_DECAYS, TrainSettings, build
+from deeplab.settings import LARGEST_SIDE, LEARNING_RATES, WEIGHT_DECAYS, TrainSettings, build
 from deeplab.training.batches import Epochs, workers_that_fit
 from deeplab.training.cost import Cost, cost_of
 from deeplab.training.fingerprint import Fingerprint, Machine
@@ -52,9 +52,6 @@ KNOWN_SHARE = 0.75
 All 11 of CamVid are known to `cityscapes`. It also knows 3 of the 5 of aerial images, and `objects`, which knows none,
 was a better start there (docs/training.md): roads are not alike from a car and from above.
 """
-
-LARGEST_SIDE = {"cpu": 1024, "mps": 1024, "cuda": 2048}
-"""Pixels; larger images are shrunk to it first."""
 
 SIZE_SPREAD = 4.0
 """Images whose long sides differ by more are brought to the median, as nnU-Net resamples to the median spacing."""
@@ -136,17 +133,20 @@ def choose(
     data: Fingerprint,
     machine: Machine,
     *,
-    settled: Collection[str] = (),
+    before: Mapping[str, Any] | None = None,
 ) -> tuple[TrainSettings, Reasons]:
     """The settings with nothing left open, and the reason for each value that was.
 
     Args:
-        settled: What is not to be chosen, even where there is no value: a resumed run has done without it.
+        before: The values of the run to be resumed, in the place of what the settings leave open; what it did without
+            is not chosen now. None: it begins.
 
     Raises:
         SettingsError: Values that cannot work with each other or with the data.
     """
-    choices = _Choices(settings, kind=machine.device.partition(":")[0], settled=settled)
+    before = before or {}
+    settings = replace(settings, **{name: value for name, value in before.items() if _is_open(settings, name)})
+    choices = _Choices(settings, kind=machine.device.partition(":")[0], settled=before)
     _choose_validation(choices, dataset)
     _choose_arithmetic(choices, machine)
     _choose_start(choices, dataset)
@@ -183,7 +183,7 @@ class _Choices:
 
     def is_open(self, *names: str) -> bool:
         """Whether all of them are."""
-        return all(getattr(self.settings, name) in (None, "auto") and name not in self.settled for name in names)
+        return all(_is_open(self.settings, name) and name not in self.settled for name in names)
 
     @property
     def head_stays(self) -> bool:
@@ -192,6 +192,10 @@ class _Choices:
 
     def take(self, name: str, value: Any, reason: str) -> None:
         self.settings, self.why[name] = replace(self.settings, **{name: value}), reason
+
+
+def _is_open(settings: TrainSettings, name: str) -> bool:
+    return getattr(settings, name, "gone since") in (None, "auto")
 
 
 def _choose_arithmetic(choices: _Choices, machine: Machine) -> None:

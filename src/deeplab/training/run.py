@@ -36,7 +36,7 @@ from deeplab.errors import DataError, DeepLabError, OutputError, SettingsError
 from deeplab.files import clear_aside
 from deeplab.inference import Segmenter, pick_device
 from deeplab.models import SegmentationModel
-from deeplab.settings import TrainSettings
+from deeplab.settings import LARGEST_SIDE, TrainSettings
 from deeplab.training import fingerprint, loggers, recipe, report, teacher
 from deeplab.training.batches import Photos, RareCrops, TrainingCrops, loader
 from deeplab.training.guard import Guard
@@ -70,10 +70,8 @@ def run(settings: TrainSettings) -> Path:
         _examine(settings, dataset)
     data = fingerprint.read_data(recipe.training_samples(settings, dataset), dataset)
     machine = fingerprint.read_machine(str(pick_device(settings.device)))
-    settled = recipe.read(folder / CONFIG) if settings.resume else {}
-    left_open = [name for name in settled if getattr(settings, name, "given") in (None, "auto")]
-    settings = replace(settings, **{name: settled[name] for name in left_open})
-    settings, reasons = recipe.choose(settings, dataset, data, machine, settled=settled)
+    before = recipe.read(folder / CONFIG) if settings.resume else None
+    settings, reasons = recipe.choose(settings, dataset, data, machine, before=before)
     if settings.recipe is not None and RECIPES[settings.recipe].differs:
         logger.info("recipe %s, but for this: %s", settings.recipe, RECIPES[settings.recipe].differs)
     if settings.resume:
@@ -189,7 +187,11 @@ def _examine(settings: TrainSettings, dataset: DataSet) -> None:
         parts["val"] = recipe.validation_samples(settings, dataset)
     part = replace(dataset, splits=parts)
     diagnosis = examine(
-        part, output_stride=settings.output_stride or 16, long_side=settings.long_side, progress=progress
+        part,
+        output_stride=settings.output_stride or 16,
+        long_side=settings.long_side,
+        largest_side=LARGEST_SIDE[pick_device(settings.device).type],
+        progress=progress,
     )
     known = ("no-train", "nothing-labelled", "one-class-only") if settings.teacher is not None else ()
     errors = [finding for finding in diagnosis.errors if finding.kind not in known]

@@ -18,7 +18,6 @@ from deeplab.data.doctor.inspection import Inspection, MaskFacts, is_ignored
 from deeplab.data.doctor.kinds import KINDS, SEVERITIES, Severity
 from deeplab.data.sample import Part, Sample
 from deeplab.kernels.label_map import OCTAVES
-from deeplab.settings import LARGEST_SIDE
 
 __all__ = [
     "Case",
@@ -110,8 +109,8 @@ class Evidence:
     strays: tuple[Stray, ...]
     output_stride: int
     long_side: int | None
-    """Pixels that a training scales the longer side of every image to; None: only that of larger ones, to
-    LARGEST_SIDE."""
+    """Pixels that a training scales the longer side of every image to; None: that of larger ones to `largest_side`."""
+    largest_side: int
 
     @property
     def origin(self) -> DataSet:
@@ -124,7 +123,7 @@ class Evidence:
 
     def scale(self, long_side: float) -> float:
         """By what a training multiplies the size of an image whose longer side has so many pixels."""
-        return min(1.0, LARGEST_SIDE / long_side) if self.long_side is None else self.long_side / long_side
+        return min(1.0, self.largest_side / long_side) if self.long_side is None else self.long_side / long_side
 
     @cached_property
     def masks(self) -> tuple[tuple[Examined, MaskFacts], ...]:

@@ -17,6 +17,7 @@ from deeplab.data.doctor.kinds import KINDS
 from deeplab.data.doctor.label_checks import check_labels
 from deeplab.data.doctor.remembered import Remembered
 from deeplab.data.sample import Sample
+from deeplab.settings import LARGEST_SIDE
 
 __all__ = ["examine"]
 
@@ -27,6 +28,7 @@ def examine(
     strays: Sequence[Stray] = (),
     output_stride: int = 16,
     long_side: int | None = None,
+    largest_side: int = LARGEST_SIDE["cpu"],
     progress: Progress = no_progress,
 ) -> Diagnosis:
     """Read every file of `dataset` once, and judge what was read.
@@ -36,14 +38,15 @@ def examine(
     Args:
         strays: The files that are part of no sample, as `survey` lists them.
         output_stride: Of the network that is to learn it.
-        long_side: Longer side that a training resizes the images to, in pixels; None: larger ones to LARGEST_SIDE.
+        long_side: Longer side that a training resizes the images to, in pixels; None: larger ones to `largest_side`.
+        largest_side: In pixels, as the training's device has it.
         progress: Shows how far it is: `with progress(title, total=images) as advance`.
     """
     origin = dataset if dataset.regrouped is None else dataset.regrouped.origin
     places = [(split, sample) for split, samples in dataset.splits.items() for sample in samples]
     facts = _inspected([sample for _, sample in places], origin, progress)
     examined = tuple(Examined(*place, seen) for place, seen in zip(places, facts, strict=True))
-    evidence = Evidence(dataset, examined, tuple(strays), output_stride, long_side)
+    evidence = Evidence(dataset, examined, tuple(strays), output_stride, long_side, largest_side)
     findings: list[Finding] = []
     for check in (check_files, check_labels, check_copies):
         findings += check(evidence)

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from deeplab._words import number_of
 from deeplab.data.doctor.diagnosis import Case, Evidence, Examined, Finding, found, mask_case
 from deeplab.data.doctor.inspection import ImageFacts, MaskFacts
-from deeplab.settings import LARGEST_SIDE
 
 __all__ = ["affixes", "check_files"]
 
@@ -153,7 +152,7 @@ def _smoothed(evidence: Evidence) -> Iterator[Finding]:
 
 
 def _pictures(evidence: Evidence) -> Iterator[Finding]:
-    least, most = 2 * evidence.output_stride, evidence.long_side or LARGEST_SIDE
+    least, most = 2 * evidence.output_stride, evidence.long_side or evidence.largest_side
     readable = [item for item in evidence.examined if item.facts.image.header]
 
     def scale(image: ImageFacts) -> float:

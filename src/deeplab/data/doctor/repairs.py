@@ -277,8 +277,13 @@ def _check(folder: Path, diagnosis: Diagnosis, progress: Progress) -> tuple[Find
     for split, samples in evidence.dataset.splits.items():
         if samples and not (folder / split).is_dir():
             raise DataError(f"{name} has nothing of {split}; 'deeplab doctor' without --fix says what is wrong")
-    copied = open_dataset(folder)
-    copy = examine(copied, output_stride=evidence.output_stride, long_side=evidence.long_side, progress=progress)
+    copy = examine(
+        open_dataset(folder),
+        output_stride=evidence.output_stride,
+        long_side=evidence.long_side,
+        largest_side=evidence.largest_side,
+        progress=progress,
+    )
     for finding in copy.errors:
         if finding.kind != "no-train" or finding.kind not in {before.kind for before in diagnosis.errors}:
             raise DataError(f"{name} still has an error: {finding.sentence(folder)}; {finding.fix}")
