@@ -416,8 +416,13 @@ def doctor(data: str | Path, *, progress: Progress | None = None, **options: Any
     if settings.classes is not None:
         dataset = regroup(dataset, settings.classes)
     progress = progress or no_progress
-    how: dict[str, Any] = {"output_stride": settings.output_stride, "long_side": settings.long_side}
-    diagnosis = examine(dataset, strays=strays, **how, progress=progress)
+    diagnosis = examine(
+        dataset,
+        strays=strays,
+        output_stride=settings.output_stride,
+        long_side=settings.long_side,
+        progress=progress,
+    )
     if settings.report:
         write_page(settings.report, diagnosis)
     return repair(diagnosis, settings.fix, progress=progress) if settings.fix else diagnosis

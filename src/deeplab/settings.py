@@ -671,7 +671,7 @@ class TrainSettings(DataSettings):
         _check_device(self.device)
         if self.devices > 1 and ":" in self.device:
             raise SettingsError(f"device {self.device} is one but devices is {self.devices}; take --device cuda")
-        if self.distillation != 0.5 and self.teacher is None:
+        if self.distillation != type(self).distillation and self.teacher is None:
             raise SettingsError("distillation is the weight of a teacher but there is none; give --teacher")
         if self.shard and self.processes == 1:
             raise SettingsError("shard is for several devices but there is one; give --devices, or leave --shard out")

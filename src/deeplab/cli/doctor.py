@@ -36,7 +36,8 @@ def doctor(settings: DoctorSettings, *, json: Json = False) -> None:
         _print_repairs(diagnosis)
     if json:
         print_json(_figures(diagnosis, settings))
-    if diagnosis.errors if diagnosis.repair is None else diagnosis.repair.left:
+    left = diagnosis.errors if diagnosis.repair is None else diagnosis.repair.left
+    if left:
         raise typer.Exit(1)
 
 

@@ -25,7 +25,6 @@ logger = logging.getLogger(__name__)
 
 LAYOUT = "train/images/*, train/masks/*.png and classes.txt"
 
-
 VAL_SHARE = 0.2
 """Of the samples of a data set without splits."""
 
