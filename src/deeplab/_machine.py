@@ -58,11 +58,12 @@ def _free_in_all() -> int | None:
 def _free_in_container(group: Path = CONTAINER) -> int | None:
     """What the limit of a container leaves, with the copies of files that the system may drop."""
     limit = _limit_of_container(group)
-    if limit is None:
+    try:
+        used = int((group / "memory.current").read_text())
+        lines = (group / "memory.stat").read_text().splitlines()
+    except (OSError, ValueError):
         return None
-    used = int((group / "memory.current").read_text())
-    lines = (group / "memory.stat").read_text().splitlines()
-    return limit - used + sum(int(line.split()[1]) for line in lines if line.startswith("inactive_file "))
+    return None if limit is None else limit - used + sum(int(line.split()[1]) for line in lines if line.startswith("inactive_file "))
 
 
 def give_back_memory() -> None:
