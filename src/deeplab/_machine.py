@@ -58,12 +58,14 @@ def _free_in_all() -> int | None:
 def _free_in_container(group: Path = CONTAINER) -> int | None:
     """What the limit of a container leaves, with the copies of files that the system may drop."""
     limit = _limit_of_container(group)
+    if limit is None:
+        return None
     try:
         used = int((group / "memory.current").read_text())
         lines = (group / "memory.stat").read_text().splitlines()
-    except (OSError, ValueError):
+    except (OSError, ValueError):  # it tells its limit alone
         return None
-    return None if limit is None else limit - used + sum(int(line.split()[1]) for line in lines if line.startswith("inactive_file "))
+    return limit - used + sum(int(line.split()[1]) for line in lines if line.startswith("inactive_file "))
 
 
 def give_back_memory() -> None:
