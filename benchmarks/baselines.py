@@ -60,7 +60,7 @@ def measure(dataset: DataSet, split: str) -> dict[str, NDArray[np.int64]]:
             "colour and place": (shares + colors[color] + places[place]).argmax(axis=1).reshape(target.shape),
         }
         for system, labels in found.items():
-            counts[system].append(confusion_matrix(labels.astype(np.uint8), target, num_classes=len(shares)))
+            counts[system].append(confusion_matrix(labels.astype(target.dtype), target, num_classes=len(shares)))
     return {system: np.stack(matrices) for system, matrices in counts.items()}
 
 

@@ -29,10 +29,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from deeplab._machine import cores
 from deeplab._optional import require
 from deeplab.crf import DenseCRF, PairwiseKernel
 from deeplab.images import mirrored, read_image, resize_image
-from deeplab.kernels._workers import cores
 
 ITERATIONS = 10
 

@@ -26,11 +26,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from deeplab._machine import cores
 from deeplab.data import open_dataset
 from deeplab.data.doctor import examine
 from deeplab.data.doctor.duplicates import SIDE, alike, fingerprint
 from deeplab.images import read_header, read_labels, read_small
-from deeplab.kernels._workers import cores
 from deeplab.kernels.label_map import measure
 
 LENGTH, CLASSES = 512, 5

@@ -37,7 +37,6 @@ TRAINING: dict[str, Any] = {
     "batch_norm": "freeze",
     "class_weights": "none",
     "rare_crops": 0.0,
-    "distillation": 0.7,
     "half": True,
 }
 
@@ -83,7 +82,8 @@ def main() -> None:
     larger = replace(official, preprocessing=replace(official.preprocessing, long_side=TRAINING["long_side"]))
     checkpoints.save(start, larger)
     gather(arguments.shared, data, start=start)
-    best = deeplab.train(data, weights=start, teacher=start, output=arguments.output, seed=arguments.seed, **TRAINING)
+    taught = {"teacher": start, "distillation": 0.7}
+    best = deeplab.train(data, weights=start, output=arguments.output, seed=arguments.seed, **taught, **TRAINING)
     print(f"the model is {best}; next: python benchmarks/objects.py --model {best}")
 
 

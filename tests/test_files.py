@@ -8,7 +8,15 @@ from pathlib import Path
 import pytest
 
 from deeplab.errors import ImageError, InputNotFoundError, OutputError
-from deeplab.files import cache_folder, distinct_stems, expand_inputs, written_aside
+from deeplab.files import (
+    cache_folder,
+    check_writable,
+    distinct_stems,
+    expand_inputs,
+    folder_written_aside,
+    written_aside,
+    written_together,
+)
 
 SUFFIXES = (".jpg", ".png")
 
@@ -102,6 +110,35 @@ def test_a_failure_in_the_middle_leaves_the_old_file(tmp_path, failure):
     assert list(tmp_path.iterdir()) == [target]
 
 
+def test_a_folder_written_aside_gets_its_name_at_the_end(tmp_path):
+    with folder_written_aside(tmp_path / "deeper" / "copy") as aside:
+        (aside / "masks").mkdir()
+        assert aside.name.startswith(".")
+        assert not (tmp_path / "deeper" / "copy").exists()
+    assert (tmp_path / "deeper" / "copy" / "masks").is_dir()
+    assert names((tmp_path / "deeper").iterdir()) == ["copy"]
+
+
+@pytest.mark.parametrize("way", [folder_written_aside, written_together])
+def test_a_failure_in_the_middle_leaves_no_folder(tmp_path, way):
+    def fail():
+        with way(tmp_path / "copy") as aside:
+            (aside if way is folder_written_aside else aside.parent).joinpath("half").touch()
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fail()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_is_there_already_is_not_replaced(tmp_path):
+    (tmp_path / "copy").mkdir()
+    (tmp_path / "copy" / "old").touch()
+    with pytest.raises(OutputError, match="copy: cannot be written"), folder_written_aside(tmp_path / "copy"):
+        pass
+    assert names(tmp_path.rglob("*")) == ["copy", "old"]
+
+
 def test_a_new_file_has_the_usual_permissions(tmp_path):
     (tmp_path / "usual").touch()
     with written_aside(tmp_path / "mask.png") as aside:
@@ -134,6 +171,34 @@ def test_a_folder_in_the_place_of_the_file_is_an_output_error(tmp_path):
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.parametrize("folder", [True, False])
+def test_what_can_be_written_is_tried_and_nothing_is_left(tmp_path, folder):
+    check_writable(tmp_path / "new" / "deeper", folder=folder)
+    check_writable(tmp_path / "new", folder=folder)
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "old").mkdir() if folder else (tmp_path / "old").touch()
+    check_writable(tmp_path / "old", folder=folder)
+
+
+@pytest.mark.parametrize(
+    ("path", "folder", "reason"),
+    [
+        ("folder", False, "Is a directory"),
+        ("file", True, "Not a directory"),
+        ("file/deeper", True, "Not a directory"),
+        ("file/deeper/page.html", False, "Not a directory"),
+        pytest.param(
+            "/proc/page.html", False, "No such file", marks=pytest.mark.skipif(sys.platform != "linux", reason="/proc")
+        ),
+    ],
+)
+def test_what_cannot_be_written_is_an_output_error_at_once(tmp_path, path, folder, reason):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match=rf"{path}: cannot be written \({reason}.*\); choose another output place"):
+        check_writable(tmp_path / path, folder=folder)
+
+
 def test_a_full_disk_is_an_output_error(tmp_path):
     with pytest.raises(OutputError, match="No space left"), written_aside(tmp_path / "mask.png"):
         Path("/dev/full").write_text("x")

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import traceback
 
 from deeplab.errors import DeepLabError
+
+NO_MEMORY = re.compile("out of memory|(cannot|can't|failed to|unable to) allocate", re.IGNORECASE)
+"""How torch and the engines tell it, each by an error of its own."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -31,6 +35,9 @@ def main(arguments: list[str] | None = None) -> int:
         what = f"{error.filename}: " if error.filename else ""
         return _say(f"{what}{error.strerror or error}", status=2, arguments=arguments)
     except Exception as error:
+        if isinstance(error, MemoryError) or NO_MEMORY.search(str(error)):
+            what = "batch-size or --crop-size" if arguments[:1] == ["train"] else "tile-size or --long-side"
+            return _say(f"out of memory; choose a smaller --{what}", status=2, arguments=arguments)
         text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
         return _say(f"unexpected {text}; run it again with --debug and report it", status=1, arguments=arguments)
 

@@ -3,9 +3,20 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import sys
 from contextlib import suppress
 from pathlib import Path
+
+CONTAINER = Path("/sys/fs/cgroup")
+"""Where Linux tells what a container may take."""
+
+
+def cores() -> int:
+    """The processor cores that this process may use: fewer than there are where it is pinned to some."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def free_memory(device: str = "cpu") -> int | None:
@@ -22,6 +33,20 @@ def free_memory(device: str = "cpu") -> int | None:
     return min(known, default=None)
 
 
+def total_memory() -> int | None:
+    """Bytes of this machine, or of the container that this is; None where the system does not say."""
+    names = getattr(os, "sysconf_names", {})
+    pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if "SC_PHYS_PAGES" in names else None
+    return min((bytes for bytes in (pages, _limit_of_container()) if bytes is not None), default=None)
+
+
+def _limit_of_container(group: Path = CONTAINER) -> int | None:
+    try:
+        return int((group / "memory.max").read_text())
+    except (OSError, ValueError):  # no container, or "max"
+        return None
+
+
 def _free_in_all() -> int | None:
     try:
         lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
@@ -30,12 +55,15 @@ def _free_in_all() -> int | None:
     return next((1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")), None)
 
 
-def _free_in_container(group: Path = Path("/sys/fs/cgroup")) -> int | None:
+def _free_in_container(group: Path = CONTAINER) -> int | None:
     """What the limit of a container leaves, with the copies of files that the system may drop."""
+    limit = _limit_of_container(group)
+    if limit is None:
+        return None
     try:
-        limit, used = (int((group / name).read_text()) for name in ("memory.max", "memory.current"))
+        used = int((group / "memory.current").read_text())
         lines = (group / "memory.stat").read_text().splitlines()
-    except (OSError, ValueError):  # no container, or "max"
+    except (OSError, ValueError):  # it tells its limit alone
         return None
     return limit - used + sum(int(line.split()[1]) for line in lines if line.startswith("inactive_file "))
 

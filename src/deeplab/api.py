@@ -13,6 +13,7 @@ from deeplab._machine import may_have_gpu
 from deeplab._optional import require
 from deeplab._progress import Progress, no_progress
 from deeplab.errors import CheckpointError, InputNotFoundError, OutputError, SettingsError
+from deeplab.files import check_writable
 from deeplab.settings import (
     BenchmarkSettings,
     CompareSettings,
@@ -30,6 +31,7 @@ from deeplab.settings import (
     build,
     takes,
 )
+from deeplab.training.processes import is_first
 from deeplab.training.recipes import with_recipe
 
 if TYPE_CHECKING:
@@ -164,15 +166,20 @@ def train(data: str | Path | None = None, **options: Any) -> Path:
             given is chosen from the data and the machine, and written to `config.yaml` in the run's folder.
 
     Raises:
-        SettingsError: An option that does not exist or cannot work.
+        SettingsError: An option that does not exist or cannot work, or `output` lies inside `data`.
         DataError: The data set is not in order.
         MissingExtraError: The extra `deeplab[train]` is not installed.
+        OutputError: The folder of the run is not empty, or cannot be written.
     """
     given = options if data is None else {"data": data, **options}
     settings = build(TrainSettings, with_config(given))
     for package, name in (("models", settings.model), ("backbones", settings.backbone)):
         if name != "auto":
             catalog.module_of(package, name)
+    if not settings.resume:  # a run that began there may go on
+        _check_outside(settings.output, settings.data)
+    if is_first():
+        check_writable(settings.output, folder=True)
     from deeplab import training
 
     return training.train(settings)
@@ -203,7 +210,10 @@ def evaluate(
         DeepLabError: As `load`.
     """
     settings = build(EvaluateSettings, {"model": model, "data": data, **options})
+    _check_order((settings.model,), settings.data)
     _check_outside(settings.output, settings.data)
+    check_writable(settings.output, folder=True)
+    check_writable(settings.report)
     from deeplab import evaluation
     from deeplab.files import distinct_stems, written_aside
     from deeplab.images import write_labels
@@ -270,6 +280,8 @@ def compare(
         DeepLabError: As `load`.
     """
     settings = build(CompareSettings, {"model": model, "other": other, "data": data, **options})
+    _check_order((settings.model, settings.other), settings.data)
+    check_writable(settings.report)
     from deeplab import evaluation
 
     dataset = _open(settings)
@@ -314,8 +326,10 @@ def explain(model: str | Path, image: str | Path, **options: Any) -> Explanation
     """
     settings = build(ExplainSettings, {"model": model, "image": image, **options})
     from deeplab import inference
-    from deeplab.images import read_image
+    from deeplab.images import IMAGE_SUFFIXES, read_image
 
+    if Path(settings.model).suffix.lower() in IMAGE_SUFFIXES and settings.image.suffix.lower() not in IMAGE_SUFFIXES:
+        raise SettingsError(f"{settings.model} is an image, no model; the model comes first, then the image")
     photo = read_image(settings.image)
     explanation = inference.explain(
         load(**settings.part(LoadSettings)),
@@ -349,7 +363,9 @@ def tune_crf(model: str | Path, data: str | Path, *, progress: Progress | None =
         DeepLabError: As `load`.
     """
     settings = build(TuneCRFSettings, {"model": model, "data": data, **options})
+    _check_order((settings.model,), settings.data)
     _check_outside(settings.output, settings.data)
+    check_writable(settings.output)
     from deeplab import evaluation
     from deeplab.crf import save_crf
 
@@ -372,11 +388,12 @@ def tune_crf(model: str | Path, data: str | Path, *, progress: Progress | None =
 
 
 @takes(DoctorSettings)
-def doctor(data: str | Path, **options: Any) -> Diagnosis:
+def doctor(data: str | Path, *, progress: Progress | None = None, **options: Any) -> Diagnosis:
     """Examine a data set before anybody trains on it.
 
     Args:
         data: Folder of the data set.
+        progress: As in `evaluate`.
         options: The fields of `deeplab.settings.DoctorSettings`: format, classes, output_stride, long_side, report,
             fix.
 
@@ -390,15 +407,25 @@ def doctor(data: str | Path, **options: Any) -> Diagnosis:
     """
     settings = build(DoctorSettings, {"data": data, **options})
     from deeplab.data import regroup, survey
-    from deeplab.data.doctor import examine, repair, write_page
+    from deeplab.data.doctor import check_place, examine, repair, write_page
 
+    check_writable(settings.report)
+    if settings.fix:
+        check_place(settings.fix, settings.data)
     dataset, strays = survey(settings.data, format=settings.format)
     if settings.classes is not None:
         dataset = regroup(dataset, settings.classes)
-    diagnosis = examine(dataset, strays=strays, output_stride=settings.output_stride, long_side=settings.long_side)
+    progress = progress or no_progress
+    diagnosis = examine(
+        dataset,
+        strays=strays,
+        output_stride=settings.output_stride,
+        long_side=settings.long_side,
+        progress=progress,
+    )
     if settings.report:
         write_page(settings.report, diagnosis)
-    return repair(diagnosis, settings.fix) if settings.fix else diagnosis
+    return repair(diagnosis, settings.fix, progress=progress) if settings.fix else diagnosis
 
 
 @takes(ConvertSettings)
@@ -427,6 +454,7 @@ def convert(
     """
     settings = build(ConvertSettings, {"checkpoint": checkpoint, **options})
     output = settings.output
+    check_writable(output)
     from deeplab import checkpoints, weights
 
     conversion = weights.convert(settings.checkpoint, source=settings.source, output_stride=settings.output_stride)
@@ -470,6 +498,7 @@ def export(
     """
     settings = build(ExportSettings, {"model": model, "output": output, **options})
     assert settings.output is not None
+    check_writable(settings.output)
     from deeplab import checkpoints, evaluation, weights
 
     checkpoint = checkpoints.load(weights.find(settings.model))
@@ -489,8 +518,8 @@ def benchmark(
     Args:
         models: Names, model files, or exported ones; None: the models that ship.
         progress: As in `evaluate`.
-        options: The fields of `deeplab.settings.BenchmarkSettings`: sizes, image, rounds, batch_size, growth, scales,
-            flip, tile_size, long_side, device.
+        options: The fields of `deeplab.settings.BenchmarkSettings`: sizes, image, rounds, batch_size, growth, and
+            those of UseSettings.
 
     Raises:
         SettingsError: An option that does not exist or cannot work.
@@ -504,6 +533,7 @@ def benchmark(
 
     if settings.growth is not None:
         require("matplotlib", extra="train")
+        check_writable(settings.growth)
     names = settings.models or tuple(weights.shipped())
     how = settings.part(UseSettings)
     if settings.image is None:
@@ -596,6 +626,8 @@ def with_config(options: Mapping[str, Any]) -> dict[str, Any]:
     path = Path(options["config"]) if options.get("config") else None
     if path is None and options.get("resume"):
         path = build(TrainSettings, {"data": ".", **options}).output / "config.yaml"
+        if not path.is_file() and not options.get("data"):
+            raise SettingsError(f"no run lies in {path.parent}, which has no {path.name}; name that of one by --output")
         path = path if path.is_file() else None
     return with_recipe(dict(options) if path is None else {**_read_config(path), **options})
 
@@ -606,6 +638,13 @@ def _open(settings: DataSettings) -> DataSet:
 
     dataset = open_dataset(settings.data, format=settings.format)
     return dataset if settings.classes is None else regroup(dataset, settings.classes)
+
+
+def _check_order(models: Sequence[str], data: Path) -> None:
+    """Raise SettingsError where a folder stands in the place of a model, and none in that of the data set."""
+    for model in models:
+        if Path(model).is_dir() and not data.is_dir():
+            raise SettingsError(f"{model} is a folder and {data} is none; the model comes first, the data set last")
 
 
 def _check_outside(output: Path | None, data: Path) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import glob
 import itertools
 import os
 import re
 import shutil
 import sys
+import tempfile
 import uuid
 import zipfile
 from collections.abc import Collection, Iterable, Iterator
@@ -18,13 +20,17 @@ from typing import Protocol, runtime_checkable
 from deeplab.errors import DeepLabError, InputNotFoundError, OutputError
 
 __all__ = [
+    "STATE",
+    "STATE_BEFORE",
     "File",
     "alone_in",
     "cache_folder",
+    "check_writable",
     "checkpoint_file",
     "clear_aside",
     "distinct_stems",
     "expand_inputs",
+    "folder_written_aside",
     "not_weights",
     "written_aside",
     "written_together",
@@ -50,6 +56,12 @@ ENDINGS = {
 
 SHARD = re.compile(r"(?P<checkpoint>.+)\.data-\d{5}-of-\d{5}")
 """How TensorFlow names the values of a checkpoint; what they are of is in the `.index` beside them."""
+
+STATE, STATE_BEFORE = "last.ckpt", "previous.ckpt"
+"""What a training is resumed from: that of the last epoch, and that of the one before, should the last be damaged."""
+
+ASIDE = re.compile(r"\.[0-9a-f]{32}(\.\w+)?")
+"""How what is written aside is named until it is whole."""
 
 
 @runtime_checkable
@@ -122,15 +134,32 @@ def alone_in(folder: Path) -> Iterator[None]:
     """
     from filelock import FileLock
 
-    try:
+    with _output_errors(folder, "name another folder by DEEPLAB_CACHE"):
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / ".lock"):
             yield
-    except DeepLabError:
-        raise
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise OutputError(f"{folder}: cannot be written ({reason}); name another folder by DEEPLAB_CACHE") from error
+
+
+def check_writable(path: str | Path | None, *, folder: bool = False) -> None:
+    """Try whether a file, or a folder of files, can be written, before the work for it is done. Nothing is left behind.
+
+    Args:
+        path: None: nothing is asked for.
+
+    Raises:
+        OutputError: It cannot be written.
+    """
+    if path is None:
+        return
+    target = Path(path).resolve()
+    with _output_errors(path, "choose another output place"):
+        if target.is_dir() and not folder:
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        place = target if folder else target.parent
+        while not place.exists():
+            place = place.parent
+        with tempfile.TemporaryFile(dir=place):
+            pass
 
 
 @contextmanager
@@ -144,26 +173,19 @@ def written_aside(path: str | Path) -> Iterator[Path]:
         OutputError: The file cannot be written.
     """
     target = Path(path).resolve()
-    aside = target.with_name(f".{uuid.uuid4().hex}{target.suffix}")
-    try:
+    with _aside(path, suffix=target.suffix) as aside:
         target.parent.mkdir(parents=True, exist_ok=True)
         yield aside
         aside.replace(target)
-    except DeepLabError:
-        raise  # not about writing: what stood inside the `with` failed
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise OutputError(f"{path}: cannot be written ({reason}); choose another output place") from error
-    finally:
-        with suppress(OSError):  # also where its folder could not be made
-            aside.unlink()
 
 
-def clear_aside(folder: Path) -> None:
-    """Delete what `written_aside` was writing in `folder` when its process was killed; nothing may be writing there."""
-    for path in folder.iterdir():
-        if re.fullmatch(r"\.[0-9a-f]{32}(\.\w+)?", path.name):
-            path.unlink()
+@contextmanager
+def folder_written_aside(folder: str | Path) -> Iterator[Path]:
+    """As `written_aside` for a folder, which must not be there yet. Raises OutputError."""
+    with _aside(folder) as aside:
+        aside.mkdir(parents=True)
+        yield aside
+        aside.rename(Path(folder).resolve())
 
 
 @contextmanager
@@ -175,19 +197,50 @@ def written_together(path: str | Path) -> Iterator[Path]:
         OutputError: The files cannot be written.
     """
     target = Path(path).resolve()
-    folder = target.with_name(f".{uuid.uuid4().hex}")
-    try:
+    with _aside(path) as folder:
         folder.mkdir(parents=True)
         yield folder / target.name
         for file in sorted(folder.iterdir()):
             file.replace(target.parent / file.name)
+
+
+def clear_aside(folder: Path) -> None:
+    """Delete what was being written aside in `folder` when its process was killed; nothing may be writing there."""
+    for path in folder.iterdir():
+        if ASIDE.fullmatch(path.name):
+            _delete(path)
+
+
+@contextmanager
+def _aside(path: str | Path, *, suffix: str = "") -> Iterator[Path]:
+    """A hidden path beside `path`, at which nothing is left at the end. Raises OutputError."""
+    aside = Path(path).resolve().with_name(f".{uuid.uuid4().hex}{suffix}")
+    try:
+        with _output_errors(path, "choose another output place"):
+            yield aside
+    finally:
+        _delete(aside)
+
+
+@contextmanager
+def _output_errors(path: str | Path, way_out: str) -> Iterator[None]:
+    """Turn what the system refuses into an OutputError about `path`."""
+    try:
+        yield
     except DeepLabError:
         raise  # not about writing: what stood inside the `with` failed
     except OSError as error:
         reason = error.strerror or str(error)
-        raise OutputError(f"{path}: cannot be written ({reason}); choose another output place") from error
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        raise OutputError(f"{path}: cannot be written ({reason}); {way_out}") from error
+
+
+def _delete(path: Path) -> None:
+    """Delete a file or folder as far as that can be done."""
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with suppress(OSError):  # also where it was never made
+            path.unlink()
 
 
 def checkpoint_file(path: Path) -> Path:
@@ -204,6 +257,10 @@ def not_weights(path: Path) -> str | None:
     """
     if path.is_dir():
         return "a folder; name the file of weights in it"
+    if path.name in (STATE, STATE_BEFORE):
+        models = [path.with_name(f"{name}.safetensors") for name in ("best", "last")]
+        if there := [str(model) for model in models if model.is_file()]:
+            return f"what a training is resumed from; the model is {' or '.join(there)}"
     with path.open("rb") as file:
         start = file.read(512).lstrip().lower()
     if not start:

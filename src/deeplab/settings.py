@@ -34,8 +34,8 @@ LEARNING_RATES = {"adamw": 5e-4, "sgd": 0.007}
 WEIGHT_DECAYS = {"adamw": 0.01, "sgd": 4e-5}
 """The weight decay by optimizer where none is given; 4e-5 is that of the official MobileNetV2 models."""
 
-LARGEST_SIDE = 1024
-"""Pixels; a training shrinks larger images to it first."""
+LARGEST_SIDE = {"cpu": 1024, "mps": 1024, "cuda": 2048}
+"""Pixels, by the device of a training; where no long side is given, larger images are shrunk to it first."""
 
 EXPORT_SUFFIXES = {"onnx": ".onnx", "openvino": ".xml", "exported-program": ".pt2", "litert": ".tflite"}
 """How the files of each export format end; `runtimes/` has a file for each."""
@@ -169,7 +169,7 @@ class UseSettings(Settings):
         at_least=32,
     )
     long_side: int | None = option(
-        None, "Longer side that the network sees, in pixels.", shown="the model's own", at_least=1
+        None, "Longer side that the network sees, in pixels.", shown="the model's own", at_least=1, at_most=10**5
     )
     device: str = option("auto", "Where to compute.", metavar="cpu|cuda|mps|auto")
     engine: Literal["torch", "compiled", "onnx", "openvino", "auto"] = option(
@@ -274,6 +274,11 @@ class ExplainSettings(LoadSettings):
     samples: int = option(0, "Networks with random dropout to ask as well.", at_least=0)
     output: Path = option(Path("explanations"), "Folder for the page and the pictures.", metavar="DIR")
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.engine not in ("torch", "compiled"):
+            raise SettingsError(f"engine {self.engine} runs networks that cannot be looked into; leave --engine out")
+
 
 @dataclass(frozen=True, kw_only=True)
 class TwoModelsSettings(LoadSettings):
@@ -304,7 +309,7 @@ class DoctorSettings(DataSettings):
     long_side: int | None = option(
         None,
         "Longer side that the training resizes images to, in pixels.",
-        shown=f"larger ones to {LARGEST_SIDE}",
+        shown=f"larger ones to {LARGEST_SIDE['cpu']}",
         at_least=1,
     )
     report: Path | None = option(None, "Also write all of it, with pictures, as one HTML page.", metavar="FILE.html")
@@ -520,8 +525,13 @@ class TrainSettings(DataSettings):
     )
     weights: str = option(
         "auto",
-        "Weights to start from, also of an ImageNet classifier; auto: those that ship, where the backbone fits.",
+        "Weights to start from, also of an ImageNet classifier; auto: those that ship or were downloaded before, where "
+        "the backbone fits.",
         metavar="NAME|PATH|auto|none",
+    )
+    head: Literal["auto", "start", "new"] = option(
+        "auto",
+        "What fits of the head of --weights, or a new one; auto: that of weights that are given or know a class.",
     )
     freeze: Literal["none", "stem", "res2", "res3", "res4", "backbone"] = option(
         "none", "Keep the backbone's start weights and statistics up to this stage."
@@ -661,6 +671,8 @@ class TrainSettings(DataSettings):
         _check_device(self.device)
         if self.devices > 1 and ":" in self.device:
             raise SettingsError(f"device {self.device} is one but devices is {self.devices}; take --device cuda")
+        if self.distillation != type(self).distillation and self.teacher is None:
+            raise SettingsError("distillation is the weight of a teacher but there is none; give --teacher")
         if self.shard and self.processes == 1:
             raise SettingsError("shard is for several devices but there is one; give --devices, or leave --shard out")
         if self.scale is not None and self.scale[0] > self.scale[1]:

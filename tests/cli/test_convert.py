@@ -17,6 +17,7 @@ from safetensors.torch import save_file
 
 from deeplab import checkpoints
 from deeplab.cli.convert import in_order, left_behind, rows
+from deeplab.files import STATE
 from deeplab.models import create_model
 from deeplab.weights import Conversion, LayerDifference, huggingface, sources
 
@@ -441,3 +442,14 @@ def test_a_tensorflow_checkpoint_goes_by_the_name_of_its_files(run: Run, shared:
     status, out, _ = run("convert", checkpoint, "--output", tmp_path / "ours.safetensors")
     assert status == 0
     assert "deeplabv3 on mobilenetv2, 21 classes" in out
+
+
+def test_the_state_of_a_training_is_told_with_the_models_beside_it(run: Run, tmp_path: Path) -> None:
+    for name in (STATE, "best.safetensors", "last.safetensors"):
+        (tmp_path / name).write_bytes(b"PK")
+    status, _, err = run("convert", tmp_path / STATE, "--output", tmp_path / "ours.safetensors")
+    assert status == 2
+    assert err == (
+        f"deeplab: {tmp_path / STATE}: what a training is resumed from; the model is {tmp_path / 'best.safetensors'} "
+        f"or {tmp_path / 'last.safetensors'}\n"
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,27 @@ def test_an_error_is_status_1_and_told_with_its_files_its_reason_and_the_way_out
     assert "1 mask with labels that are no class: train/masks/1.png (label 7 at (row 0, column 0)" in lines[place]
     assert "A label that is no class cannot be learnt." in lines[place + 1]
     assert "Add the missing classes to classes.txt" in lines[place + 1]
+
+
+def test_nothing_to_train_on_is_status_1_also_of_a_repaired_copy(run: Run, data: Path, tmp_path: Path) -> None:
+    shutil.rmtree(data / "train")
+    status, out, _ = run("doctor", data)
+    assert status == 1
+    assert "error: no images in split 'train'\n    Nothing can be trained on; to measure models on" in out
+    status, out, _ = run("doctor", data, "--fix", tmp_path / "fixed")
+    assert status == 1
+    assert out.splitlines()[-1] == f"{tmp_path / 'fixed'}: 1 image, 0 repairs, no images in split 'train'"
+
+
+@pytest.mark.parametrize(("flag", "name"), [("--report", ""), ("--fix", "notes.txt/fixed")])
+def test_an_output_that_cannot_be_written_is_said_before_the_work(
+    run: Run, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flag: str, name: str
+) -> None:
+    (tmp_path / "notes.txt").touch()
+    monkeypatch.setattr(examination, "inspect", None)
+    status, out, err = run("doctor", data, flag, tmp_path / name)
+    assert (status, out) == (2, "")
+    assert "cannot be written" in err
 
 
 def test_every_broken_file_is_told_and_none_stops_it(run: Run, data: Path) -> None:

@@ -84,6 +84,35 @@ def test_label_maps_are_never_written_into_the_data_set(run: Run, tiny: Path, da
     assert "lies inside the data set" in err
 
 
+@pytest.mark.parametrize("flag", ["--output", "--report"])
+def test_an_output_that_cannot_be_written_is_said_before_the_work(
+    run: Run, data: Path, tmp_path: Path, flag: str
+) -> None:
+    (tmp_path / "notes.txt").touch()
+    status, out, err = run("evaluate", "gone.safetensors", data, flag, tmp_path / "notes.txt/deeper")
+    assert (status, out) == (2, "")
+    assert "notes.txt/deeper: cannot be written (Not a directory)" in err
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments"),
+    [
+        ("evaluate", ("{data}", "objects")),
+        ("evaluate", ("{data}", "{tiny}")),
+        ("tune-crf", ("{data}", "{tiny}")),
+        ("compare", ("{data}", "objects", "street")),
+        ("compare", ("objects", "{data}", "{tiny}")),
+    ],
+)
+def test_arguments_that_are_swapped_are_told(
+    run: Run, tiny: Path, data: Path, command: str, arguments: tuple[str, ...]
+) -> None:
+    status, _, err = run(command, *(each.format(data=data, tiny=tiny) for each in arguments))
+    assert status == 2
+    assert err.startswith(f"deeplab: {data} is a folder and ")
+    assert "is none; the model comes first, the data set last" in err
+
+
 def test_an_unknown_split_is_said_with_those_there_are(run: Run, tiny: Path, data: Path) -> None:
     status, _, err = run("evaluate", tiny, data, "--split", "test")
     assert status == 2

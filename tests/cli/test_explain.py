@@ -20,8 +20,15 @@ def test_each_class_has_a_line_and_the_page_is_named(
     assert {file.name for file in folder.iterdir()} >= {"a.html", "a_cat.png", "a_dog.png", "a_receptive_field.png"}
 
 
+def test_a_model_after_its_image_is_told(run: Run, photo: Callable[[str], Path]) -> None:
+    image = photo("x.jpg")
+    assert run("explain", image, "objects").err == (
+        f"deeplab: {image} is an image, no model; the model comes first, then the image\n"
+    )
+
+
 def test_mistakes_are_one_line(run: Run, tiny: Path, photo: Callable[[str], Path]) -> None:
-    for wrong in (("--show", "dgo"), ("--pixel", "99,1"), ("--samples", "-1")):
+    for wrong in (("--show", "dgo"), ("--pixel", "99,1"), ("--samples", "-1"), ("--engine", "onnx")):
         status, _, err = run("explain", tiny, photo("a.jpg"), *wrong)
         assert status == 2
         assert len(err.splitlines()) == 1

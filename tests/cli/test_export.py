@@ -62,6 +62,19 @@ def test_classes_are_dropped_by_one_option(model: Path, data: Path, tmp_path: Pa
     )  # fmt: skip
     assert deeplab.load(path).classes == ("tom", "background")
     assert compared[0].agreement == 1
+    assert compared[0].miou is not None
+
+
+def test_masks_of_other_classes_are_not_compared_and_that_is_said(
+    model: Path, data: Path, tmp_path: Path, caplog: Any
+) -> None:
+    (data / "classes.txt").write_text("background\ncow\ndog\n")
+    compared: list[Any] = []
+    options: dict[str, Any] = {"data": data, "fixed_size": (24, 32), "classes": ["cat", "background"]}
+    on_compared = lambda parity, _: compared.append(parity)  # noqa: E731
+    deeplab.export(model, tmp_path / "two.pt2", on_compared=on_compared, **options)
+    assert compared[0].miou is None
+    assert f"the masks of {data} are not compared" in caplog.text
 
 
 def test_nothing_is_written_below_the_agreement(run: Any, model: Path, tmp_path: Path, monkeypatch: Any) -> None:

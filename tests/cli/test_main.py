@@ -95,6 +95,26 @@ def test_a_mistake_of_ours_is_one_line_and_status_1(
     assert "--debug" in err
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
+        RuntimeError("CUDA out of memory. Tried to allocate 20.00 MiB"),
+        RuntimeError("Exception during initialization: Failed to allocate memory for requested buffer of size 9"),
+    ],
+)
+def test_too_little_memory_says_what_takes_less(
+    run: Callable[..., Any], photo: Any, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    monkeypatch.setattr(api, "load", fails_with(error))
+    monkeypatch.setattr(api, "train", fails_with(error))
+    status, _, err = run("segment", photo("x.png"), "--output", photo("o/y.png").parent)
+    assert (status, one_line(err)) == (2, "out of memory; choose a smaller --tile-size or --long-side")
+    status, _, err = run("train", "data")
+    assert (status, one_line(err)) == (2, "out of memory; choose a smaller --batch-size or --crop-size")
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a signal of POSIX")
 def test_what_the_system_refuses_is_a_users_mistake(run: Callable[..., Any]) -> None:
     name = 300 * "x" + ".jpg"  # longer than file systems allow

@@ -33,7 +33,7 @@ def test_a_pipe_gets_one_line_per_entry(run: Callable[..., Any]) -> None:
 def test_the_weights_of_a_publisher_are_one_line_and_all_there_in_json(run: Callable[..., Any]) -> None:
     *lines, last = run("models", "--json").out.splitlines()
     rows = dict(line.split("\t")[1:] for line in lines if line.startswith("weights\t"))
-    assert list(rows)[:4] == ["objects", "street", "tf/...", "torchvision/..."]
+    assert list(rows)[:5] == ["cityscapes", "objects", "street", "tf/...", "torchvision/..."]
     assert rows["torchvision/..."] == "3 models, downloaded once; listed by --weights"
     assert rows["jfzhang95/..."] == "1 model, to be downloaded by hand; listed by --weights"
     described = json.loads(last)["weights"]

@@ -154,7 +154,22 @@ def test_one_picture_never_replaces_another_of_the_same_run(run: Run, photo: Pho
     paths = photo("x.jpg"), photo("x_overlay.jpg")
     status, _, err = run("segment", *paths, "--overlay", "--model", tiny, "--output", tmp_path / "out")
     assert status == 2
-    assert f"{paths[1]}: its picture would replace that of {paths[0]}" in err
+    assert f"{paths[1]}: its picture would replace that of {paths[0]}; segment it by itself" in err
+
+
+def test_links_that_lead_to_themselves_are_told_and_the_rest_goes_on(
+    run: Run, photo: Photo, tiny: Path, tmp_path: Path
+) -> None:
+    path = photo("in/x.jpg")
+    link = path.with_name("self.jpg")
+    try:
+        link.symlink_to(link)
+    except OSError:
+        pytest.skip("this system makes no links")
+    status, _, err = run("segment", path.parent, "--model", tiny, "--output", tmp_path / "out")
+    assert status == 2
+    assert err == f"deeplab: {link}: no such file\n"
+    assert (tmp_path / "out" / "x.png").is_file()
 
 
 def test_an_output_that_is_a_file_is_refused(run: Run, photo: Photo, tiny: Path, tmp_path: Path) -> None:
@@ -272,7 +287,7 @@ def test_a_large_image_that_is_damaged_is_told_and_the_rest_goes_on(
 def test_an_image_larger_than_the_memory_is_refused_with_the_way_out(
     run: Run, photo: Photo, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("deeplab.images.free_memory", lambda: 1000)
+    monkeypatch.setattr("deeplab.images.opening.free_memory", lambda: 1000)
     status, _, err = run("segment", photo("x.jpg"), "--model", tiny, "--output", tmp_path / "out", "--flip")
     assert status == 2
     assert "24 x 32 pixels take 0.0 GiB of memory" in err

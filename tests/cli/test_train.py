@@ -93,6 +93,33 @@ def test_a_file_that_is_not_there_is_said(run: Run, seen: list[TrainSettings]) -
     assert "gone.yaml: no such file" in err
 
 
+def test_a_run_is_never_written_into_the_data_set(
+    run: Run, seen: list[TrainSettings], tmp_path: Path, data: Path
+) -> None:
+    status, _, err = run("train", data, "--output", data / "run")
+    assert (status, seen) == (2, [])
+    assert "lies inside the data set" in err
+
+
+def test_a_run_that_lies_in_its_data_set_goes_on(run: Run, seen: list[TrainSettings], data: Path) -> None:
+    (data / "run").mkdir()
+    (data / "run/config.yaml").write_text(f"data: {data}\n")
+    assert run("train", "--resume", "--output", data / "run").status == 0
+
+
+def test_a_file_in_the_place_of_the_run_is_said_at_once(run: Run, seen: list[TrainSettings], tmp_path: Path) -> None:
+    (tmp_path / "photo.jpg").touch()
+    status, _, err = run("train", "pets", "--output", tmp_path / "photo.jpg")
+    assert (status, seen) == (2, [])
+    assert err.startswith(f"deeplab: {tmp_path / 'photo.jpg'}: cannot be written (Not a directory)")
+
+
+def test_a_run_to_resume_that_is_not_there_is_said(run: Run, seen: list[TrainSettings], tmp_path: Path) -> None:
+    status, _, err = run("train", "--resume", "--output", tmp_path / "gone")
+    assert (status, seen) == (2, [])
+    assert err.startswith(f"deeplab: no run lies in {tmp_path / 'gone'}, which has no config.yaml;")
+
+
 def test_flags_override_a_recipe(run: Run, seen: list[TrainSettings]) -> None:
     options = ("--recipe", "deeplabv2-voc", "--crop-size", 257, "--epochs", 3)
     assert run("train", "pets", *options, "--model-options", '{"merge": "mean"}').status == 0

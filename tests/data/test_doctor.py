@@ -367,6 +367,18 @@ SABOTAGE: dict[str, tuple[Break, str]] = {
         "warning copies-labelled-differently: 1 image that occurs twice, with other labels: train/images/1.png = "
         "train/images/again.png (about ",
     ),
+    "no split train": (
+        lambda root: shutil.rmtree(root / "train"),
+        "error no-train: no images in split 'train'",
+    ),
+    "empty train": (
+        lambda root: [path.unlink() for path in root.glob("train/*/*")],
+        "error no-train: no images in split 'train'",
+    ),
+    "train without masks": (
+        lambda root: shutil.rmtree(root / "train/masks"),
+        "error no-train: no masks in split 'train'",
+    ),
     "no split val": (lambda root: shutil.rmtree(root / "val"), "note no-split: no images in split 'val'"),
     "small image": (
         lambda root: [
@@ -381,7 +393,7 @@ SABOTAGE: dict[str, tuple[Break, str]] = {
             save(root / "train/images/1.png", picture(1).repeat(20, axis=0).repeat(20, axis=1)),
             save(root / "train/masks/1.png", label_map(1).repeat(20, axis=0).repeat(20, axis=1)),
         ],
-        "note image-large: 1 image longer than 1024 pixels: train/images/1.png (960 x 1280)",
+        "note image-large: 1 image longer than 1024 pixels: train/images/1.png (960 x 1280, scaled to 768 x 1024)",
     ),
     "blank image": (
         lambda root: save(root / "train/images/1.png", np.zeros((HEIGHT, WIDTH, 3), np.uint8)),
@@ -448,6 +460,7 @@ def test_the_way_out_is_that_of_the_cause(root: Path, act: str, fix: str) -> Non
     [
         ([0, 1, 2, 3], 3, "or, if 0 means unlabelled and the classes are counted from 1, as in ADE20K"),
         ([7, 8, 11, 26, 33], 19, "These look like the labelIds of Cityscapes: take the files labelTrainIds."),
+        ([7, 33, 65535], 19, "These look like the labelIds of Cityscapes: take the files labelTrainIds."),
         ([0, 1000, 1001, 2000], 3, "These look like objects, class * 1000 + number: divide by 1000."),
     ],
 )
@@ -457,6 +470,25 @@ def test_known_numberings_are_recognised(root: Path, labels: list[int], num_clas
     map_labels(root, lambda old: values[np.arange(WIDTH) * len(values) // WIDTH + np.zeros_like(old)])
     (finding,) = [each for each in diagnose(root).findings if each.kind == "label-range"]
     assert guess in finding.fix
+
+
+@pytest.mark.parametrize("act", ["dots", "small image"])
+def test_a_long_side_that_enlarges_or_shrinks_is_reckoned_with(root: Path, act: str) -> None:
+    SABOTAGE[act][0](root)
+    kind = SABOTAGE[act][1].split(":")[0].split()[1]
+
+    def is_told(long_side: int | None) -> bool:
+        return any(finding.kind == kind for finding in diagnose(root, long_side=long_side).findings)
+
+    assert [is_told(side) for side in (None, 64, 1024, 4096)] == [True, True, False, False]
+    assert is_told(16)
+
+
+def test_an_image_that_a_training_shrinks_too_far_is_told(root: Path) -> None:
+    save(root / "train/images/1.png", np.repeat(picture(1)[:40], 40, axis=1))
+    save(root / "train/masks/1.png", np.repeat(label_map(1)[:40], 40, axis=1))
+    (line,) = [line for line in said(diagnose(root)) if "image-small" in line]
+    assert line.endswith("train/images/1.png (40 x 2560, scaled to 16 x 1024)")
 
 
 def test_ignored_pixels_are_no_finding(root: Path) -> None:
@@ -469,6 +501,88 @@ def test_a_mask_that_was_drawn_on_the_upright_image_is_in_order(root: Path) -> N
     Image.open(path).transpose(Image.Transpose.ROTATE_90).save(path)
     with_exif(path, 6)
     assert said(diagnose(root)) == []
+
+
+LISTS = {"train": "0123", "val": "45", "trainval": "012345", "trainaug": "01236", "all": "0123456"}
+
+
+@pytest.fixture
+def voc(root: Path) -> Path:
+    """The pictures in VOC's layout, in lists that have images in common by design."""
+    for kind, name in (("images", "JPEGImages"), ("masks", "SegmentationClass")):
+        (root / name).mkdir()
+        for file in root.glob(f"*/{kind}/*.png"):
+            file.rename(root / name / file.name)
+    for split in ("train", "val"):
+        shutil.rmtree(root / split)
+    write_lists(root, **LISTS)
+    return root
+
+
+def write_lists(root: Path, **lists: str) -> None:
+    (root / "ImageSets/Segmentation").mkdir(parents=True, exist_ok=True)
+    for split, stems in lists.items():
+        (root / f"ImageSets/Segmentation/{split}.txt").write_text("\n".join(stems))
+
+
+def test_lists_that_have_images_in_common_by_design_are_no_copies(voc: Path, tmp_path: Path) -> None:
+    assert said(diagnose(voc)) == []
+    repair(diagnose(voc), tmp_path / "repaired")
+    splits = open_dataset(tmp_path / "repaired").splits
+    assert {split: "".join(sample.image.stem for sample in samples) for split, samples in splits.items()} == LISTS
+
+
+@pytest.mark.parametrize("learnt", ["train", "trainaug"])
+def test_an_image_that_is_learnt_from_and_measured_on_is_told_and_kept_to_measure_on(
+    voc: Path, tmp_path: Path, learnt: str
+) -> None:
+    write_lists(voc, **{**LISTS, learnt: LISTS[learnt] + "4"})
+    diagnosis = diagnose(voc)
+    assert said(diagnosis) == [
+        "warning copies-across-splits: 1 image in two splits: JPEGImages/4.png = JPEGImages/4.png (the same file)"
+    ]
+    repair(diagnosis, tmp_path / "repaired")
+    splits = open_dataset(tmp_path / "repaired").splits
+    assert {split: "".join(sample.image.stem for sample in samples) for split, samples in splits.items()} == LISTS
+
+
+def test_an_image_that_a_list_has_twice_is_told_and_copied_once(voc: Path, tmp_path: Path) -> None:
+    write_lists(voc, val="4545")
+    assert said(diagnose(voc)) == [
+        "note copies: 4 images that look alike, in 2 groups: JPEGImages/4.png = JPEGImages/4.png, "
+        "JPEGImages/5.png = JPEGImages/5.png"
+    ]
+    repair(diagnose(voc), tmp_path / "repaired")
+    assert len(open_dataset(tmp_path / "repaired").split("val")) == 2
+
+
+def test_lists_of_everything_hide_no_copy(voc: Path) -> None:
+    for kind in ("JPEGImages", "SegmentationClass"):
+        shutil.copyfile(voc / kind / "4.png", voc / kind / "3.png")
+    kinds = [finding.kind for finding in diagnose(voc).findings]
+    assert kinds == ["copies-across-splits", "copies"]  # train and val; trainval
+
+
+def test_an_image_in_two_lists_is_read_once_for_each_mask_that_it_has(
+    voc: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DEEPLAB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(memory, "WORTHWHILE", 2)
+    (voc / "SegmentationClassAug").mkdir()
+    save(voc / "SegmentationClassAug/0.png", np.minimum(label_map(0), 1))
+    reads: list[str] = []
+
+    def read(sample: Sample, dataset: DataSet) -> Inspection:
+        reads.append(sample.image.stem)
+        return inspect(sample, dataset)
+
+    monkeypatch.setattr(examination, "inspect", read)
+    before = diagnose(voc).evidence
+    assert sorted(reads) == list("00123456")
+    assert diagnose(voc).evidence.examined == before.examined
+    assert len(reads) == 8
+    images = {split: count.images.tolist() for split, count in before.counts.items()}
+    assert (images["train"], images["trainaug"]) == ([4, 4, 4], [5, 5, 4])
 
 
 def test_joined_classes_are_counted_as_one(root: Path) -> None:
@@ -569,6 +683,67 @@ def test_a_repaired_mask_holds_the_labels_that_were_meant(root: Path, tmp_path: 
     assert (labels != label_map(1)).mean() < (0.05 if act == "smaller mask" else 1e-9)
 
 
+def repeated(*labels: int, dtype: type = np.uint8) -> np.ndarray:
+    """These labels pixel by pixel, again and again, (HEIGHT, WIDTH)."""
+    return np.resize(np.array(labels, dtype), (HEIGHT, WIDTH))
+
+
+def fill(root: Path, num_classes: int, labels: np.ndarray) -> None:
+    """So many classes, and the same labels in every mask."""
+    names = "".join(f"class {chr(0x4E00 + index)}\n" for index in range(num_classes))
+    (root / "classes.txt").write_text(names, encoding="utf-8")
+    map_labels(root, lambda _: labels)
+
+
+@pytest.mark.parametrize(
+    ("num_classes", "labels", "stray"),
+    [
+        (300, repeated(*range(300), 65535, dtype=np.uint16), None),
+        (300, repeated(0, 255, dtype=np.uint16), None),
+        (150, repeated(*range(150), 255), 200),
+        (19, repeated(*range(19), 255), 200),
+        (52, repeated(0, 5, 255), 60),
+        (3, repeated(0, 1, 65535, dtype=np.uint16), None),
+        (3, repeated(0, 1, 65535, dtype=np.uint16), 4),
+        (2, repeated(*[0] * 9, 1, *[255] * 10), 7),
+    ],
+    ids=lambda value: None if isinstance(value, np.ndarray) else str(value),
+)
+def test_labels_that_are_right_are_never_renumbered(
+    root: Path, tmp_path: Path, num_classes: int, labels: np.ndarray, stray: int | None
+) -> None:
+    fill(root, num_classes, labels)
+    dropped = labels == np.iinfo(labels.dtype).max
+    if stray is not None:
+        labels[5, 7], dropped[5, 7] = stray, True
+        save(root / "train/masks/0.png", labels)
+    diagnosis = repair(diagnose(root), tmp_path / "repaired")
+    assert diagnosis.repair is not None
+    assert [each.file for each in diagnosis.repair.done] == ["train/masks/0.png"] * (stray is not None)
+    dataset = open_dataset(tmp_path / "repaired")
+    repaired = load_sample(dataset.split("train")[0], dataset)[1]
+    np.testing.assert_array_equal(repaired, np.where(dropped, dataset.ignore_index, labels))
+
+
+@pytest.mark.parametrize(
+    ("labels", "wanted"),
+    [
+        (repeated(1, 2, 3, 65535, dtype=np.uint16), (0, 1, 2, 255)),
+        (repeated(1, 2, 3, 255), (0, 1, 2, 255)),
+        (repeated(0, 127, 255), (0, 1, 2)),
+        (repeated(0, 128, 255), (0, 1, 2)),
+    ],
+    ids=["from one in 16 bits", "from one", "spread, rounded down", "spread, rounded up"],
+)
+def test_labels_in_another_clear_numbering_become_class_numbers(
+    root: Path, tmp_path: Path, labels: np.ndarray, wanted: tuple[int, ...]
+) -> None:
+    fill(root, 3, labels)
+    repair(diagnose(root), tmp_path / "repaired")
+    dataset = open_dataset(tmp_path / "repaired")
+    np.testing.assert_array_equal(load_sample(dataset.split("val")[0], dataset)[1], repeated(*wanted))
+
+
 @pytest.mark.parametrize("orientation", range(2, 9))
 def test_exif_is_applied_to_the_image_and_to_a_mask_that_was_drawn_without(
     root: Path, tmp_path: Path, orientation: int
@@ -607,6 +782,19 @@ def test_masks_of_other_names_and_numbers_are_repaired_at_once(root: Path, tmp_p
     assert (labels == (label_map(1) == 2)).all()
 
 
+def test_masks_of_other_names_are_paired_also_without_folders_of_splits(root: Path, tmp_path: Path) -> None:
+    shutil.rmtree(root / "val")
+    rename_masks(root)
+    for kind in ("images", "masks"):
+        (root / "train" / kind).rename(root / kind)
+    (root / "train").rmdir()
+    diagnosis = diagnose(root)
+    assert said(diagnosis)[0].startswith("error image-without-mask: 5 images in train have no mask: images/0.png")
+    assert [finding.kind for finding in diagnosis.errors] == ["image-without-mask", "mask-without-image"]
+    repair(diagnosis, tmp_path / "repaired")
+    assert {split: len(found) for split, found in open_dataset(tmp_path / "repaired").splits.items()} == {"train": 5}
+
+
 def test_a_lossy_mask_in_black_and_white_becomes_labels(root: Path, tmp_path: Path) -> None:
     make_binary(root, lambda labels: labels // 255)
     Image.fromarray(binary(label_map(1))).save(root / "train/masks/1.png", format="JPEG", quality=80)
@@ -615,6 +803,57 @@ def test_a_lossy_mask_in_black_and_white_becomes_labels(root: Path, tmp_path: Pa
     right = labels == (label_map(1) == 2)
     assert right[labels != 255].all()
     assert (labels == 255).mean() < 0.05
+
+
+@pytest.mark.parametrize(
+    ("classes", "bands"),
+    [
+        ("sky\nroad\ncar\n", 1),
+        ("sky\nroad\ncar\n", 3),
+        (CLASSES, 1),
+        ("sky 0 0 0\nroad 255 0 0\ncar 0 255 0\n", 1),
+        ("sky 0 0 0\nroad 100 100 100\ncar 200 200 200\n", 1),
+    ],
+    ids=["no colours", "no colours, RGB", "none black", "one black", "greys"],
+)
+def test_class_numbers_in_a_lossy_mask_are_left_out(root: Path, tmp_path: Path, classes: str, bands: int) -> None:
+    (root / "classes.txt").write_text(classes, encoding="utf-8")
+    numbers = label_map(1) if bands == 1 else np.stack([label_map(1)] * 3, axis=-1)
+    Image.fromarray(numbers).save(root / "train/masks/1.png", format="JPEG", quality=75)
+    diagnosis = repair(diagnose(root), tmp_path / "repaired")
+    assert diagnosis.repair is not None
+    (done,) = diagnosis.repair.done
+    assert done.file == "train/images/1.png"
+    assert done.what.startswith("left out: ")
+    assert not (tmp_path / "repaired/train/masks/1.png").exists()
+
+
+def test_numbers_of_two_classes_in_lossy_masks_are_not_taken_for_black(root: Path, tmp_path: Path) -> None:
+    (root / "classes.txt").write_text("other\ncar\n", encoding="utf-8")
+    for path in masks(root):
+        labels = (np.asarray(Image.open(path)) == 2).astype(np.uint8)
+        save(path, labels, **({"format": "JPEG", "quality": 95} if path.stem in "01" else {}))
+    diagnosis = repair(diagnose(root), tmp_path / "repaired")
+    assert diagnosis.repair is not None
+    assert [each.file for each in diagnosis.repair.done] == ["train/images/0.png", "train/images/1.png"]
+
+
+def test_a_lossy_mask_in_greys_that_classes_have_becomes_labels(root: Path, tmp_path: Path) -> None:
+    greys = np.array([0, 100, 200], np.uint8)
+    (root / "classes.txt").write_text("sky 0 0 0\nroad 100 100 100\ncar 200 200 200\n", encoding="utf-8")
+    Image.fromarray(greys[label_map(1)]).save(root / "train/masks/1.png", format="JPEG", quality=90)
+    repair(diagnose(root), tmp_path / "repaired")
+    labels = np.asarray(Image.open(tmp_path / "repaired/train/masks/1.png"))
+    assert (labels == label_map(1))[labels != 255].mean() > 0.99
+    assert (labels == 255).mean() < 0.05
+
+
+def test_a_black_lossy_mask_is_the_first_class_where_others_are_black_and_white(root: Path, tmp_path: Path) -> None:
+    make_binary(root, lambda labels: labels // 255)
+    for seed, labels in ((1, binary(label_map(1))), (2, np.zeros((HEIGHT, WIDTH), np.uint8))):
+        Image.fromarray(labels).save(root / f"train/masks/{seed}.png", format="JPEG", quality=80)
+    repair(diagnose(root), tmp_path / "repaired")
+    assert not np.asarray(Image.open(tmp_path / "repaired/train/masks/2.png")).any()
 
 
 def test_an_earlier_copy_is_not_replaced(root: Path, tmp_path: Path) -> None:
@@ -642,6 +881,17 @@ def test_where_a_repair_does_not_help_nothing_is_written(root: Path, tmp_path: P
     assert sorted(path.name for path in tmp_path.iterdir()) == ["data"]
 
 
+def test_what_is_only_to_measure_on_is_repaired_too_and_what_is_left_is_told(root: Path, tmp_path: Path) -> None:
+    shutil.rmtree(root / "train")
+    save(root / "val/masks/5.png", label_map(5)[::2, ::2])
+    done = repair(diagnose(root), tmp_path / "repaired").repair
+    assert done is not None
+    assert ([each.file for each in done.done], [finding.kind for finding in done.left]) == (
+        ["val/masks/5.png"],
+        ["no-train"],
+    )
+
+
 def test_the_page_is_one_file_with_pictures_of_what_was_found(root: Path, tmp_path: Path) -> None:
     relabel_copy(root)
     (root / "classes.txt").write_text(f"{CLASSES}<b>tree</b>\n")
@@ -667,7 +917,8 @@ def test_the_table_in_the_documentation_is_that_of_the_code() -> None:
 def test_the_first_real_samples_raise_no_error(shared: Path, name: str) -> None:
     dataset = open_dataset(shared / "data" / name)
     few = {split: samples[:12] for split, samples in dataset.splits.items()}
-    assert examine(replace(dataset, splits=few)).errors == ()
+    kinds = [finding.kind for finding in examine(replace(dataset, splits=few)).errors]
+    assert kinds == ([] if "train" in few else ["no-train"])
 
 
 def test_a_photo_that_is_in_two_splits_of_a_real_data_set_is_found(shared: Path) -> None:
@@ -675,4 +926,4 @@ def test_a_photo_that_is_in_two_splits_of_a_real_data_set_is_found(shared: Path)
     samples = [Sample(root / "train/images/0183.jpg"), Sample(root / "test/images/0730.jpg")]
     splits = {"train": (samples[0],), "test": (samples[1],)}
     kinds = [finding.kind for finding in examine(replace(open_dataset(root), splits=splits)).findings]
-    assert kinds == ["copies-across-splits", "no-split"]
+    assert kinds == ["no-train", "copies-across-splits", "no-split"]

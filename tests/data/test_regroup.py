@@ -89,6 +89,19 @@ def test_few_classes_of_more_than_255_have_8_bit_labels(root, write):
     assert labels[0].tolist() == [1, 0, 255, 255] * 2
 
 
+def test_classes_regrouped_again_are_mapped_from_the_files_at_once(root, write):
+    (root / "classes.txt").write_text("\n".join(f"class {index}" for index in range(300)))
+    write(root / "train/masks/a.png", np.tile(np.array([0, 299, 7, 255, 256, 65535], np.uint16), (6, 2))[:, :8])
+    dataset = open_dataset(root)
+    many = regroup(dataset, ["=class 0", "*"])
+    few = regroup(many, ["end=class 299|class 256", "class 255"])
+    assert few.regrouped.origin is dataset
+    assert few.groups == {"end": ("class 299", "class 256"), "class 255": ("class 255",)}
+    assert few.regrouped.lookup.shape == (65536,)
+    _, labels = load_sample(few.split("train")[0], few)
+    assert labels[0].tolist() == [255, 0, 255, 1, 0, 255, 255, 0]
+
+
 def test_a_data_set_knows_what_its_classes_are_made_of(root):
     dataset = open_dataset(root)
     assert dataset.groups == {"sky": ("sky",), "road": ("road",), "traffic light": ("traffic light",)}

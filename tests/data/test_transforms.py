@@ -122,15 +122,18 @@ def test_colours_vary_around_themselves():
     torch.testing.assert_close(mean[:, 0, 0], torch.tensor([120.0, 60.0, 180.0]), atol=6, rtol=0)
 
 
-def test_scales_come_in_steps():
+@pytest.mark.parametrize(
+    ("scale", "step", "wanted"), [((0.5, 2.0), 0.5, {0.5, 1.0, 1.5, 2.0}), ((0.5, 1.9), 0.5, {0.5, 1.0, 1.5})]
+)
+def test_scales_come_in_steps_up_to_the_greatest(scale, step, wanted):
     image = torch.arange(200 * 200 * 3, dtype=torch.int32).remainder(256).to(torch.uint8).view(200, 200, 3)
     labels = torch.arange(200).repeat(200, 1)  # the column
-    augmentation = Augmentation((16, 16), (0.5, 2.0), (0.0,) * 3, 255, photometric=False, flip=False, scale_step=0.5)
+    augmentation = Augmentation((16, 16), scale, (0.0,) * 3, 255, photometric=False, flip=False, scale_step=step)
     shown = set()
     for seed in range(60):
         crop = augmentation(image.permute(2, 0, 1), labels, generator=torch.Generator().manual_seed(seed)).labels
         shown.add(round(float(16 / (crop[0, -1] - crop[0, 0] + 16 / 15 / 2) * 2)) / 2)
-    assert shown == {0.5, 1.0, 1.5, 2.0}
+    assert shown == wanted
 
 
 @pytest.mark.parametrize(("centre", "first"), [((30, 40), (26, 36)), ((0, 2), (0, 0)), ((59, 79), (52, 72))])

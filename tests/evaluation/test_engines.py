@@ -1,6 +1,7 @@
 """Models made ready for an engine: exported and proven once, then found without torch."""
 
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -191,6 +192,16 @@ def test_what_another_version_made_is_made_anew(model, tmp_path, monkeypatch, pa
         assert _ready._versions()[name] == [f"{package}-{version}"]
         installed.rmdir()
     assert len(folders) == 2
+
+
+def test_what_earlier_versions_made_is_deleted_but_for_the_latest(model, exported):
+    ready = runtimes.Ready(model)
+    for age, name in enumerate(("new", "older", "oldest"), start=1):
+        folder = ready.folder.with_name(name)
+        folder.mkdir(parents=True)
+        os.utime(folder, (1e9 - age, 1e9 - age))
+    engines.make_ready(model, "auto")
+    assert {folder.name for folder in ready.folder.parent.iterdir()} == {ready.folder.name, "new", "older"}
 
 
 @pytest.mark.parametrize("damage", ["", "{}", "[]", '{"engine": "rm"}'])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import os
 import struct
 import zlib
 from dataclasses import dataclass
@@ -13,7 +14,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from deeplab import images
 from deeplab.errors import ImageError, InputNotFoundError, OutputError
 from deeplab.images import (
     IGNORE_COLOR,
@@ -22,11 +22,13 @@ from deeplab.images import (
     colorize,
     data_uri,
     mirrored,
+    opening,
     read_header,
     read_image,
     read_labels,
     read_small,
     resize_image,
+    resize_labels,
     size_at,
     turn_upright,
     write_image,
@@ -260,7 +262,7 @@ def test_image_and_mask_are_turned_alike(tmp_path, make_labels, orientation, suf
     back = {2: 2, 3: 3, 4: 4, 5: 5, 6: 8, 7: 7, 8: 6}  # what undoes each turn
     stored = Image.fromarray(upright)
     if orientation != 1:
-        stored = stored.transpose(images.UPRIGHT[back[orientation]])
+        stored = stored.transpose(opening.UPRIGHT[back[orientation]])
     exif = Image.Exif()
     exif[0x0112] = orientation
     lossless = {"lossless": True} if suffix == "webp" else {}
@@ -377,7 +379,7 @@ def test_photographs_above_pillows_own_limit_are_read(tmp_path, monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
     assert read_image(path).shape == (30, 40, 3)
     assert Image.MAX_IMAGE_PIXELS == 100  # other users of Pillow in this process keep their limit
-    assert images.MAX_PIXELS >= 30_000 * 20_000
+    assert opening.MAX_PIXELS >= 30_000 * 20_000
 
 
 @pytest.mark.parametrize("read", [read_image, read_labels])
@@ -668,6 +670,13 @@ def test_every_image_suffix_is_lower_case_with_its_dot():
 # --- sizes and colours
 
 
+def test_resized_labels_are_those_of_the_nearest_pixels():
+    labels = np.array([[0, 7, 255]], np.uint8)
+    assert resize_labels(labels, (2, 6)).tolist() == [[0, 0, 7, 7, 255, 255]] * 2
+    assert resize_labels(labels, (1, 1)).tolist() == [[7]]
+    assert resize_labels(labels.astype(np.uint16), (1, 3)).dtype == np.uint16
+
+
 def test_a_resized_image_has_the_size_height_first(make_image):
     assert resize_image(make_image(40, 30), (20, 60)).shape == (20, 60, 3)
 
@@ -797,8 +806,19 @@ def test_a_mirrored_picture_goes_on_in_its_mirror_images(make_image):
 @pytest.mark.parametrize(("mode", "bytes_each"), [("RGB", 13), ("RGBA", 26)])
 def test_an_image_is_read_only_where_its_decoding_fits_into_memory(tmp_path, monkeypatch, mode, bytes_each):
     path = saved(tmp_path, plain(COLOR, mode))
-    monkeypatch.setattr(images, "free_memory", lambda: 4 * 3 * bytes_each)
+    monkeypatch.setattr(opening, "free_memory", lambda: 4 * 3 * bytes_each)
     assert read_image(path).shape == (3, 4, 3)
-    monkeypatch.setattr(images, "free_memory", lambda: 4 * 3 * bytes_each - 1)
+    monkeypatch.setattr(opening, "free_memory", lambda: 4 * 3 * bytes_each - 1)
     with pytest.raises(ImageError, match=r"3 x 4 pixels take .* GiB are free; cut or shrink it"):
         read_image(path)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes with a name")
+def test_a_pipe_is_not_taken_for_an_empty_file(tmp_path):
+    os.mkfifo(tmp_path / "x.png")
+    refused(lambda: read_image(tmp_path / "x.png"), "is a device or a pipe")
+
+
+def test_a_tiff_that_is_no_photo_says_what_to_keep_of_it(tmp_path):
+    (tmp_path / "x.tif").write_bytes(b"eight bands")
+    refused(lambda: read_image(tmp_path / "x.tif"), "x.tif", "of 1, 3 or 4 bands", "gdal_translate")

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -114,3 +116,13 @@ def test_the_page_stands_beside_its_pictures(segmenter, image, tmp_path):
     text = page.read_text()
     assert text.count("data:image/png;base64,") == 7
     assert "http" not in text
+
+
+def test_the_pictures_stay_in_their_folder_whatever_the_classes_are_called(segmenter, image, tmp_path):
+    own = explain(segmenter, image, classes=["cat"])
+    names = ("../out", "a/b", "a_b", "entropy")
+    found = replace(own, activations=dict.fromkeys(names, own.entropy))
+    write_explanation(tmp_path / "in", "photo", found, pixel=None)
+    assert {file.name for file in tmp_path.iterdir()} == {"in"}
+    files = {file.stem.removeprefix("photo_") for file in (tmp_path / "in").iterdir() if file.suffix == ".png"}
+    assert files == {"_out", "a_b", "a_b_2", "entropy", "entropy_2", "margin", "disagreement"}

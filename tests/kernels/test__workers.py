@@ -1,6 +1,7 @@
 import pytest
 
-from deeplab.kernels._workers import LEAST, Workers, cores
+from deeplab._machine import cores
+from deeplab.kernels._workers import LEAST, Workers
 
 
 @pytest.mark.parametrize("count", [1, 2, 5])

@@ -8,6 +8,7 @@ from PIL import Image
 from deeplab.data import open_dataset
 from deeplab.errors import SettingsError
 from deeplab.images import read_image
+from deeplab.layers import ATROUS_RATES
 from deeplab.settings import TrainSettings, build
 from deeplab.training import recipe
 from deeplab.training.cost import Cost
@@ -130,7 +131,7 @@ def test_images_of_8_pixels_get_features_of_stride_4(make_data):
 )
 def test_rates_reach_half_way_across_the_crop_as_at_513(make_data, crop, stride, rates):
     settings = replace(make_data([(40, 50)]), crop_size=(crop, crop), output_stride=stride, epochs=1)
-    assert choose(settings)[0].atrous_rates == rates
+    assert (choose(settings)[0].atrous_rates or ATROUS_RATES[stride]) == rates
 
 
 def test_a_head_that_comes_with_the_weights_keeps_its_rates(make_data):
@@ -251,23 +252,35 @@ def test_the_backbone_is_that_of_the_weights(make_data):
     settings = make_data([(40, 40)])
     assert choose(replace(settings, weights="street"))[0].backbone == "mobilenet_edgetpu"
     chosen, why = choose(replace(settings, backbone="resnet18"))
-    assert (chosen.weights, why["weights"]) == ("none", "none ship with the backbone resnet18")
+    assert (chosen.weights, why["weights"]) == ("none", "none of the backbone resnet18 are here")
 
 
 @pytest.mark.parametrize(
-    ("classes", "weights", "rates", "multiplier"),
+    ("classes", "weights", "rates", "multiplier", "known"),
     [
-        ("pavement\ntree\ncat\n", "cityscapes", None, 3.0),
-        ("sky\ncat\ndog\n", "objects", None, 3.0),
-        ("background\nnucleus\nmembrane\n", "objects", (1, 2, 3), 10.0),
+        ("pavement\ntree\nsky\ncat\n", "cityscapes", None, 3.0, "3"),
+        ("background\npavement\ntree\nsky\n", "cityscapes", None, 3.0, "3"),
+        ("pavement\ntree\nnucleus\ncat\n", "objects", None, 3.0, "1"),
+        ("pavement\ntree\nwater\nnucleus\n", "objects", (1, 2, 3), 10.0, "none"),
+        ("sky\ncat\ndog\nbird\n", "objects", None, 3.0, "3"),
     ],
 )
-def test_the_start_is_the_one_that_knows_most_of_the_classes(make_data, classes, weights, rates, multiplier):
-    settings = replace(make_data([(96, 96)] * 2, num_classes=3), output_stride=16)
+def test_the_start_is_one_that_knows_most_of_the_classes(make_data, classes, weights, rates, multiplier, known):
+    settings = replace(make_data([(96, 96)] * 2, num_classes=4), output_stride=16)
     (settings.data / "classes.txt").write_text(classes)
     chosen, why = choose(settings)
     assert (chosen.weights, chosen.atrous_rates, chosen.head_multiplier) == (weights, rates, multiplier)
-    assert ("it knows 2 of the classes" in why["weights"]) == (rates is None)
+    assert chosen.head == ("start" if rates is None else "new")
+    assert f"it knows {known} of the classes" in why["weights"]
+
+
+def test_a_new_head_can_be_asked_for_and_one_of_nothing_cannot(make_data):
+    settings = replace(make_data([(96, 96)] * 2), model="deeplabv3", weights="objects", output_stride=16)
+    assert choose(settings)[0].head_multiplier == 3.0
+    chosen, _ = choose(replace(settings, head="new"))
+    assert (chosen.head, chosen.atrous_rates, chosen.head_multiplier) == ("new", (1, 2, 3), 10.0)
+    with pytest.raises(SettingsError, match="head start wants weights"):
+        choose(replace(settings, weights="none", backbone="mobilenetv2", head="start"))
 
 
 def test_weights_that_are_given_bring_their_head_whatever_it_knows(make_data):
@@ -345,6 +358,19 @@ def test_classes_are_written_in_their_order_and_read_back(settings, tmp_path):
     recipe.check_same_run(tmp_path / "config.yaml", chosen)
     with pytest.raises(SettingsError, match="--classes is"):
         recipe.check_same_run(tmp_path / "config.yaml", replace(chosen, classes=chosen.classes[::-1]))
+
+
+def test_what_a_run_did_without_is_not_chosen_on_another_device(make_data, tmp_path):
+    settings = make_data([(40, 1500)])
+    chosen, why = choose(settings, GPU)
+    assert chosen.long_side is None
+    assert choose(settings, CPU)[0].long_side == 1024
+    recipe.write(tmp_path / "config.yaml", chosen, why)
+    dataset = open_dataset(settings.data)
+    data = read_data(recipe.training_samples(settings, dataset), dataset)
+    resumed = replace(chosen, device="cpu", resume=True)
+    resumed, _ = recipe.choose(resumed, dataset, data, CPU, before=recipe.read(tmp_path / "config.yaml"))
+    recipe.check_same_run(tmp_path / "config.yaml", resumed)
 
 
 def test_a_run_goes_on_only_as_it_began(settings, tmp_path):

@@ -108,6 +108,20 @@ def test_a_resumed_run_has_the_losses_of_one_that_was_not_interrupted(whole, set
     assert (folder / "validation.csv").read_text() == (whole / "validation.csv").read_text()
 
 
+def test_a_run_goes_on_with_its_own_data_only(settings, data, tmp_path, stop_at, monkeypatch):
+    root = tmp_path / "copy"
+    shutil.copytree(data, root)
+    stop_at(5)
+    with pytest.raises(KeyboardInterrupt):
+        train(settings(tmp_path / "run", data=root))
+    monkeypatch.undo()
+    for kind in ("images", "masks"):
+        first = min((root / "train" / kind).iterdir())
+        shutil.copy(first, first.with_stem("zzz"))
+    with pytest.raises(DataError, match=r"no longer the data .* \(5 images then, 6 now\); bring them back"):
+        train(settings(tmp_path / "run", data=root, resume=True, doctor=False))
+
+
 def test_after_ctrl_c_the_next_one_works_too(settings, tmp_path, stop_at):
     handler = signal.getsignal(signal.SIGINT)
     stop_at(0)
@@ -125,10 +139,13 @@ def test_a_run_that_was_stopped_in_its_first_epoch_starts_again(whole, settings,
     assert len(rows(tmp_path / "run/steps.csv")) == 3
 
 
-def test_resuming_a_finished_run_changes_nothing(whole, settings):
-    before = (whole / "steps.csv").read_bytes()
-    assert train(settings(whole, resume=True)) == whole / "best.safetensors"
-    assert (whole / "steps.csv").read_bytes() == before
+def test_resuming_a_finished_run_changes_nothing_and_says_so(whole, settings, caplog):
+    before = {file.name: file.read_bytes() for file in whole.glob("*.*")}
+    with caplog.at_level(logging.INFO, "deeplab"):
+        assert train(settings(whole, resume=True)) == whole / "best.safetensors"
+    assert {file.name: file.read_bytes() for file in whole.glob("*.*")} == before
+    assert f"the run in {whole} had ended, after all of its 9 steps; nothing is left to train" in caplog.text
+    assert "training on" not in caplog.text
 
 
 def test_a_folder_with_a_run_is_not_overwritten(whole, settings):

@@ -109,6 +109,15 @@ def test_a_decoder_that_comes_with_the_weights_is_not_made_anew(started):
         torch.testing.assert_close(model.state_dict()[name], given.model.state_dict()[name])
 
 
+def test_a_new_head_has_nothing_of_the_start(started):
+    given = folded()
+    model, norms, _ = started(given, model="deeplabv3", head="new")
+    torch.testing.assert_close(model.backbone.state_dict(), given.model.backbone.state_dict())
+    assert len(model.aspp.atrous) == 3
+    assert not model.classify.weight.equal(given.model.classify.weight)
+    assert not {*norms} & {*model.aspp.modules()}
+
+
 def test_a_v3_with_more_behind_its_aspp_is_no_encoder(started):
     model, norms, _ = started(folded(head_conv=True))
     assert model.arguments.get("aspp_channels", 256) == 256

@@ -173,5 +173,7 @@ def test_only_what_was_written_aside_is_cleared(tmp_path):
     (tmp_path / f".{'0a' * 16}.ckpt").touch()
     for name in (".hidden", f"{'0a' * 16}.ckpt", ".gitignore"):
         (tmp_path / name).touch()
+    (tmp_path / f".{'0b' * 16}").mkdir()
+    (tmp_path / f".{'0b' * 16}" / "half.xml").touch()
     clear_aside(tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {".hidden", f"{'0a' * 16}.ckpt", ".gitignore"}

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from torch import nn
@@ -65,6 +67,17 @@ def test_statistics_are_averaged_like_weights(make_task):
 def test_without_a_running_mean_the_model_itself_is_the_best_guess(make_task):
     task = make_task(ema=0)
     assert task.best_guess is task.model
+
+
+def test_a_segmenter_stays_until_the_weights_change(make_task):
+    made = []
+    task = make_task()
+    task.segmenter = lambda model: made.append(model) or SimpleNamespace(labels=lambda image: image)
+    for photos in (1, 2):
+        task.predict(None)
+        task.predict(None)
+        assert len(made) == photos
+        task.on_train_batch_start(None, 0)
 
 
 def test_the_running_mean_is_never_in_training_mode_nor_trained(make_task):

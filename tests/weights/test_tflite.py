@@ -15,7 +15,8 @@ from deeplab.backbones import create_backbone
 from deeplab.checkpoints import Checkpoint, load, save
 from deeplab.errors import CheckpointError
 from deeplab.layers import BatchNorm
-from deeplab.weights import tflite
+from deeplab.models import create_model
+from deeplab.weights import start_from, tflite, transfer
 from deeplab.weights._tflite_graph import Convolution, read_graph
 from deeplab.weights.tflite import convert, convert_backbone
 
@@ -159,7 +160,7 @@ def test_a_converted_model_survives_saving(weights: Path, tmp_path: Path) -> Non
 
 
 def test_imagenet_backbone_fits_ours_at_any_stride(weights: Path) -> None:
-    converted = convert_backbone(weights / f"{IMAGENET}.tflite")
+    converted = convert_backbone(weights / f"{IMAGENET}.tflite").model.backbone
     backbone = create_backbone("mobilenetv2", output_stride=8)
     backbone.load_state_dict(converted.state_dict())
     assert converted(torch.zeros(1, 3, 224, 224)).res5.shape == (1, 320, 7, 7)
@@ -170,12 +171,21 @@ def test_imagenet_features_show_the_graph_s_own_classifier_a_uniform(weights: Pa
     file = weights / f"{IMAGENET}.tflite"
     photo = Image.open(weights / "images" / "grace_hopper.png").convert("RGB").resize((224, 224))
     image = torch.from_numpy(np.array(photo)).permute(2, 0, 1).unsqueeze(0) / 127.5 - 1
-    x = convert_backbone(file)(image).res5
+    x = convert_backbone(file).model.backbone(image).res5
     *_, last, classifier = (operator for operator in read_graph(file).operators if isinstance(operator, Convolution))
     x = F.relu6(F.conv2d(x, torch.from_numpy(last.weight), torch.from_numpy(last.bias))).mean(dim=(2, 3), keepdim=True)
     scores = F.conv2d(x, torch.from_numpy(classifier.weight), torch.from_numpy(classifier.bias)).ravel()
     names = (weights / "imagenet_labels.txt").read_text().split("\n")
     assert names[int(scores.argmax())] == "military uniform"
+
+
+def test_the_classifier_is_a_start_for_training(weights: Path) -> None:
+    start = start_from(weights / f"{IMAGENET}.tflite", backbone="mobilenetv2")
+    model = create_model("deeplabv3plus", backbone="mobilenetv2", num_classes=2, padding="same")
+    done = transfer(model, start)
+    assert {"backbone.stem.conv.weight", "prepare.mean"} <= {*done.copied}
+    assert not any(name.startswith("backbone.") for name in done.left)
+    assert start_from(weights / f"{PASCAL}.tflite", backbone="mobilenetv2").model.entry == "deeplabv3"
 
 
 def test_each_converter_refuses_the_other_kind(weights: Path) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import sys
+import warnings
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -67,6 +69,8 @@ def run(arguments: Sequence[str]) -> int:
         DeepLabError: A user's mistake, wrong flags among them.
         KeyboardInterrupt: Ctrl-C.
     """
+    logging.getLogger("PIL").addHandler(logging.NullHandler())  # what is wrong with an image has its line
+    warnings.filterwarnings("ignore", module="PIL")
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # a file name must not end a run

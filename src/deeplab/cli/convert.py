@@ -8,6 +8,7 @@ from itertools import groupby, takewhile
 from typing import TYPE_CHECKING, Any
 
 from deeplab import api
+from deeplab._words import number_of
 from deeplab.cli._options import Json
 from deeplab.cli._terminal import print_json, print_table
 from deeplab.settings import ConvertSettings
@@ -26,14 +27,14 @@ def convert(settings: ConvertSettings, *, json: Json = False) -> None:
         layers = comparison.layers if comparison else ()
         print_table(columns if layers else columns[:3], rows(in_order(conversion), layers), figures=columns[2:])
         for names, count in left_behind(conversion):
-            print(f"left, only training uses it: {names} ({_tensors(count)})")
+            print(f"left, only training uses it: {names} ({number_of(count, 'tensor')})")
         print(_conclusion(comparison, settings, source=figures["source"]))
 
     output = api.convert(**settings.as_dict(), on_converted=report)
     figures["output"] = str(output)
     print(
         f"{output}: from {figures['source']}, {figures['model']} on {figures['backbone']}, "
-        f"{len(figures['classes'])} classes, {figures['parameters']:,} parameters; "
+        f"{number_of(len(figures['classes']), 'class', 'classes')}, {figures['parameters']:,} parameters; "
         f"next: deeplab segment photo.jpg --model {output}"
     )
     if json:
@@ -85,7 +86,7 @@ def rows(placed: Mapping[str, str], layers: Iterable[LayerDifference]) -> Iterat
     for layer in layers:
         differences.setdefault(_parts(layer.theirs, layer.ours), []).append(layer.difference)
     for part, names in tensors.items():
-        row = part[0], _shared(names).rstrip("."), _tensors(len(names))
+        row = part[0], _shared(names).rstrip("."), number_of(len(names), "tensor")
         largest = f"{max(differences[part]):.1e}" if part in differences else "-"
         yield (*row, largest) if differences else row
     for (theirs, ours), found in differences.items():
@@ -123,7 +124,3 @@ def _shared(names: Iterable[str]) -> str:
     """The words that all names begin with."""
     words = zip(*(re.split(r"([./])", name) for name in names), strict=False)  # as far as the shortest
     return "".join(each[0] for each in takewhile(lambda each: len(set(each)) == 1, words))
-
-
-def _tensors(count: int) -> str:
-    return "1 tensor" if count == 1 else f"{count} tensors"

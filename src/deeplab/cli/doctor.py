@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from deeplab import api
+from deeplab._progress import progress
+from deeplab._words import number_of
 from deeplab.cli._options import Json
 from deeplab.cli._terminal import print_json, print_table
 from deeplab.settings import DoctorSettings
@@ -21,7 +23,7 @@ REPAIRS_SHOWN = 10
 
 def doctor(settings: DoctorSettings, *, json: Json = False) -> None:
     """Check a data set before anybody trains on it; exit status 1 where a training would refuse it."""
-    diagnosis = api.doctor(**settings.as_dict())
+    diagnosis = api.doctor(**settings.as_dict(), progress=progress)
     splits = list(diagnosis.dataset.splits)
     print_table(("Class", *splits), _shares(diagnosis), figures=splits)
     for finding in diagnosis.findings:
@@ -34,7 +36,8 @@ def doctor(settings: DoctorSettings, *, json: Json = False) -> None:
         _print_repairs(diagnosis)
     if json:
         print_json(_figures(diagnosis, settings))
-    if diagnosis.errors and not diagnosis.repair:
+    left = diagnosis.errors if diagnosis.repair is None else diagnosis.repair.left
+    if left:
         raise typer.Exit(1)
 
 
@@ -54,7 +57,8 @@ def _print_repairs(diagnosis: Diagnosis) -> None:
         print(f"repaired: {done.file}: {done.what}")
     if len(repair.done) > REPAIRS_SHOWN:
         print(f"repaired: {len(repair.done) - REPAIRS_SHOWN} more; all are in {repair.folder / 'repairs.txt'}")
-    print(f"{repair.folder}: {repair.samples} images, {len(repair.done)} repairs, no errors left")
+    left = ", ".join(finding.what for finding in repair.left) or "no errors left"
+    print(f"{repair.folder}: {number_of(repair.samples, 'image')}, {number_of(len(repair.done), 'repair')}, {left}")
 
 
 def _figures(diagnosis: Diagnosis, settings: DoctorSettings) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from json import loads
 from typing import TYPE_CHECKING
 
 from deeplab import api
+from deeplab._words import number_of
 from deeplab.cli._options import Json
 from deeplab.cli._terminal import print_json, print_table, progress
 from deeplab.settings import EvaluateSettings
@@ -33,7 +34,7 @@ def evaluate(settings: EvaluateSettings, *, json: Json = False) -> None:
             print(f"mIoU within {width} px of a border\t{shown(miou)}")
     if report.calibration is not None:
         print(f"calibration error\t{shown(report.calibration_error)}")
-    print(f"{report.images} images of {settings.data}, {settings.split}; 95 %: interval over images")
+    print(f"{number_of(report.images, 'image')} of {settings.data}, {settings.split}; 95 %: interval over images")
     if settings.output:
         print(f"the report and the label maps are in {settings.output}")
     if settings.report:

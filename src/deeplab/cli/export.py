@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deeplab import api
+from deeplab._words import number_of
 from deeplab.cli._options import Json
 from deeplab.cli._terminal import print_json, print_table, progress
 from deeplab.settings import ExportSettings
@@ -30,7 +31,7 @@ def export(settings: ExportSettings, *, json: Json = False) -> None:
     output = api.export(**settings.as_dict(), on_compared=report, progress=progress)
     figures |= {"output": str(output), "bytes": sum(file.stat().st_size for file in _files(output))}
     print(
-        f"{output}: {figures['bytes'] / 1e6:.1f} MB, {figures['images']} images compared; "
+        f"{output}: {figures['bytes'] / 1e6:.1f} MB, {number_of(figures['images'], 'image')} compared; "
         f"next: deeplab segment photo.jpg --model {output}"
     )
     if json:

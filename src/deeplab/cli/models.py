@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from deeplab import catalog
+from deeplab._words import number_of
 from deeplab.cli._options import Debug, Json
 from deeplab.cli._terminal import print_json, print_table
 from deeplab.training.recipes import RECIPES
@@ -107,7 +108,7 @@ def _weights() -> dict[str, str]:
     for name, path in weights.shipped().items():
         checkpoint = checkpoints.load(path)
         network = f"{checkpoint.model.entry} on {checkpoint.model.arguments['backbone']}"
-        classes = f"{len(checkpoint.classes)} classes: {', '.join(checkpoint.classes)}"
+        classes = f"{number_of(len(checkpoint.classes), 'class', 'classes')}: {', '.join(checkpoint.classes)}"
         described[name] = f"{network}, {path.stat().st_size / 1e6:.1f} MB, {classes}"
     for name, entry in weights.published().items():
         described[name] = f"{entry.network}, {entry.num_classes} classes, {_way_here(entry)}"
@@ -124,8 +125,7 @@ def _in_short(described: Mapping[str, str]) -> dict[str, str]:
     lines = {}
     for publisher, entries in publishers.items():
         ways = " or ".join(sorted({_way_here(entry) for entry in entries}))
-        count = "1 model" if len(entries) == 1 else f"{len(entries)} models"
-        lines[f"{publisher}/..."] = f"{count}, {ways}; listed by --weights"
+        lines[f"{publisher}/..."] = f"{number_of(len(entries), 'model')}, {ways}; listed by --weights"
     return {**{name: text for name, text in described.items() if name in weights.shipped()}, **lines}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
@@ -99,7 +100,8 @@ def _targets(paths: list[Path], settings: SegmentSettings, fail: Fail) -> dict[P
     from deeplab.files import distinct_stems
 
     targets: dict[Path, dict[str, Path]] = {}
-    taken = {_identity(path): f"the input {path}" for path in paths}
+    inputs = {_identity(path): path for path in paths}
+    taken: dict[Any, Path] = {}
     for path, stem in zip(paths, distinct_stems(paths), strict=True):
         files = {"labels": settings.output / f"{stem}.png"}
         if settings.overlay:
@@ -108,14 +110,17 @@ def _targets(paths: list[Path], settings: SegmentSettings, fail: Fail) -> dict[P
             files["confidence"] = settings.output / f"{stem}_confidence.png"
         if settings.probabilities:
             files["probabilities"] = settings.output / f"{stem}.npz"
-        replaced = [taken[_identity(file)] for file in files.values() if _identity(file) in taken]
-        if replaced:
-            what = f"{path}: its picture would replace {replaced[0]}"
-            fail(path, OutputError(f"{what}; choose another --output"))
+        written = [_identity(file) for file in files.values()]
+        what = f"{path}: its picture would replace"
+        if over := next((inputs[each] for each in written if each in inputs), None):
+            fail(path, OutputError(f"{what} the input {over}; choose another --output"))
+            continue
+        if over := next((taken[each] for each in written if each in taken), None):
+            fail(path, OutputError(f"{what} that of {over}; segment it by itself, to another --output"))
             continue
         if stem != path.stem:
             warn(f"{path}: an image of that name came before; written as {files['labels']}")
-        taken |= {_identity(file): f"that of {path}" for file in files.values()}
+        taken |= dict.fromkeys(written, path)
         targets[path] = files
     return targets
 
@@ -125,7 +130,7 @@ def _identity(path: Path) -> Any:
     if path.exists():
         status = path.stat()
         return status.st_dev, status.st_ino
-    return str(path.resolve()).casefold()
+    return os.path.realpath(path).casefold()  # Path.resolve would raise on links that lead to each other
 
 
 def _goes_by_rows(path: Path, settings: SegmentSettings) -> bool:

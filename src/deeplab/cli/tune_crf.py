@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from deeplab import api
+from deeplab._words import number_of
 from deeplab.cli._options import Json
 from deeplab.cli._terminal import print_json, print_table, progress, warn
 from deeplab.settings import TuneCRFSettings
@@ -23,7 +24,8 @@ def tune_crf(settings: TuneCRFSettings, *, json: Json = False) -> None:
     rows = [(trial.name, trial.miou) for trial in report.trials] + [("without", report.miou_of_choice)]
     rows.sort(key=lambda row: -1 if math.isnan(row[1]) else row[1], reverse=True)
     print_table(("CRF", "mIoU"), [(name, f"{figure:.4f}") for name, figure in rows], figures=("mIoU",))
-    print(f"mIoU on the {report.images_of_choice} images of {settings.data}, {settings.split}, to choose on")
+    chosen_on = number_of(report.images_of_choice, "image")
+    print(f"mIoU on the {chosen_on} of {settings.data}, {settings.split}, to choose on")
     print(f"Measured on {report.images} others, with 95 % intervals over images:")
     print(f"without\t{report.without}")
     print(f"{report.best.name}\t{report.sharpened}")

@@ -13,6 +13,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from deeplab._words import number_of
 from deeplab.data.drawing import Drawing
 from deeplab.data.sample import Sample
 from deeplab.errors import DataError, InputNotFoundError, unknown_name
@@ -42,7 +43,7 @@ class DataSet:
 
     @property
     def groups(self) -> Mapping[str, tuple[str, ...]]:
-        """Each class, in order, with the names that it has in the files."""
+        """Each class, in order, with those that it was last made of; by these names other models know it."""
         return {name: (name,) for name in self.classes} if self.regrouped is None else self.regrouped.groups
 
     @property
@@ -60,14 +61,12 @@ class DataSet:
 
 @dataclass(frozen=True, eq=False)
 class Regrouped:
-    """How the classes of a data set were made of those of its `origin`, whose masks it shares.
-
-    The origin may be what lies in the files: the 34 ids of Cityscapes, the 32 colours of CamVid.
-    """
+    """How the classes of a data set were made of those of its `origin`, whose masks it shares."""
 
     origin: DataSet
+    """What lies in the files, never regrouped itself: the 34 ids of Cityscapes, the 32 colours of CamVid."""
     groups: Mapping[str, tuple[str, ...]]
-    """Each class, in order, with those of the origin that it is made of."""
+    """Each class, in order, with those that it was made of: of the origin, or of what a format has made of it."""
     lookup: NDArray[np.uint8 | np.uint16]
     """The label here, or the one to be ignored, by each label of the origin, (origin.ignore_index + 1,)."""
 
@@ -89,14 +88,15 @@ class Stray:
         what, missing = self.kind.split(" without ")
         some = ", ".join(file.stem for file in self.files[:5]) + (", ..." if len(self.files) > 5 else "")
         way_out = f"put them {'as <stem>.png ' if missing == 'mask' else ''}into {self.folder}"
-        return DataError(f"{self.folder.parent}: {len(self.files)} {what}s have no {missing} ({some}); {way_out}")
+        have = number_of(len(self.files), f"{what} has", f"{what}s have")
+        return DataError(f"{self.folder.parent}: {have} no {missing} ({some}); {way_out}")
 
 
 def open_dataset(root: str | Path, *, format: str | None = None) -> DataSet:
     """List the data set in the folder `root`; its format is detected unless given by name.
 
     Raises:
-        InputNotFoundError: there is no such folder.
+        InputNotFoundError: there is no such folder, or it is a file.
         UnknownNameError: there is no format of that name.
         DataError: no format fits, or the folder is not in order.
     """
@@ -176,6 +176,8 @@ def _some(values: NDArray[np.integer]) -> str:
 
 def _format_of(root: Path, format: str | None) -> ModuleType:
     """The format of this name, or the one that `root` looks like; raises as `open_dataset`."""
+    if root.is_file():
+        raise InputNotFoundError(f"{root}: a file; name the folder of a data set, unpacked if this is an archive of it")
     if not root.is_dir():
         raise InputNotFoundError(f"{root}: no such folder; name the folder of a data set")
     formats = _formats()
@@ -200,8 +202,10 @@ def _detected(root: Path, formats: Mapping[str, ModuleType]) -> str:
     for folder in islice((path for path in sorted(root.iterdir()) if path.is_dir()), SUBFOLDERS):
         if inner := _fitting(folder, formats):
             raise DataError(f"{root}: not a data set, but {folder} looks like one ({inner[0]}); name that folder")
-    layouts = "; ".join(f"{module.LAYOUT} ({name})" for name, module in formats.items())
-    raise DataError(f"{root}: not a data set in a known format; looked for {layouts}")
+    raise DataError(
+        f"{root}: not a data set in a known format; the plain one has {formats['folder'].LAYOUT}; "
+        f"docs/data.md has the others ({', '.join(name for name in formats if name != 'folder')})"
+    )
 
 
 def _fitting(root: Path, formats: Mapping[str, ModuleType]) -> list[str]:

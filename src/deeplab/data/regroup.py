@@ -61,8 +61,8 @@ def group_classes(wanted: Wanted, classes: Sequence[str]) -> dict[str, tuple[str
 def regroup(dataset: DataSet, wanted: Wanted) -> DataSet:
     """The data set with other classes, as `group_classes` reads them; masks are mapped when they are read.
 
-    Pixels of a class that is dropped are ignored. A class has the colour of the old one of its name, else that of the
-    first one that it is made of.
+    One that was regrouped already is mapped from its files at once. Pixels of a class that is dropped are ignored. A
+    class has the colour of the old one of its name, else that of the first one that it is made of.
 
     Raises:
         SettingsError: As `group_classes`.
@@ -76,7 +76,10 @@ def regroup(dataset: DataSet, wanted: Wanted) -> DataSet:
     lookup: NDArray[Any] = np.full(dataset.ignore_index + 1, new.ignore_index, dtype)
     for label, olds in enumerate(sources):
         lookup[olds] = label
-    return replace(new, regrouped=Regrouped(dataset, groups, lookup))
+    origin = dataset
+    if dataset.regrouped is not None:
+        origin, lookup = dataset.regrouped.origin, lookup[dataset.regrouped.lookup]
+    return replace(new, regrouped=Regrouped(origin, groups, lookup))
 
 
 def in_words(groups: Mapping[str, Sequence[str]]) -> str:

@@ -100,7 +100,7 @@ class Augmentation:
         low, high = self.scale
         if self.scale_step == 0:
             return low + (high - low) * _uniform(generator)
-        count = round((high - low) / self.scale_step) + 1
+        count = math.floor((high - low) / self.scale_step + 1e-6) + 1
         return low + self.scale_step * math.floor(count * _uniform(generator))
 
 

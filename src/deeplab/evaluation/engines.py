@@ -43,6 +43,7 @@ def make_ready(model: Path, engine: str, *, progress: Progress | None = None) ->
             _choose(model, ready, progress)
         else:
             _export(model, ready, engine, progress)
+    ready.forget_earlier()
 
 
 def _choose(model: Path, ready: Ready, progress: Progress | None) -> None:

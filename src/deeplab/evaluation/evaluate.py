@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from deeplab._words import number_of
 from deeplab.data import DataSet, Sample, load_sample
 from deeplab.errors import DataError
 from deeplab.evaluation.report import TRIMAP_WIDTHS, Boundaries, ObjectSizes, Report
@@ -111,7 +112,7 @@ def check_classes(classes: tuple[str, ...], dataset: DataSet) -> None:
         return
     if len(classes) != len(dataset.classes):
         raise DataError(
-            f"{dataset.root}: has {len(dataset.classes)} classes and the model {len(classes)}; "
+            f"{dataset.root}: has {number_of(len(dataset.classes), 'class', 'classes')} and the model {len(classes)}; "
             "evaluate a model that was trained on these classes, or merge, rename and drop some by --classes"
         )
     index, ours, theirs = next(

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deeplab import _html, metrics
+from deeplab._words import number_of
 from deeplab.data import DataSet, Sample, load_sample
 from deeplab.evaluation.comparison import Comparison
 from deeplab.evaluation.report import TRIMAP_WIDTHS, Boundaries, ObjectSize, Report
@@ -63,7 +64,7 @@ def write_page(
     if report.calibration is not None:
         parts.append(_calibration(report))
     parts.append(_images(report, segmenter=segmenter, dataset=dataset, samples=samples))
-    subtitle = f"{report.images} images; intervals are 95 %, over images"
+    subtitle = f"{number_of(report.images, 'image')}; intervals are 95 %, over images"
     with written_aside(path) as aside:
         aside.write_text(_html.page(title, subtitle=subtitle, body="\n".join(parts)), encoding="utf-8")
 
@@ -106,7 +107,7 @@ def write_comparison(
         captions = (f"{comparison.first.names[i]}: pixel accuracy {by_image[i]:+.3f}" for i in chosen)
         parts.append(_gallery(title, strips, captions, f"Image, truth, {names[0]}, {names[1]}."))
     title = f"{names[1]} compared with {names[0]}"
-    subtitle = f"{comparison.first.images} images: {comparison.verdict(names)}"
+    subtitle = f"{number_of(comparison.first.images, 'image')}: {comparison.verdict(names)}"
     with written_aside(path) as aside:
         aside.write_text(_html.page(title, subtitle=subtitle, body="\n".join(parts)), encoding="utf-8")
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,13 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deeplab.data import load_sample, open_dataset, regroup
-from deeplab.errors import CheckpointError
+from deeplab.errors import CheckpointError, SettingsError
 from deeplab.files import expand_inputs
 from deeplab.images import IMAGE_SUFFIXES, read_image, resize_image
 from deeplab.inference import Segmenter
 from deeplab.metrics import confusion_matrix, miou
 
 __all__ = ["Parity", "Picture", "compare_exported", "pictures"]
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,9 +149,13 @@ def pictures(
         return [Picture(read_image(path)) for path in expand_inputs([data], suffixes=IMAGE_SUFFIXES)[:limit]]
     dataset = open_dataset(data)
     samples = dataset.split(split)[:limit]
-    if wanted is not None and set(classes) <= {*dataset.classes}:
-        dataset = regroup(dataset, wanted)
-    if dataset.classes != classes or any(sample.mask is None for sample in samples):
+    if wanted is not None:
+        with suppress(SettingsError):  # classes that it does not have: then it may be of the new ones already
+            dataset = regroup(dataset, wanted)
+    masked = all(sample.mask is not None for sample in samples)
+    if masked and dataset.classes != classes:
+        logger.warning("the masks of %s are not compared: their classes are not those of the model", data)
+    if not masked or dataset.classes != classes:
         return [Picture(read_image(sample.image)) for sample in samples]
     loaded = (load_sample(sample, dataset) for sample in samples)
     return [Picture(image, mask, dataset.ignore_index) for image, mask in loaded]

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deeplab._progress import Progress, no_progress
+from deeplab._words import number_of
 from deeplab.crf import PRESETS, DenseCRF, PairwiseKernel
 from deeplab.data import DataSet, Sample, load_sample
 from deeplab.errors import DataError
@@ -143,8 +144,8 @@ def tune_crf(
     check_masks(every, split)
     if len(every) < FEWEST:
         raise DataError(
-            f"{dataset.root}: {len(every)} images in split '{split}'; wanted at least {FEWEST}, half of them to choose "
-            "on and half to measure on"
+            f"{dataset.root}: {number_of(len(every), 'image')} in split '{split}'; wanted at least {FEWEST}, "
+            "half of them to choose on and half to measure on"
         )
     spread = np.linspace(0, len(every) - 1, min(limit, len(every))).round().astype(int)
     samples = [every[index] for index in spread]

@@ -21,20 +21,11 @@ from PIL import Image
 from deeplab._optional import require
 from deeplab.errors import DeepLabError, ImageError
 from deeplab.files import written_aside
-from deeplab.images import (
-    MAX_PIXELS,
-    all_colors,
-    bytes_of,
-    check_png,
-    check_range,
-    decoding,
-    format_of,
-    full_scale,
-    orientation_of,
-    resize_image,
-    scaled,
-    size_of,
-)
+from deeplab.images.colors import all_colors
+from deeplab.images.depth import check_range, full_scale, scaled
+from deeplab.images.labels import check_png
+from deeplab.images.opening import MAX_PIXELS, bytes_of, decoding, format_of, orientation_of, size_of
+from deeplab.images.sizes import resize_image
 
 __all__ = ["LargeImage", "is_large", "open_large", "write_label_rows"]
 

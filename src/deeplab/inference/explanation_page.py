@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deeplab import _html
-from deeplab.files import written_aside
+from deeplab.files import distinct_stems, written_aside
 from deeplab.images import data_uri, heat, resize_image, size_at, write_image
 from deeplab.inference.explanation import Explanation, Map
 
@@ -26,9 +27,13 @@ SHOWS = {
     "receptive field": "From where the class of the marked pixel is read off.",
 }
 
+NOT_IN_A_NAME = re.compile(r"[^\w-]+")
+
 
 def write_explanation(folder: Path, stem: str, explanation: Explanation, *, pixel: tuple[int, int] | None) -> Path:
     """Write `<stem>_<what>.png` for each map and the page `<stem>.html`, and return the path of the page.
+
+    What a class name has that a file's should not becomes `_`.
 
     Raises:
         OutputError: Something cannot be written.
@@ -36,11 +41,13 @@ def write_explanation(folder: Path, stem: str, explanation: Explanation, *, pixe
     image = explanation.segmentation.image
     figures = [_html.figure(_shrunk(image), "The image.")]
     figures.append(_html.figure(_shrunk(np.array(explanation.segmentation.overlay())), "What the model sees in it."))
-    for name, values, text in _maps(explanation):
+    maps = list(_maps(explanation))
+    files = distinct_stems(Path(f"{stem}_{NOT_IN_A_NAME.sub('_', name)}.png") for name, _, _ in maps)
+    for (name, values, text), file in zip(maps, files, strict=True):
         picture = _over(image, values)
         if name == "receptive field" and pixel is not None:
             _mark(picture, pixel)
-        write_image(folder / f"{stem}_{name.replace(' ', '_')}.png", picture)
+        write_image(folder / f"{file}.png", picture)
         figures.append(_html.figure(_shrunk(picture), text))
     areas = ", ".join(f"{name} {share:.1%}" for name, share in explanation.segmentation.areas().items())
     page = folder / f"{stem}.html"

@@ -8,7 +8,6 @@ them; here there is none. Full-size probabilities exist only strip by strip.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -16,6 +15,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from deeplab._machine import cores
 from deeplab.errors import CheckpointError
 from deeplab.images import resize_image
 from deeplab.inference.network import Network
@@ -132,7 +132,7 @@ def mean_probabilities(
     step = max(1, STRIP // max(1, len(columns) * len(views[0].logits)))
     strips = (slice(start, start + step) for start in range(0, len(rows), step))
     mean = partial(_mean_of_strip, views, rows, columns)
-    for strip, probabilities in read_ahead(mean, strips, ahead=os.cpu_count() or 1):
+    for strip, probabilities in read_ahead(mean, strips, ahead=cores()):
         yield strip, probabilities.result()
 
 

@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import TypeVar
 
-__all__ = ["Workers", "cores"]
+from deeplab._machine import cores
+
+__all__ = ["Workers"]
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
 LEAST = 4096
 """Rows below which a part costs more to hand out than to do."""
-
-
-def cores() -> int:
-    """The processor cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):  # fewer than there are where the process is pinned
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 class Workers:

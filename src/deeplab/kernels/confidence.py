@@ -7,7 +7,6 @@ exponentials in float32; of a trained network's classes these are nearly all, an
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
@@ -16,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from deeplab._machine import cores
 from deeplab.kernels import _numba
 from deeplab.kernels._numba import njit
 from deeplab.kernels.upsample_argmax import Taps, part_of, taps
@@ -55,7 +55,7 @@ def sample_confidence(
     def fill_strip(strip: slice) -> None:
         fill(probability[strip], margin[strip], pixels, part_of(down, strip), across)
 
-    with ThreadPoolExecutor(os.cpu_count() or 1) as threads:
+    with ThreadPoolExecutor(cores()) as threads:
         list(threads.map(fill_strip, _between_two_rows(down)))
     return Confidence(probability, margin)
 

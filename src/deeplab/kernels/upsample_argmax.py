@@ -8,7 +8,6 @@ another implementation may choose differently only where two classes are within 
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +15,8 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from deeplab._machine import cores
 
 __all__ = ["Taps", "part_of", "sample_argmax", "taps", "upsample_argmax"]
 
@@ -84,7 +85,7 @@ def sample_argmax(logits: NDArray[np.float32], rows: NDArray[np.float64], column
 
     step = max(1, STRIP // max(1, len(columns) * num_classes))
     strips = [slice(start, start + step) for start in range(0, len(rows), step)]
-    with ThreadPoolExecutor(os.cpu_count() or 1) as threads:
+    with ThreadPoolExecutor(cores()) as threads:
         list(threads.map(fill_strip, strips))
     return labels
 

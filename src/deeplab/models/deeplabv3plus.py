@@ -178,7 +178,7 @@ class DeepLabV3Plus(SegmentationModel):
         """Have an untrained decoder pass on what the encoder gives, and hardly hear the low-level features.
 
         Training then begins with what the encoder and the last layer know. BatchNorms are left as they are: they have
-        to be given the statistics of their input (`deeplab.weights.recalibrate_batchnorm`).
+        to be given the statistics of their input (`deeplab.weights.batchnorm.recalibrate_batchnorm`).
 
         Returns:
             Whether it can: the steps are of the paper's form, as wide as the encoder.

@@ -1,6 +1,6 @@
 """Models that were made ready for an engine on this machine: exported, proven and timed once, then kept.
 
-They lie in the cache, in a folder for each model file. Finding one needs no torch.
+They lie in the cache, in a folder for each model file with one for each set of versions. Finding one needs no torch.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -19,13 +20,17 @@ ENGINES = {"onnx": "onnxruntime", "openvino": "openvino"}
 """Those that may be chosen, all of which take images of any size, and the packages that run them."""
 
 
+VERSIONS_KEPT = 3
+"""Of a model; what was made with earlier ones is deleted."""
+
+
 class Ready:
     """What there is of a model file, made by these versions of what exports, runs and is compared with it."""
 
     def __init__(self, model: Path) -> None:
-        key = hashlib.sha256(model.read_bytes())
-        key.update(json.dumps([FORMAT, _versions()]).encode())
-        self.folder = cache_folder() / "engines" / key.hexdigest()[:32]
+        content = hashlib.sha256(model.read_bytes())
+        versions = hashlib.sha256(json.dumps([FORMAT, _versions()]).encode())
+        self.folder = cache_folder() / "engines" / content.hexdigest()[:32] / versions.hexdigest()[:16]
         self.choice = self.folder / "choice.json"
 
     def file(self, engine: str) -> Path:
@@ -44,6 +49,13 @@ class Ready:
     def forget(self) -> None:
         """Delete what was made ready."""
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    def forget_earlier(self) -> None:
+        """Delete what was made ready with versions that are no longer used: all but the latest few."""
+        with suppress(OSError):  # another process does so, too
+            folders = sorted(self.folder.parent.iterdir(), key=lambda folder: folder.stat().st_mtime)
+            for folder in folders[:-VERSIONS_KEPT]:
+                shutil.rmtree(folder)
 
     def chosen(self) -> str | None:
         """The engine that was found to be the fastest of those installed; None: they were not compared yet."""

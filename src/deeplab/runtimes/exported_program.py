@@ -6,6 +6,7 @@ It is what AOTInductor compiles from.
 from __future__ import annotations
 
 import warnings
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,8 @@ def load(path: Path) -> Exported:
     Raises:
         CheckpointError: The file is damaged or not ours.
     """
+    if not zipfile.is_zipfile(path):  # over which torch would log a traceback
+        raise CheckpointError(f"{path}: not a complete .pt2 file; copy or export it again")
     import torch
 
     extra: dict[str, Any] = {KEY: ""}

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from deeplab._machine import cores
 from deeplab._optional import require
 from deeplab.errors import CheckpointError, SettingsError
 from deeplab.files import written_aside
@@ -55,7 +56,7 @@ def load(path: Path) -> Exported:
     content = path.read_bytes()
     try:
         with _quiet():
-            interpreter = engine.Interpreter(model_content=content, num_threads=threads() or os.cpu_count())
+            interpreter = engine.Interpreter(model_content=content, num_threads=threads() or cores())
             interpreter.allocate_tensors()
     except (ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:160]

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,11 +15,13 @@ from numpy.typing import NDArray
 from torch import Generator, Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from deeplab._machine import cores
+from deeplab._words import number_of
 from deeplab.data import DataSet, Sample, load_sample
 from deeplab.data.transforms import Augmentation
 from deeplab.errors import DeepLabError
 from deeplab.files import File
-from deeplab.images import resize_image, size_at
+from deeplab.images import resize_image, resize_labels, size_at
 
 __all__ = ["Batch", "Epochs", "Photos", "RareCrops", "TrainingCrops", "loader", "workers_that_fit"]
 
@@ -61,9 +63,9 @@ class Photos:
         some = range(0, len(self), -(-len(self) // 20))
         needed = len(self) * sum(part.nbytes for index in some for part in self._read(index)) / len(some)
         if needed < limit:
-            with ThreadPoolExecutor(os.cpu_count()) as pool:
+            with ThreadPoolExecutor(cores()) as pool:
                 self._kept = list(pool.map(self._read, range(len(self))))
-            logger.info("%d images kept in memory (%.0f MB)", len(self), needed / 1e6)
+            logger.info("%s kept in memory (%.0f MB)", number_of(len(self), "image"), needed / 1e6)
 
     def labelled(self) -> bool:
         """Whether any pixel has a label; looks no further than the first photo that has one."""
@@ -71,21 +73,19 @@ class Photos:
 
     def class_counts(self) -> NDArray[np.int64]:
         """The pixels of each class in each photo, (len(self), num_classes)."""
-        counts = np.zeros((len(self), len(self.dataset.classes)), np.int64)
-        for index, row in enumerate(counts):
-            labels = self[index][1]
-            row += np.bincount(labels[labels != self.dataset.ignore_index], minlength=len(row))
-        return counts
+        with ThreadPoolExecutor(cores()) as pool:
+            return np.array(list(pool.map(self._class_counts, range(len(self)))))
+
+    def _class_counts(self, index: int) -> NDArray[np.int64]:
+        labels = self[index][1]
+        return np.bincount(labels[labels != self.dataset.ignore_index], minlength=len(self.dataset.classes))
 
     def _read(self, index: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8 | np.uint16]]:
         image, labels = load_sample(self.samples[index], self.dataset)
         size = size_at(self.long_side, image.shape[:2])
         if size == image.shape[:2]:
             return image, labels
-        rows, columns = (
-            ((np.arange(new) + 0.5) * old / new).astype(int) for new, old in zip(size, labels.shape, strict=True)
-        )
-        return resize_image(image, size), labels[np.ix_(rows, columns)]
+        return resize_image(image, size), resize_labels(labels, size)
 
 
 @dataclass(frozen=True)
@@ -97,13 +97,17 @@ class RareCrops:
     share: float
     """Of the crops that are aimed, 0 .. 1."""
 
+    @cached_property
+    def rarity(self) -> Tensor:
+        """One over the pixels of each class, (num_classes,); 0 where there are none."""
+        there = self.counts.sum(axis=0)
+        return torch.from_numpy(np.where(there > 0, 1 / np.maximum(there, 1), 0.0))
+
     def draw(self, generator: Generator) -> tuple[int, int] | None:
         """The index of a photo and the class to aim at in it, or None."""
-        there = self.counts.sum(axis=0)
-        if torch.rand((), generator=generator) >= self.share or not there.any():
+        if torch.rand((), generator=generator) >= self.share or not self.rarity.any():
             return None
-        rarity = np.where(there > 0, 1 / np.maximum(there, 1), 0.0)
-        label = int(torch.multinomial(torch.from_numpy(rarity), 1, generator=generator))
+        label = int(torch.multinomial(self.rarity, 1, generator=generator))
         photos = np.flatnonzero(self.counts[:, label])
         return int(photos[torch.randint(len(photos), (), generator=generator)]), label
 
@@ -204,8 +208,7 @@ def loader(crops: TrainingCrops, epochs: Epochs, *, batch_size: int, workers: in
 
 def workers_that_fit(device: str) -> int:
     """Processes that read images: on a GPU one per core up to 8; on a CPU few, as they share its cores."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(8, cores) if device != "cpu" else min(2, cores // 4)
+    return min(8, cores()) if device != "cpu" else min(2, cores() // 4)
 
 
 def _collate(items: list[Any]) -> Batch | DeepLabError:

@@ -5,8 +5,8 @@ nnU-Net: Isensee et al., Nature Methods 2021, arXiv 1904.08128, "Dataset fingerp
 
 from __future__ import annotations
 
+import hashlib
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,10 +16,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from deeplab._machine import cores, total_memory
+from deeplab._words import number_of
 from deeplab.data import DataSet, Sample, load_sample
+from deeplab.errors import DataError
 from deeplab.files import written_aside
 
-__all__ = ["Fingerprint", "Machine", "has_bf16", "read_data", "read_machine", "write"]
+__all__ = ["Fingerprint", "Machine", "check_same_data", "has_bf16", "read_data", "read_machine", "write"]
+
+MEMORY_UNKNOWN = 8 * 10**9
+"""Bytes that a machine is taken to have where the system does not say."""
 
 LOOKED_AT = 200
 """Images that are read for the fingerprint, spread over all."""
@@ -30,6 +36,8 @@ class Fingerprint:
     """Figures of the training images; sizes are (height, width) in pixels, lengths in pixels."""
 
     images: int
+    names: str
+    """SHA-256 of their file names, in order."""
     looked_at: int
     """The figures below are of so many of them."""
     median_size: tuple[int, int]
@@ -44,10 +52,6 @@ class Fingerprint:
     """Share of the pixels that have a label."""
     thickness: dict[str, float]
     """How far a class reaches without a break along rows and columns, the median; classes that are there."""
-
-    @property
-    def short_side(self) -> int:
-        return min(self.median_size)
 
     @property
     def long_side(self) -> int:
@@ -107,6 +111,7 @@ def read_data(samples: Sequence[Sample], dataset: DataSet) -> Fingerprint:
     median_height, median_width = np.median(sizes, axis=0).astype(int).tolist()
     return Fingerprint(
         images=len(samples),
+        names=hashlib.sha256("\n".join(sample.image.name for sample in samples).encode()).hexdigest(),
         looked_at=len(looked_at),
         median_size=(median_height, median_width),
         smallest_size=by_area[0],
@@ -124,8 +129,7 @@ def read_data(samples: Sequence[Sample], dataset: DataSet) -> Fingerprint:
 
 def read_machine(device: str) -> Machine:
     """The machine as seen from `device`: "cpu", "mps", "cuda" or "cuda:N"."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    name, memory = "CPU", _memory()
+    name, memory = "CPU", total_memory() or MEMORY_UNKNOWN
     if device.startswith("cuda"):
         properties = torch.cuda.get_device_properties(device)
         name, memory = properties.name, properties.total_memory
@@ -133,7 +137,7 @@ def read_machine(device: str) -> Machine:
         device=device,
         name=name,
         memory_gb=round(memory / 1e9, 1),
-        cores=cores,
+        cores=cores(),
         threads=torch.get_num_threads(),
         bf16=has_bf16(device),
     )
@@ -153,12 +157,22 @@ def write(path: Path, data: Fingerprint, machine: Machine) -> None:
         aside.write_text(json.dumps({"data": asdict(data), "machine": asdict(machine)}, indent=1) + "\n", "utf-8")
 
 
-def _memory() -> int:
-    """Bytes of the machine, as far as the system says."""
-    names = getattr(os, "sysconf_names", {})
-    if "SC_PHYS_PAGES" not in names:
-        return 8 * 10**9
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+def check_same_data(path: Path, data: Fingerprint, *, root: Path) -> None:
+    """Raise DataError where a resumed run would go on with other data than those in its fingerprint.json."""
+    try:
+        before = json.loads(path.read_text(encoding="utf-8"))["data"]
+    except (OSError, ValueError, KeyError):
+        return  # it was stopped before it had written that
+    now = json.loads(json.dumps(asdict(data)))
+    other = [name for name in before if name in now and now[name] != before[name]]
+    if other:
+        what = f"other {other[0]}"
+        if "images" in other:
+            what = f"{number_of(before['images'], 'image')} then, {now['images']} now"
+        raise DataError(
+            f"{root}: no longer the data that the run in {path.parent} began with ({what}); "
+            "bring them back, or start another --output"
+        )
 
 
 def _run_lengths(labels: NDArray[Any], *, num_classes: int) -> NDArray[np.int64]:

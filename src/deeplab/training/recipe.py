@@ -7,6 +7,7 @@ Methods 2021, arXiv 1904.08128, "Rule-based parameters"); docs/training.md lists
 from __future__ import annotations
 
 import math
+from collections.abc import Collection, Mapping
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from deeplab.errors import SettingsError
 from deeplab.files import written_aside
 from deeplab.images import size_at
 from deeplab.layers import ATROUS_RATES
-from deeplab.settings import LEARNING_RATES, WEIGHT_DECAYS, TrainSettings, build
+from deeplab.settings import LARGEST_SIDE, LEARNING_RATES, WEIGHT_DECAYS, TrainSettings, build
 from deeplab.training.batches import Epochs, workers_that_fit
 from deeplab.training.cost import Cost, cost_of
 from deeplab.training.fingerprint import Fingerprint, Machine
@@ -30,7 +31,7 @@ from deeplab.training.schedule import chosen
 from deeplab.training.start import brings_head, build_model
 from deeplab.weights import cached, known_classes, published, shipped, start_from
 
-__all__ = ["check_same_run", "choose", "epochs_of", "training_samples", "validation_samples", "write"]
+__all__ = ["check_same_run", "choose", "epochs_of", "read", "training_samples", "validation_samples", "write"]
 
 STARTS = (
     ("xception65", "tf/xception65_coco_voc_trainaug"),  # 82.20 on VOC val
@@ -42,12 +43,15 @@ STARTS = (
 )
 """Backbones and the weights that a training of them starts from, the best first; taken where they are here already.
 
-Weights count for more than size where data are few: on VOC pre-training on COCO adds 4 % (v3+, Tables 5 and 7). Of
-those that ship the one is taken that knows most of the classes.
+Weights count for more than size where data are few: on VOC pre-training on COCO adds 4 % (v3+, Tables 5 and 7).
 """
 
-LARGEST_SIDE = {"cpu": 1024, "mps": 1024, "cuda": 2048}
-"""Pixels; larger images are shrunk to it first."""
+KNOWN_SHARE = 0.75
+"""Of the classes, from which on those of the weights that ship are taken that know most; else the first that fit.
+
+All 11 of CamVid are known to `cityscapes`. It also knows 3 of the 5 of aerial images, and `objects`, which knows none,
+was a better start there (docs/training.md): roads are not alike from a car and from above.
+"""
 
 SIZE_SPREAD = 4.0
 """Images whose long sides differ by more are brought to the median, as nnU-Net resamples to the median spacing."""
@@ -124,14 +128,25 @@ PLACES = ("data", "output", "config", "resume", "doctor", "device", "workers", "
 
 
 def choose(
-    settings: TrainSettings, dataset: DataSet, data: Fingerprint, machine: Machine
+    settings: TrainSettings,
+    dataset: DataSet,
+    data: Fingerprint,
+    machine: Machine,
+    *,
+    before: Mapping[str, Any] | None = None,
 ) -> tuple[TrainSettings, Reasons]:
     """The settings with nothing left open, and the reason for each value that was.
+
+    Args:
+        before: The values of the run to be resumed, in the place of what the settings leave open; what it did without
+            is not chosen now. None: it begins.
 
     Raises:
         SettingsError: Values that cannot work with each other or with the data.
     """
-    choices = _Choices(settings, kind=machine.device.partition(":")[0])
+    before = before or {}
+    settings = replace(settings, **{name: value for name, value in before.items() if _is_open(settings, name)})
+    choices = _Choices(settings, kind=machine.device.partition(":")[0], settled=before)
     _choose_validation(choices, dataset)
     _choose_arithmetic(choices, machine)
     _choose_start(choices, dataset)
@@ -157,22 +172,30 @@ def _choose_validation(choices: _Choices, dataset: DataSet) -> None:
 class _Choices:
     """Settings that are closed one by one."""
 
-    def __init__(self, settings: TrainSettings, *, kind: str) -> None:
+    def __init__(self, settings: TrainSettings, *, kind: str, settled: Collection[str]) -> None:
         self.settings = settings
+        self.settled = settled
         self.kind = kind
         """Of device: "cpu", "mps" or "cuda"."""
         self.why: Reasons = {}
         self.start: Checkpoint | None = None
         """The weights."""
-        self.head_stays = False
-        """Whether the model has the head of the start weights."""
 
     def is_open(self, *names: str) -> bool:
         """Whether all of them are."""
-        return all(getattr(self.settings, name) in (None, "auto") for name in names)
+        return all(_is_open(self.settings, name) and name not in self.settled for name in names)
+
+    @property
+    def head_stays(self) -> bool:
+        """Whether the model has the head of the start weights."""
+        return self.start is not None and brings_head(self.start, self.settings)
 
     def take(self, name: str, value: Any, reason: str) -> None:
         self.settings, self.why[name] = replace(self.settings, **{name: value}), reason
+
+
+def _is_open(settings: TrainSettings, name: str) -> bool:
+    return getattr(settings, name, "gone since") in (None, "auto")
 
 
 def _choose_arithmetic(choices: _Choices, machine: Machine) -> None:
@@ -205,12 +228,17 @@ def _choose_start(choices: _Choices, dataset: DataSet) -> None:
             ships = found[0] in shipped()
             choices.take("weights", found[0], "ships with this backbone" if ships else "was downloaded before")
         else:
-            choices.take("weights", "none", f"none ship with the backbone {backbone}")
-    settings = choices.settings
-    if settings.weights != "none":
-        choices.start = choices.start or start_from(settings.weights, backbone=settings.backbone)
-        wanted = weights_are_given or bool(_known(choices.start, dataset))
-        choices.head_stays = wanted and brings_head(choices.start, settings)
+            choices.take("weights", "none", f"none of the backbone {backbone} are here")
+    if choices.settings.weights != "none":
+        choices.start = choices.start or start_from(choices.settings.weights, backbone=choices.settings.backbone)
+    if choices.is_open("head"):
+        if choices.start is None:
+            choices.take("head", "new", "there are no weights")
+        elif weights_are_given:
+            choices.take("head", "start", "the weights were given")
+        else:
+            known = len(_known(choices.start, dataset))
+            choices.take("head", "start" if known else "new", f"the weights know {known or 'none'} of the classes")
 
 
 def _choose_both(choices: _Choices, dataset: DataSet) -> None:
@@ -219,16 +247,22 @@ def _choose_both(choices: _Choices, dataset: DataSet) -> None:
     if choices.kind == "cuda" and here[0] not in ours:
         choices.take("backbone", here[0][0], "the best whose weights are here")
         return
-    known = {weights: _known(start_from(weights, backbone=backbone), dataset) for backbone, weights in ours}
-    backbone, weights = max(ours, key=lambda each: len(known[each[1]]))  # the first of those that know as many
-    choices.take("backbone", backbone, f"small enough for {choices.kind}, and its weights ship")
-    names = f"; it knows {len(known[weights])} of the classes" if known[weights] else ""
-    choices.take("weights", weights, f"ships with this backbone{names}")
+    known = {weights: len(_known(start_from(weights, backbone=backbone), dataset)) for backbone, weights in ours}
+    backbone, weights = max(ours, key=lambda each: known[each[1]])
+    if known[weights] < KNOWN_SHARE * sum(map(_is_foreground, dataset.classes)):
+        backbone, weights = ours[0]
+    why = "no larger one has its weights here" if choices.kind == "cuda" else f"small enough for {choices.kind}"
+    choices.take("backbone", backbone, f"{why}, and its weights ship")
+    choices.take("weights", weights, f"ships with this backbone; it knows {known[weights] or 'none'} of the classes")
 
 
 def _known(start: Checkpoint, dataset: DataSet) -> list[str]:
     """The classes that `start` knows, but for the background, which is another one in each data set."""
-    return [name for name in known_classes(dataset.groups, start.classes) if common_name(name) != "background"]
+    return [name for name in known_classes(dataset.groups, start.classes) if _is_foreground(name)]
+
+
+def _is_foreground(name: str) -> bool:
+    return common_name(name) != "background"
 
 
 def _is_here(weights: str) -> bool:
@@ -264,10 +298,8 @@ def _choose_sizes(choices: _Choices, data: Fingerprint) -> None:
         if first < ATROUS_RATES[stride][0] and not choices.head_stays:
             rates = (first, 2 * first, 3 * first)
             choices.take("atrous_rates", rates, f"reach half way across the {features} features of a crop")
-        elif not choices.head_stays and choices.start is not None and brings_head(choices.start, choices.settings):
-            choices.take("atrous_rates", ATROUS_RATES[stride], f"usual; {choices.settings.weights} knows no class")
     if choices.is_open("scale"):
-        if data.grey and data.size_spread == 1:
+        if data.grey and data.smallest_size == data.largest_size:
             scale, reason = SCALE_OF_ONE_INSTRUMENT, "grey images of one size are of one magnification"
         elif max(chosen(choices.settings.crop_size)) < PART * short_side:
             scale, reason = SCALE_OF_PARTS, "crops are less than half of an image, and have to see more of it"
@@ -448,14 +480,20 @@ def write(path: Path, settings: TrainSettings, reasons: Reasons) -> None:
         aside.write_text("".join(lines), encoding="utf-8")
 
 
+def read(path: Path) -> dict[str, Any]:
+    """The values of a run that stay when it is resumed, from its config.yaml."""
+    before = yaml.safe_load(path.read_text(encoding="utf-8"))
+    return {name: value for name, value in before.items() if name not in PLACES}
+
+
 def check_same_run(path: Path, settings: TrainSettings) -> None:
     """Raise SettingsError where a resumed run would go on with other values than those in its config.yaml."""
-    before = yaml.safe_load(path.read_text(encoding="utf-8"))
-    for name, value in settings.as_dict().items():
-        if name not in PLACES and name in before and before[name] != value:
+    given = settings.as_dict()
+    for name, value in read(path).items():
+        if name in given and given[name] != value:
             option = f"--{name.replace('_', '-')}"
             raise SettingsError(
-                f"{option} is {value} but the run in {path.parent} has {before.get(name)}; "
+                f"{option} is {given[name]} but the run in {path.parent} has {value}; "
                 f"resume it without {option}, or start another --output"
             )
 
@@ -478,6 +516,8 @@ def _check(settings: TrainSettings, dataset: DataSet, *, images: int) -> None:
         raise SettingsError(
             f"one class, '{dataset.classes[0]}', of {dataset.root}; training needs at least two, such as background"
         )
+    if settings.head == "start" and settings.weights == "none":
+        raise SettingsError("head start wants weights that bring it, as weights is none; leave --head out")
     if settings.freeze != "none" and settings.weights == "none":
         raise SettingsError(
             f"freeze {settings.freeze} would keep random weights, as weights is none; "

@@ -11,20 +11,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from deeplab.errors import OutputError
-from deeplab.files import written_aside
+from deeplab.files import STATE, STATE_BEFORE, written_aside
 from deeplab.metrics import iou, mean_accuracy, miou, pixel_accuracy
 from deeplab.training.pace import Pace, in_words
 from deeplab.training.task import SegmentationTask
 
-__all__ = ["Record", "state_of"]
+__all__ = ["Record", "state_of", "steps_done"]
 
 logger = logging.getLogger(__name__)
-
-STATE, STATE_BEFORE = "last.ckpt", "previous.ckpt"
-"""What a run is resumed from: that of the last epoch, and that of the one before, should the last one be damaged."""
 
 STEP_COLUMNS = ("step", "epoch", "loss", "learning_rate")
 EPOCH_COLUMNS = ("step", "epoch", "seconds", "seconds_waiting_for_images")
@@ -38,6 +36,11 @@ def state_of(folder: Path) -> Path | None:
         if path.exists():
             logger.warning("%s is damaged; going on from what was before it", path)
     return None
+
+
+def steps_done(state: Path) -> int:
+    """After how many steps of the run this is its state."""
+    return int(torch.load(state, map_location="cpu", mmap=True, weights_only=True)["global_step"])
 
 
 class Record(Callback):

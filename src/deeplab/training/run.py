@@ -26,6 +26,8 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from deeplab import checkpoints
+from deeplab._progress import progress
+from deeplab._words import number_of
 from deeplab.checkpoints import Checkpoint, Preprocessing
 from deeplab.data import DataSet, in_words, open_dataset, regroup
 from deeplab.data.doctor import examine
@@ -34,14 +36,14 @@ from deeplab.errors import DataError, DeepLabError, OutputError, SettingsError
 from deeplab.files import clear_aside
 from deeplab.inference import Segmenter, pick_device
 from deeplab.models import SegmentationModel
-from deeplab.settings import TrainSettings
+from deeplab.settings import LARGEST_SIDE, TrainSettings
 from deeplab.training import fingerprint, loggers, recipe, report, teacher
 from deeplab.training.batches import Photos, RareCrops, TrainingCrops, loader
 from deeplab.training.guard import Guard
 from deeplab.training.processes import environment_of
 from deeplab.training.recipes import RECIPES
-from deeplab.training.record import Record, state_of
-from deeplab.training.schedule import chosen
+from deeplab.training.record import Record, state_of, steps_done
+from deeplab.training.schedule import chosen, schedule_of
 from deeplab.training.start import calibrate, start_model
 from deeplab.training.stopping import Termination, stoppable
 from deeplab.training.task import SegmentationTask
@@ -50,7 +52,7 @@ __all__ = ["run"]
 
 logger = logging.getLogger(__name__)
 
-CONFIG = "config.yaml"
+CONFIG, FINGERPRINT = "config.yaml", "fingerprint.json"
 
 CLASS_WEIGHT_LIMIT = 10.0
 """No class weighs more, so that a handful of pixels does not steer the training."""
@@ -68,13 +70,21 @@ def run(settings: TrainSettings) -> Path:
         _examine(settings, dataset)
     data = fingerprint.read_data(recipe.training_samples(settings, dataset), dataset)
     machine = fingerprint.read_machine(str(pick_device(settings.device)))
-    settings, reasons = recipe.choose(settings, dataset, data, machine)
+    before = recipe.read(folder / CONFIG) if settings.resume else None
+    settings, reasons = recipe.choose(settings, dataset, data, machine, before=before)
     if settings.recipe is not None and RECIPES[settings.recipe].differs:
         logger.info("recipe %s, but for this: %s", settings.recipe, RECIPES[settings.recipe].differs)
     if settings.resume:
         recipe.check_same_run(folder / CONFIG, settings)
+        fingerprint.check_same_data(folder / FINGERPRINT, data, root=dataset.root)
         if rank == 0:
             clear_aside(folder)
+    epochs = recipe.epochs_of(settings, images=data.images, rank=rank)
+    steps = schedule_of(settings, steps_per_epoch=epochs.steps).steps
+    state = state_of(folder) if settings.resume else None
+    if state is not None and steps_done(state) >= steps:
+        logger.info("the run in %s had ended, after all of its %d steps; nothing is left to train", folder, steps)
+        return _best(folder)
     model, norms = start_model(settings, dataset)
     instructor = teacher.load(settings.teacher, dataset) if settings.teacher is not None else None
 
@@ -89,16 +99,15 @@ def run(settings: TrainSettings) -> Path:
     run_loggers = loggers.begin(settings, first=rank == 0)
     if rank == 0:
         recipe.write(folder / CONFIG, settings, reasons)
-        fingerprint.write(folder / "fingerprint.json", data, machine)
-    logger.info("training on %d images, validating on %d, writing to %s", len(photos), len(validation), folder)
+        fingerprint.write(folder / FINGERPRINT, data, machine)
+    images = number_of(len(photos), "image")
+    logger.info("training on %s, validating on %d, writing to %s", images, len(validation), folder)
 
     probabilities = None if instructor is None else teacher.Probabilities(folder / "teacher")
     weighed = settings.class_weights != "none" or chosen(settings.rare_crops) > 0
     counts = photos.class_counts() if weighed else np.zeros((len(photos), len(dataset.classes)), np.int64)
     rare = RareCrops(counts, chosen(settings.rare_crops)) if chosen(settings.rare_crops) > 0 else None
     crops = TrainingCrops(photos, _augmentation(settings, model, dataset), settings.seed, probabilities, rare)
-    epochs = recipe.epochs_of(settings, images=len(photos), rank=rank)
-    state = state_of(folder) if settings.resume else None
     if state is None:
         calibrate(model, norms, crops)
     checkpoint = partial(_checkpoint, settings=settings, dataset=dataset)
@@ -144,6 +153,10 @@ def run(settings: TrainSettings) -> Path:
         )
     if rank == 0:
         shutil.rmtree(folder / "teacher", ignore_errors=True)
+    return _best(folder)
+
+
+def _best(folder: Path) -> Path:
     best = folder / "best.safetensors"
     return best if best.exists() else folder / "last.safetensors"
 
@@ -173,8 +186,14 @@ def _examine(settings: TrainSettings, dataset: DataSet) -> None:
     if dataset.splits.get(settings.val_split):
         parts["val"] = recipe.validation_samples(settings, dataset)
     part = replace(dataset, splits=parts)
-    diagnosis = examine(part, output_stride=settings.output_stride or 16, long_side=settings.long_side)
-    known = ("nothing-labelled", "one-class-only") if settings.teacher is not None else ()
+    diagnosis = examine(
+        part,
+        output_stride=settings.output_stride or 16,
+        long_side=settings.long_side,
+        largest_side=LARGEST_SIDE[pick_device(settings.device).type],
+        progress=progress,
+    )
+    known = ("no-train", "nothing-labelled", "one-class-only") if settings.teacher is not None else ()
     errors = [finding for finding in diagnosis.errors if finding.kind not in known]
     if errors:
         more = f"; the first of {len(errors)} errors" if len(errors) > 1 else ""
@@ -196,6 +215,7 @@ def _augmentation(settings: TrainSettings, model: SegmentationModel, dataset: Da
         ignore_index=dataset.ignore_index,
         photometric=settings.photometric,
         scale_step=settings.scale_step,
+        probabilities_stride=teacher.STRIDE,
     )
 
 

@@ -74,6 +74,8 @@ def brings_head(start: Checkpoint, settings: TrainSettings) -> bool:
 
     It does so as it is: with its own ASPP, and with nothing behind that.
     """
+    if settings.head == "new":
+        return False
     if start.model.entry == settings.model:
         return True
     if (start.model.entry, settings.model) != ("deeplabv3", "deeplabv3plus"):
@@ -110,7 +112,7 @@ def _copy(model: SegmentationModel, start: Checkpoint, settings: TrainSettings, 
     Training normalises by the statistics of a batch: with them it would begin with another function than that of the
     start.
     """
-    done = transfer(model, start, classes=dataset.groups)
+    done = transfer(model, start, classes=dataset.groups, head=settings.head != "new")
     for sentence in done.sentences(dataset.classes):
         logger.info("weights %s: %s", settings.weights, sentence)
     left = {name.rpartition(".")[0] for name in done.left}
@@ -148,12 +150,11 @@ def _options_of(start: Checkpoint, settings: TrainSettings) -> dict[str, Any]:
         )
     names = {*inspect.signature(catalog.builder("backbones", settings.backbone)).parameters}
     names |= {"align_corners", "pad_to_grid", "norm"}
-    if start.model.entry == settings.model:
+    if brings_head(start, settings):
         names |= {*_builder_options(settings.model), "scales", "merge"}
-    elif brings_head(start, settings):
-        theirs = {**_builder_options(start.model.entry), **arguments}  # whose defaults may be others
-        arguments = {**theirs, "decoder_channels": theirs["aspp_channels"]}  # so that a new decoder can pass it on
-        names |= _builder_options(settings.model).keys()
+        if start.model.entry != settings.model:
+            theirs = {**_builder_options(start.model.entry), **arguments}  # whose defaults may be others
+            arguments = {**theirs, "decoder_channels": theirs["aspp_channels"]}  # so that a new decoder can pass it on
     ours = ("backbone", "num_classes", "output_stride", "in_channels")
     return {name: value for name, value in arguments.items() if name in names and name not in ours}
 

@@ -71,6 +71,8 @@ class SegmentationTask(LightningModule):
         self.average = _average(model, decay=settings.ema) if settings.ema > 0 else None
         self._together: tuple[nn.Module, ...] = ()
         """The best guess with all of its weights, where each process has a share; in a tuple, as it is not trained."""
+        self._segmenter: Segmenter | None = None
+        """That of the best guess, until the weights change."""
         self._groups: list[dict[str, Any]] | None = None
         """Those of the optimizer, found while the weights were whole."""
         self.skipped = False
@@ -90,6 +92,7 @@ class SegmentationTask(LightningModule):
         """Make the best guess that of this step; all processes come here."""
         if self._together:
             copy_whole(self._together[0], self._guess)
+        self._segmenter = None
 
     def configure_model(self) -> None:
         """Give each process a share of the weights, where Lightning's strategy is for that."""
@@ -129,6 +132,7 @@ class SegmentationTask(LightningModule):
         self.train()
 
     def on_train_batch_start(self, batch: Batch | DeepLabError, batch_index: int) -> None:
+        self._segmenter = None
         self.settle_statistics(self.global_step)
 
     def settle_statistics(self, step: int) -> None:
@@ -233,7 +237,9 @@ class SegmentationTask(LightningModule):
     def predict(self, image: NDArray[np.uint8]) -> NDArray[np.uint8 | np.uint16]:
         """Labels (H, W) of an image (H, W, 3), as the saved model would give them: in full precision."""
         with torch.autocast(self.device.type, enabled=False):
-            return self.segmenter(self.best_guess).labels(image)
+            if self._segmenter is None:
+                self._segmenter = self.segmenter(self.best_guess)
+            return self._segmenter.labels(image)
 
     def factor(self, step: int) -> float:
         """The factor of the schedule on every learning rate."""

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from deeplab import checkpoints
+from deeplab._words import number_of
 from deeplab.checkpoints import Checkpoint
 from deeplab.data import DataSet
 from deeplab.errors import SettingsError
@@ -77,4 +78,5 @@ def ask(
 
 
 def _some(classes: tuple[str, ...]) -> str:
-    return f"{len(classes)} classes ({', '.join(classes[:3])}{', ...' if len(classes) > 3 else ''})"
+    names = ", ".join(classes[:3]) + (", ..." if len(classes) > 3 else "")
+    return f"{number_of(len(classes), 'class', 'classes')} ({names})"

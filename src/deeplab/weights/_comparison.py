@@ -227,8 +227,7 @@ def _read(golden: Path) -> dict[str, Tensor]:
         with golden.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             return {name: torch.from_numpy(file[name]) for name in file.files}
     except Exception as error:  # damaged, another format, or arrays of objects
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise DataError(f"{golden}: cannot be read as .npz ({reason})") from error
+        raise DataError(f"{golden}: no complete .npz of arrays, as numpy.savez writes; make it anew") from error
 
 
 def _described(array: Tensor) -> str:

@@ -10,6 +10,7 @@ from deeplab.errors import CheckpointError
 from deeplab.weights._shipped import find
 from deeplab.weights._sources import convert
 from deeplab.weights.encoders import encoder
+from deeplab.weights.tflite import convert_backbone
 
 
 def start_from(name_or_path: str | Path, *, backbone: str) -> Checkpoint:
@@ -28,7 +29,8 @@ def start_from(name_or_path: str | Path, *, backbone: str) -> Checkpoint:
         return checkpoints.load(path)
     if backbone.startswith("timm/"):
         return encoder(path, backbone=backbone)
+    classifier = convert_backbone if path.suffix == ".tflite" else encoder
     try:
-        return encoder(path)
+        return classifier(path)
     except CheckpointError:
         return convert(path).checkpoint

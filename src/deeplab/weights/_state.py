@@ -65,7 +65,9 @@ def read_content(path: Path) -> Any:
         try:
             return load_file(path)
         except (SafetensorError, OSError) as error:
-            raise UnreadableError(f"{path}: cannot be read as safetensors ({error})") from error
+            raise UnreadableError(
+                f"{path}: cannot be read as safetensors ({error}); copy or download it again"
+            ) from error
     try:
         return _read_pickled(path)
     except pickle.UnpicklingError as error:
@@ -73,8 +75,10 @@ def read_content(path: Path) -> Any:
             f"{path}: holds more than tensors or is damaged, and is not opened; take a file with the state_dict alone"
         ) from error
     except Exception as error:  # on damaged bytes the unpickler raises nearly anything
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise UnreadableError(f"{path}: cannot be read as PyTorch weights ({reason})") from error
+        reason = (str(error) or type(error).__name__).splitlines()[0].partition(". ")[0]
+        raise UnreadableError(
+            f"{path}: cannot be read as PyTorch weights ({reason}); copy or download it again"
+        ) from error
 
 
 def _read_pickled(path: Path) -> Any:

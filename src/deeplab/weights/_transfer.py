@@ -10,12 +10,16 @@ from itertools import product
 import torch
 from torch import Tensor
 
+from deeplab._words import number_of
 from deeplab.checkpoints import Checkpoint
 from deeplab.data import group_classes, in_words
 from deeplab.data.label_sets import common_name
 from deeplab.models import SegmentationModel, create_model
 
 __all__ = ["Transfer", "known_classes", "reclass", "transfer"]
+
+BACKBONE = ("backbone.", "prepare.")
+"""How the names of its tensors begin, and of the normalisation of its input."""
 
 CRF_RNN = "crf_rnn."
 """How the names of tensors begin that have a row and a column for each class."""
@@ -30,11 +34,15 @@ class Transfer:
     """The classes whose row of the last layer was copied, each with the source's classes that it is the mean of."""
     left: tuple[str, ...]
     """Tensors of the new model before its last layer that keep their random start."""
+    head: bool = True
+    """Whether it was asked for."""
 
     def sentences(self, classes: Sequence[str]) -> list[str]:
         """What was done in plain words, for a model of these `classes`."""
         own = self.left
         fresh = [name for name in classes if name not in self.rows]
+        if not self.head:
+            return [f"copied the {len(self.copied)} tensors of the backbone; the head is new"]
         return [
             f"copied {len(self.copied)} of {len(self.copied) + len(own)} tensors before the last layer"
             + (f"; at random start {_by_part(own)}" if own else ""),
@@ -46,7 +54,11 @@ class Transfer:
 
 @torch.no_grad()
 def transfer(
-    model: SegmentationModel, source: Checkpoint, *, classes: Mapping[str, Sequence[str]] | None = None
+    model: SegmentationModel,
+    source: Checkpoint,
+    *,
+    classes: Mapping[str, Sequence[str]] | None = None,
+    head: bool = True,
 ) -> Transfer:
     """Copy into `model` every tensor of `source` with its name and shape; of the last layer, classes by name.
 
@@ -57,10 +69,13 @@ def transfer(
 
     Args:
         classes: The classes of `model` in order, each with those that it is made of (itself, if nothing changed).
+        head: False copies the backbone alone.
     """
     given = source.model.state_dict()
+    if not head:
+        given = {name: tensor for name, tensor in given.items() if name.startswith(BACKBONE)}
     if model.arguments["backbone"] != source.model.arguments["backbone"]:
-        given = {name: tensor for name, tensor in given.items() if not name.startswith(("backbone.", "prepare."))}
+        given = {name: tensor for name, tensor in given.items() if not name.startswith(BACKBONE)}
     copied, left = [], []
     for name, tensor in model.state_dict().items():
         if name.startswith((model.last_layer, CRF_RNN)):
@@ -73,7 +88,8 @@ def transfer(
     if "prepare.mean" in copied:
         keys = ("image_mean", "image_std")
         model.arguments = {**model.arguments, **{key: source.model.arguments[key] for key in keys}}
-    return Transfer(tuple(copied), _copy_rows(model, source, classes or {}), tuple(left))
+    rows = _copy_rows(model, source, classes or {}) if head else {}
+    return Transfer(tuple(copied), rows, tuple(left), head)
 
 
 def reclass(source: Checkpoint, classes: Sequence[str] | Mapping[str, str | Sequence[str]]) -> Checkpoint:
@@ -146,4 +162,4 @@ def _last_layer(model: SegmentationModel) -> dict[str, Tensor]:
 def _by_part(names: Iterable[str]) -> str:
     """Tensor names in few words: "aspp (30 tensors), decode (12 tensors)"."""
     counts = Counter(name.partition(".")[0] for name in names)
-    return ", ".join(f"{part} ({count} tensor{'s' * (count > 1)})" for part, count in counts.items())
+    return ", ".join(f"{part} ({number_of(count, 'tensor')})" for part, count in counts.items())

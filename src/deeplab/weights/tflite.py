@@ -17,7 +17,6 @@ import numpy as np
 import torch
 from torch import nn
 
-from deeplab.backbones import Backbone, create_backbone
 from deeplab.checkpoints import Checkpoint, Preprocessing
 from deeplab.errors import CheckpointError, SettingsError
 from deeplab.layers import BatchNorm, ConvNormAct
@@ -27,6 +26,7 @@ from deeplab.models.deeplabv3 import DeepLabV3
 from deeplab.weights._classes import names_of, palette_of
 from deeplab.weights._source import Conversion
 from deeplab.weights._tflite_graph import Convolution, Graph, TensorInfo, read_graph
+from deeplab.weights.encoders import Encoder
 
 __all__ = ["convert", "convert_backbone"]
 
@@ -81,8 +81,8 @@ def convert(path: str | Path, *, output_stride: int | None = None) -> Conversion
     return Conversion(checkpoint, placed)
 
 
-def convert_backbone(path: str | Path) -> Backbone:
-    """The MobileNetV2 of the ImageNet classifier `path`, in evaluation mode, at output stride 32.
+def convert_backbone(path: str | Path) -> Checkpoint:
+    """The MobileNetV2 of the ImageNet classifier `path` as an `Encoder`, without classes, at output stride 32.
 
     It wants RGB in -1 .. 1 and pads as TensorFlow's SAME. The 1 x 1 to 1280 channels and the classifier have
     no place in a backbone and are left behind. Norms are as in `convert`.
@@ -97,10 +97,13 @@ def convert_backbone(path: str | Path) -> Backbone:
     if len(convolutions) < 4 or not _reads_pooled(convolutions[-1], graph):
         raise CheckpointError(f"{path}: wanted a MobileNetV2 with its classifier; {_summary(graph)}")
     encoder = convolutions[:-2]
+    mean, std = _normalisation(graph.image)
+    options = {**_backbone_arguments(encoder), "padding": "same", "image_mean": mean, "image_std": std}
     with _named(path):
-        backbone = create_backbone(_backbone_name(encoder), **_backbone_arguments(encoder), padding="same")
-    _fill(backbone, encoder, graph, path=path)
-    return backbone.eval()
+        model = Encoder(_backbone_name(encoder), **options)
+    _fill(model.backbone, encoder, graph, path=path)
+    none = np.zeros((0, 3), np.uint8)
+    return Checkpoint(model.eval(), (), none, training={"converted_from": path.name})
 
 
 def _convolutions(graph: Graph) -> list[Convolution]:

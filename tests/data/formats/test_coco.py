@@ -112,7 +112,7 @@ def other_categories(content):
     ("function", "problem"),
     [
         (lambda content: content.pop("categories"), "categories: 'categories' is missing"),
-        (lambda content: content["categories"].append({"id": 9, "name": "cat"}), "class 'cat' occurs twice"),
+        (lambda content: content["categories"].append({"id": 9, "name": "cat"}), "id 9: class 'cat' occurs twice"),
         (other_categories, r"val2017\.json: its categories are not those of .*train2017\.json"),
         (lambda content: content["images"][0].pop("height"), "images: 'height' is missing"),
         (lambda content: content["images"][0].update(file_name="d.jpg"), r"no image 'd\.jpg'; put it into .*train2017"),

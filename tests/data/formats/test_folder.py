@@ -1,3 +1,5 @@
+import shutil
+
 import numpy as np
 import pytest
 
@@ -49,13 +51,13 @@ def test_masks_that_are_all_missing_are_asked_for(root):
 
 def test_a_missing_mask_is_named(root):
     (root / "train/masks/b.png").unlink()
-    with pytest.raises(DataError, match=r"1 images have no mask \(b\); put them as <stem>.png into .*masks"):
+    with pytest.raises(DataError, match=r"1 image has no mask \(b\); put them as <stem>.png into .*masks"):
         open_dataset(root)
 
 
 def test_a_missing_image_is_named(root):
     (root / "train/images/b.png").unlink()
-    with pytest.raises(DataError, match=r"1 masks have no image \(b\)"):
+    with pytest.raises(DataError, match=r"1 mask has no image \(b\)"):
         open_dataset(root)
 
 
@@ -71,6 +73,7 @@ def test_two_images_of_one_stem_are_refused(root, write):
         ("", "empty"),
         ("a\nb\na\n", "line 3: class 'a' occurs twice"),
         ("a\nb 1 2 300\n", "line 2: colour 1 2 300 is outside 0..255"),
+        ("a\nb 9 9 9\n\nc 9 9 9\n", "lines 2 and 4 both have the colour 9 9 9"),
     ],
 )
 def test_a_wrong_class_list_is_refused(root, text, problem):
@@ -97,8 +100,55 @@ def test_a_split_that_is_not_there_names_those_that_are(root):
 
 
 def test_a_folder_of_something_else_is_refused(tmp_path):
-    with pytest.raises(DataError, match=r"not a data set in a known format; looked for .*classes.txt \(folder\)"):
+    with pytest.raises(DataError, match=r"not a data set in a known format; the plain one has .*classes.txt;") as told:
         open_dataset(tmp_path)
+    assert len(str(told.value)) - len(str(tmp_path)) < 300
+
+
+@pytest.fixture
+def undivided(tmp_path, write):
+    """Twenty samples without folders of splits."""
+    for number in range(20):
+        write(tmp_path / "images" / f"{number}.png", np.full((6, 8, 3), 100, np.uint8))
+        write(tmp_path / "masks" / f"{number}.png", np.zeros((6, 8), np.uint8))
+    (tmp_path / "classes.txt").write_text("sky\nroad\n")
+    return tmp_path
+
+
+def stems(dataset):
+    return {split: {sample.image.stem for sample in samples} for split, samples in dataset.splits.items()}
+
+
+def test_images_beside_masks_without_splits_are_divided_and_that_is_told(undivided, caplog):
+    found = stems(open_dataset(undivided))
+    assert found["train"] | found["val"] == set(map(str, range(20)))
+    assert not found["train"] & found["val"]
+    assert f"no folders of splits; val are {len(found['val'])} of the 20 images" in caplog.text
+
+
+def test_a_sample_stays_in_its_split_when_others_come_and_a_fifth_is_val(undivided):
+    before = stems(open_dataset(undivided))
+    for number in range(20, 300):
+        for kind in ("images", "masks"):
+            shutil.copyfile(undivided / kind / "0.png", undivided / kind / f"{number}.png")
+    after = stems(open_dataset(undivided))
+    assert before["train"] <= after["train"]
+    assert before["val"] <= after["val"]
+    assert 0.15 < len(after["val"]) / 300 < 0.25
+
+
+@pytest.mark.parametrize("number", range(2, 12))
+def test_of_two_samples_without_splits_each_split_has_one(undivided, number):
+    for path in (*undivided.glob("images/*"), *undivided.glob("masks/*")):
+        if path.stem not in ("0", str(number)):
+            path.unlink()
+    assert {split: len(found) for split, found in stems(open_dataset(undivided)).items()} == {"train": 1, "val": 1}
+
+
+def test_a_missing_mask_is_named_also_without_splits(undivided):
+    (undivided / "masks/7.png").unlink()
+    with pytest.raises(DataError, match=r"1 image has no mask \(7\)"):
+        open_dataset(undivided)
 
 
 def test_the_folder_within_is_named_where_it_is_the_data_set(root):
@@ -112,6 +162,11 @@ def test_the_folder_within_is_named_where_it_is_the_data_set(root):
 def test_a_missing_folder_is_said_to_be_missing(tmp_path):
     with pytest.raises(InputNotFoundError, match="no such folder"):
         open_dataset(tmp_path / "nothing")
+
+
+def test_a_file_in_the_place_of_the_folder_is_said_to_be_one(root):
+    with pytest.raises(InputNotFoundError, match=r"classes\.txt: a file; name the folder of a data set"):
+        open_dataset(root / "classes.txt")
 
 
 def test_an_unknown_format_brings_the_nearest(root):

@@ -75,6 +75,21 @@ def test_the_classes_can_be_regrouped(made):
     np.testing.assert_array_equal(labels, np.where(before == 255, 255, background))
 
 
+def test_the_doctor_sees_the_files_whatever_their_classes_become(made, tmp_path):
+    dataset = open_dataset(made.root)
+    nothing, one, two = made.names
+    diagnosis = examine(regroup(dataset, [f"thing={one}|{two}", nothing]))
+    plain = examine(dataset)
+    assert {finding.kind for finding in diagnosis.findings} <= {finding.kind for finding in plain.findings}
+    assert diagnosis.evidence.origin.classes == plain.evidence.origin.classes
+    before = {
+        split: dict(zip(dataset.classes, count.pixels, strict=True)) for split, count in plain.evidence.counts.items()
+    }
+    for split, count in diagnosis.evidence.counts.items():
+        assert count.pixels.tolist() == [before[split][one] + before[split][two], before[split][nothing]]
+    assert repair(diagnosis, tmp_path / "copy").repair.samples == 3
+
+
 def test_worker_processes_can_read_it(made):
     dataset = pickle.loads(pickle.dumps(open_dataset(made.root)))
     sample = dataset.split("val")[0]
@@ -122,11 +137,10 @@ def test_an_empty_folder_is_refused_in_one_line_that_says_what_was_wanted(name, 
     assert "\n" not in str(caught.value)
 
 
-def test_what_was_looked_for_is_said_of_every_format(tmp_path):
-    with pytest.raises(DataError, match="not a data set in a known format; looked for") as caught:
+def test_every_other_format_is_named_where_none_is_found(tmp_path):
+    with pytest.raises(DataError, match=r"not a data set in a known format; .*docs/data\.md has the others") as caught:
         open_dataset(tmp_path)
-    for name, module in _formats().items():
-        assert f"{module.LAYOUT} ({name})" in str(caught.value)
+    assert [name for name in FORMATS if name not in str(caught.value)] == ["folder"]
 
 
 def test_a_folder_that_fits_two_formats_has_to_be_named(make):

@@ -102,7 +102,7 @@ def test_a_damaged_table_is_named(make, arrow, name):
     [
         (None, r"classes\.txt: no such file; write one class a line"),
         ({"0": "a", "2": "b"}, r'wanted {"0": "road", "1": \.\.\.} with every number'),
-        ({"0": "a", "1": "a"}, "class 'a' occurs twice"),
+        ({"0": "a", "1": "a"}, r"label\.json: id 1: class 'a' occurs twice"),
         ({"zero": "a"}, "invalid literal"),
     ],
 )

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import suppress
 
 import numpy as np
 
-from deeplab.data.doctor.diagnosis import Case, Evidence, Examined, Finding, found, number_of
+from deeplab._words import number_of
+from deeplab.data.doctor.diagnosis import Case, Evidence, Examined, Finding, found
 from deeplab.data.doctor.duplicates import alike
 from deeplab.files import File
 
@@ -16,17 +17,25 @@ __all__ = ["Twins", "check_copies", "find_twins"]
 Twins = tuple[Examined, Examined, bool]
 """Two images that look alike, and whether they are the same byte for byte."""
 
+APART = ("train", "val", "test")
+"""How the splits are named that are to have no image in common."""
+
 OTHER_LABELS = 0.05
 """Share of the pixels that two masks of the same image label differently, at least, from where on it is told."""
 
 
 def find_twins(evidence: Evidence) -> list[Twins]:
-    """All pairs of images that look alike."""
+    """All pairs of images that look alike, but for those of two splits that have images in common by design."""
     items = evidence.examined
+    images: dict[str, set[File]] = {}
+    for item in items:
+        images.setdefault(item.split, set()).add(item.sample.image)
+    shared = {(one, other) for one in images for other in images if one != other and _may_share(one, other, images)}
     prints = [item.facts.image.fingerprint for item in items]
     return [
         (items[i], items[j], prints[i] == prints[j] and _same_bytes(items[i].sample.image, items[j].sample.image))
         for i, j in alike(prints)
+        if (items[i].split, items[j].split) not in shared
     ]
 
 
@@ -43,12 +52,23 @@ def check_copies(evidence: Evidence) -> Iterator[Finding]:
         what = f"{images:,} images that look alike, in {number_of(len(groups), 'group')}"
         yield found("copies", what, [Case(group) for group in groups])
     differing = [(pair, _difference(*pair[:2])) for pair in twins if pair[2]]
-    cases = [
-        Case(_images(pair), f"about {share:.0%} of the pixels") for pair, share in differing if share > OTHER_LABELS
-    ]
+    remarks = {_images(pair): f"about {share:.0%} of the pixels" for pair, share in differing if share > OTHER_LABELS}
+    cases = [Case(images, remark) for images, remark in remarks.items()]
     if cases:
         words = number_of(len(cases), "image that occurs twice", "images that occur twice")
         yield found("copies-labelled-differently", f"{words}, with other labels", cases)
+
+
+def _may_share(one: str, other: str, images: Mapping[str, Set[File]]) -> bool:
+    """Whether two splits have images in common by design.
+
+    Both are to learn from, as train and trainaug; one is named after the other, as trainval after val; or one has a
+    name of its own and all images of the other, as a list of everything.
+    """
+    if (one.startswith("train") and other.startswith("train")) or one in other or other in one:
+        return True
+    pairs = ((one, other), (other, one))
+    return any(not large.startswith(APART) and images[large] >= images[small] for large, small in pairs)
 
 
 def _images(pair: Twins) -> tuple[File, ...]:
@@ -62,7 +82,7 @@ def _same_bytes(one: File, other: File) -> bool:
 
 
 def _groups(twins: Sequence[Twins]) -> Iterator[tuple[File, ...]]:
-    """The images that are connected by likeness, sorted."""
+    """The images that are connected by likeness, sorted; one that is listed again is there twice."""
     group: dict[File, set[File]] = {}
     for pair in twins:
         one, other = (group.setdefault(path, {path}) for path in _images(pair))
@@ -74,7 +94,7 @@ def _groups(twins: Sequence[Twins]) -> Iterator[tuple[File, ...]]:
     for members in group.values():
         if id(members) not in seen:
             seen.add(id(members))
-            yield tuple(sorted(members, key=str))
+            yield tuple(sorted(members, key=str)) if len(members) > 1 else (*members, *members)
 
 
 def _difference(one: Examined, other: Examined) -> float:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from deeplab._words import number_of
 from deeplab.data.dataset import DataSet, Stray
 from deeplab.data.doctor.inspection import Inspection, MaskFacts, is_ignored
 from deeplab.data.doctor.kinds import KINDS, SEVERITIES, Severity
@@ -29,7 +30,6 @@ __all__ = [
     "RepairDone",
     "found",
     "mask_case",
-    "number_of",
     "shown_path",
 ]
 
@@ -108,13 +108,22 @@ class Evidence:
     examined: tuple[Examined, ...]
     strays: tuple[Stray, ...]
     output_stride: int
-    long_side: int
-    """Pixels that a training shrinks larger images to."""
+    long_side: int | None
+    """Pixels that a training scales the longer side of every image to; None: that of larger ones to `largest_side`."""
+    largest_side: int
 
     @property
     def origin(self) -> DataSet:
         """The data set as it is in the files."""
         return self.dataset if self.dataset.regrouped is None else self.dataset.regrouped.origin
+
+    def split_of(self, folder: Path) -> str:
+        """The split whose images and masks lie in `folder`; train where the data set has no folders of splits."""
+        return "train" if folder == self.origin.root else folder.name
+
+    def scale(self, long_side: float) -> float:
+        """By what a training multiplies the size of an image whose longer side has so many pixels."""
+        return min(1.0, self.largest_side / long_side) if self.long_side is None else self.long_side / long_side
 
     @cached_property
     def masks(self) -> tuple[tuple[Examined, MaskFacts], ...]:
@@ -175,6 +184,8 @@ class Repair:
     samples: int
     """How many images it has."""
     done: tuple[RepairDone, ...]
+    left: tuple[Finding, ...]
+    """The errors of the copy: that there is nothing to train on, where there was nothing before."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -246,11 +257,6 @@ class Diagnosis:
 def found(kind: str, what: str, cases: Iterable[Case] = (), *, fix: str = "") -> Finding:
     """A finding, with the way out of its kind unless it has one of its own."""
     return Finding(kind, what, tuple(cases), fix or KINDS[kind].fix)
-
-
-def number_of(count: int, singular: str, plural: str = "") -> str:
-    """As in "1 mask", "3 masks"."""
-    return f"{count:,} {singular if count == 1 else plural or singular + 's'}"
 
 
 def mask_case(item: Examined, remark: str = "") -> Case:

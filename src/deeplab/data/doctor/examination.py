@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
-from deeplab._progress import progress
+from deeplab._machine import cores
+from deeplab._progress import Progress, no_progress
 from deeplab.data.dataset import DataSet, Stray
 from deeplab.data.doctor.copy_checks import check_copies
 from deeplab.data.doctor.diagnosis import Diagnosis, Evidence, Examined, Finding
@@ -16,7 +17,6 @@ from deeplab.data.doctor.kinds import KINDS
 from deeplab.data.doctor.label_checks import check_labels
 from deeplab.data.doctor.remembered import Remembered
 from deeplab.data.sample import Sample
-from deeplab.kernels._workers import cores
 from deeplab.settings import LARGEST_SIDE
 
 __all__ = ["examine"]
@@ -28,6 +28,8 @@ def examine(
     strays: Sequence[Stray] = (),
     output_stride: int = 16,
     long_side: int | None = None,
+    largest_side: int = LARGEST_SIDE["cpu"],
+    progress: Progress = no_progress,
 ) -> Diagnosis:
     """Read every file of `dataset` once, and judge what was read.
 
@@ -36,13 +38,15 @@ def examine(
     Args:
         strays: The files that are part of no sample, as `survey` lists them.
         output_stride: Of the network that is to learn it.
-        long_side: Longer side that a training resizes the images to, in pixels; None: larger ones to LARGEST_SIDE.
+        long_side: Longer side that a training resizes the images to, in pixels; None: larger ones to `largest_side`.
+        largest_side: In pixels, as the training's device has it.
+        progress: Shows how far it is: `with progress(title, total=images) as advance`.
     """
     origin = dataset if dataset.regrouped is None else dataset.regrouped.origin
     places = [(split, sample) for split, samples in dataset.splits.items() for sample in samples]
-    facts = _inspected([sample for _, sample in places], origin)
+    facts = _inspected([sample for _, sample in places], origin, progress)
     examined = tuple(Examined(*place, seen) for place, seen in zip(places, facts, strict=True))
-    evidence = Evidence(dataset, examined, tuple(strays), output_stride, long_side or LARGEST_SIDE)
+    evidence = Evidence(dataset, examined, tuple(strays), output_stride, long_side, largest_side)
     findings: list[Finding] = []
     for check in (check_files, check_labels, check_copies):
         findings += check(evidence)
@@ -50,11 +54,11 @@ def examine(
     return Diagnosis(evidence, tuple(sorted(findings, key=lambda finding: order.index(finding.kind))))
 
 
-def _inspected(samples: Sequence[Sample], dataset: DataSet) -> list[Inspection]:
+def _inspected(samples: Sequence[Sample], dataset: DataSet, progress: Progress) -> list[Inspection]:
     """The facts of each sample; what is not remembered is read by as many threads as there are cores."""
     with Remembered(dataset, samples) as remembered:
         known = {sample: facts for sample in samples if (facts := remembered.get(sample))}
-        unknown = [sample for sample in samples if sample not in known]
+        unknown = list(dict.fromkeys(sample for sample in samples if sample not in known))
         threads = ThreadPoolExecutor(cores(), thread_name_prefix="doctor")
         try:
             reading = threads.map(partial(inspect, dataset=dataset), unknown)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from deeplab.data.doctor.diagnosis import Case, Evidence, Examined, Finding, found, mask_case, number_of
+from deeplab._words import number_of
+from deeplab.data.doctor.diagnosis import Case, Evidence, Examined, Finding, found, mask_case
 from deeplab.data.doctor.inspection import ImageFacts, MaskFacts
 
 __all__ = ["affixes", "check_files"]
@@ -60,8 +61,8 @@ def _strays(evidence: Evidence) -> Iterator[Finding]:
             fix = f"Rename the masks as their images, as in {pairs[0][0]} to {pairs[0][1]}; --fix does."
         kind, missing = stray.kind.replace(" ", "-"), stray.kind.rpartition(" ")[2]
         noun = stray.kind.partition(" ")[0]
-        verb = "has" if len(cases) == 1 else "have"
-        yield found(kind, f"{number_of(len(cases), noun)} in {split.name} {verb} no {missing}", cases, fix=fix)
+        place, verb = evidence.split_of(split), "has" if len(cases) == 1 else "have"
+        yield found(kind, f"{number_of(len(cases), noun)} in {place} {verb} no {missing}", cases, fix=fix)
 
 
 def _unreadable(evidence: Evidence) -> Iterator[Finding]:
@@ -151,23 +152,31 @@ def _smoothed(evidence: Evidence) -> Iterator[Finding]:
 
 
 def _pictures(evidence: Evidence) -> Iterator[Finding]:
-    least, most = 2 * evidence.output_stride, evidence.long_side
+    least, most = 2 * evidence.output_stride, evidence.long_side or evidence.largest_side
     readable = [item for item in evidence.examined if item.facts.image.header]
 
-    def of(condition: Callable[[ImageFacts], bool], *, size: bool = False) -> list[Case]:
+    def scale(image: ImageFacts) -> float:
+        return evidence.scale(max(image.size))
+
+    def size(image: ImageFacts) -> str:
+        height, width = image.size
+        by = scale(image)
+        return f"{height} x {width}" + ("" if by == 1 else f", scaled to {by * height:.0f} x {by * width:.0f}")
+
+    def of(
+        condition: Callable[[ImageFacts], bool], remark: Callable[[ImageFacts], str] = lambda image: ""
+    ) -> list[Case]:
         chosen = [item for item in readable if condition(item.facts.image)]
-        return [
-            Case((item.sample.image,), " x ".join(map(str, item.facts.image.size)) if size else "") for item in chosen
-        ]
+        return [Case((item.sample.image,), remark(item.facts.image)) for item in chosen]
 
     checks: Sequence[tuple[str, str, list[Case]]] = (
         ("image-blank", "of one colour only", of(lambda image: image.blank)),
         (
             "image-small",
             f"with a side below {least} pixels, two cells of the features at output stride {evidence.output_stride}",
-            of(lambda image: min(image.size) < least, size=True),
+            of(lambda image: scale(image) * min(image.size) < least, size),
         ),
-        ("image-large", f"longer than {most} pixels", of(lambda image: max(image.size) > most, size=True)),
+        ("image-large", f"longer than {most} pixels", of(lambda image: scale(image) < 1, size)),
         ("image-alpha", "with transparency", of(lambda image: bool(image.header and image.header.alpha))),
         ("image-deep", "of more than 8 bits", of(lambda image: bool(image.header and image.header.deep))),
     )

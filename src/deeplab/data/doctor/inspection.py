@@ -92,13 +92,6 @@ class Inspection:
     image: ImageFacts
     mask: MaskFacts | None
 
-    @property
-    def is_sound(self) -> bool:
-        """Whether both files can be read and fit each other."""
-        return not self.image.problem and (
-            self.mask is None or (not self.mask.problem and self.mask.size == self.image.size)
-        )
-
 
 def inspect(sample: Sample, dataset: DataSet) -> Inspection:
     """Read both files of `sample`, which may be of any kind and in any state.

@@ -56,7 +56,7 @@ KINDS = {
         "Compression mixes neighbouring labels into others along every border.",
         "Export the masks again, as PNG.",
         "0 and 255, or the classes' colours: each pixel becomes what it is near to, and is ignored where it is near "
-        "to none",
+        "to none; numbers of classes in grey: left out",
     ),
     "mask-colours": Kind(
         "error",
@@ -95,6 +95,11 @@ KINDS = {
         "255 stands for pixels to ignore, so that only one class is left to learn: every prediction would be that.",
         "Write 1 instead of 255.",
         "255 becomes 1",
+    ),
+    "no-train": Kind(
+        "error",
+        "Nothing can be trained on; to measure models on, the data need no train.",
+        "Put images and masks into the folder of that split, or train with --train-splits on another.",
     ),
     "nothing-labelled": Kind(
         "error", "Pixels to ignore teach nothing.", "Export the masks with the numbers of the classes, from 0 on."
@@ -160,7 +165,7 @@ KINDS = {
     # good to know
     "no-split": Kind(
         "note",
-        "A training learns from train, and chooses its best epoch on val.",
+        "A training chooses its best epoch on val; without it the last one counts as the best.",
         "Put images and masks into the folder of that split.",
     ),
     "class-unmeasured": Kind(

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from deeplab.data.doctor.diagnosis import Evidence, Finding, found, mask_case, number_of
+from deeplab._words import number_of
+from deeplab.data.doctor.diagnosis import Evidence, Finding, found, mask_case
 from deeplab.data.doctor.inspection import is_ignored
 from deeplab.data.doctor.numbering import find_numbering, only_0_and_255
 
@@ -93,11 +94,12 @@ def _classes(evidence: Evidence, *, any_wrong: bool) -> Iterator[Finding]:
 
 
 def _splits(evidence: Evidence) -> Iterator[Finding]:
-    missing = [split for split in ("train", "val") if not evidence.dataset.splits.get(split)]
-    strays = {stray.folder.parent.name for stray in evidence.strays}
-    for split in missing:
-        if split not in strays:
-            yield found("no-split", f"no images in split '{split}'")
+    strays = {evidence.split_of(stray.folder.parent) for stray in evidence.strays}
+    train, val = (evidence.dataset.splits.get(split, ()) for split in ("train", "val"))
+    if "train" not in strays and all(sample.mask is None for sample in train):
+        yield found("no-train", f"no {'masks' if train else 'images'} in split 'train'")
+    if "val" not in strays and not val:
+        yield found("no-split", "no images in split 'val'")
 
 
 def _masks(evidence: Evidence) -> Iterator[Finding]:
@@ -143,9 +145,8 @@ def _objects(evidence: Evidence) -> Iterator[Finding]:
     counts = [count for count in evidence.counts.values() if count.masks]
     if not sizes or not counts:
         return
-    scale = min(1.0, evidence.long_side / float(np.median(sizes)))
-    cell = evidence.output_stride / scale  # pixels of the side of a cell in the images as they are
-    octave = round(2 * math.log2(cell))
+    cell = evidence.output_stride / evidence.scale(float(np.median(sizes)))  # its side in the images as they are
+    octave = max(0, round(2 * math.log2(cell)))
     pixels = np.sum([count.object_pixels for count in counts], axis=0)
     objects = np.sum([count.objects for count in counts], axis=0)
     small = []

@@ -23,7 +23,7 @@ __all__ = ["Remembered"]
 
 logger = logging.getLogger(__name__)
 
-VERSION = 1
+VERSION = 2
 """Of the meaning of what is kept; a new number forgets what was read before."""
 
 WORTHWHILE = 100
@@ -46,13 +46,13 @@ class Remembered:
 
     def get(self, sample: Sample) -> Inspection | None:
         """What is known of the sample as its files are now."""
-        stamp, facts = self._known.get(str(sample.image), (None, None))
+        stamp, facts = self._known.get(_key(sample), (None, None))
         return _inspection(facts) if facts is not None and stamp == _stamp(sample) else None
 
     def put(self, sample: Sample, facts: Inspection) -> Inspection:
         """Remember `facts`, and return them."""
         if self._worthwhile and (stamp := _stamp(sample)) is not None:
-            self._known[str(sample.image)] = [stamp, facts]
+            self._known[_key(sample)] = [stamp, facts]
             self._new = True
         return facts
 
@@ -72,6 +72,11 @@ class Remembered:
                 aside.write_text(json.dumps(self._known, default=vars), encoding="utf-8")
         except OutputError as problem:
             logger.info("what was read is not remembered: %s", problem)
+
+
+def _key(sample: Sample) -> str:
+    """An image may be in two lists with other masks."""
+    return f"{sample.image}\n{sample.mask}"
 
 
 def _stamp(sample: Sample) -> list[Any] | None:

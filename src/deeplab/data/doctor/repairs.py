@@ -5,31 +5,28 @@ The data set itself is never touched. The copy is written aside, examined in its
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from glob import escape
 from pathlib import Path
-from uuid import uuid4
 
 import numpy as np
 from numpy.typing import NDArray
 
-from deeplab._progress import progress
+from deeplab._progress import Progress, no_progress
 from deeplab.data.dataset import DataSet, open_dataset
 from deeplab.data.doctor.copy_checks import find_twins
-from deeplab.data.doctor.diagnosis import Diagnosis, Evidence, Examined, Repair, RepairDone, shown_path
+from deeplab.data.doctor.diagnosis import Diagnosis, Evidence, Examined, Finding, Repair, RepairDone, shown_path
 from deeplab.data.doctor.examination import examine
 from deeplab.data.doctor.file_checks import affixes
-from deeplab.data.doctor.inspection import inspect, is_ignored, raw_labels
+from deeplab.data.doctor.inspection import GREY, inspect, is_ignored, raw_labels
 from deeplab.data.doctor.numbering import Numbering, find_numbering
 from deeplab.data.sample import Part, Sample
-from deeplab.errors import DataError, DeepLabError, OutputError
-from deeplab.files import File
-from deeplab.images import read_image, turn_upright, write_image, write_labels
+from deeplab.errors import DataError, OutputError
+from deeplab.files import File, check_writable, folder_written_aside
+from deeplab.images import read_image, resize_labels, turn_upright, write_image, write_labels
 
-__all__ = ["repair"]
+__all__ = ["check_place", "repair"]
 
 Labels = NDArray[np.uint8 | np.uint16]
 
@@ -57,36 +54,41 @@ class _Unrepairable(Exception):
     """A sample that is left out; the text says why."""
 
 
-def repair(diagnosis: Diagnosis, folder: Path) -> Diagnosis:
-    """Write a repaired copy to `folder`, and return the diagnosis with what was done.
+def check_place(folder: Path, root: Path) -> None:
+    """Raise OutputError where a repaired copy of the data set in `root` cannot be written to `folder`."""
+    inside = folder.resolve().is_relative_to(root.resolve())
+    if inside or folder.exists():
+        why = "lies inside the data set" if inside else "is there already"
+        raise OutputError(f"{folder} {why}; name another folder by --fix")
+    check_writable(folder, folder=True)
+
+
+def repair(diagnosis: Diagnosis, folder: Path, *, progress: Progress = no_progress) -> Diagnosis:
+    """Write a repaired copy to `folder`, and return the diagnosis with what was done; `progress` as in `examine`.
 
     Raises:
         OutputError: The folder is there already, or cannot be written.
         DataError: The copy has errors, too: nothing is written then.
     """
     evidence = diagnosis.evidence
-    inside = folder.resolve().is_relative_to(evidence.origin.root.resolve())
-    if inside or folder.exists():
-        why = "lies inside the data set" if inside else "is there already"
-        raise OutputError(f"{folder} {why}; name another folder by --fix")
-    with _written_aside(folder) as aside:
-        done, samples = _write(evidence, aside)
+    check_place(folder, evidence.origin.root)
+    with folder_written_aside(folder) as aside:
+        done, samples = _write(evidence, aside, progress)
         lines = [f"{each.file}: {each.what}\n" for each in done]
         (aside / "repairs.txt").write_text("".join(lines), encoding="utf-8")
-        _check(aside, evidence)
-    return replace(diagnosis, repair=Repair(folder, samples, tuple(done)))
+        left = _check(aside, diagnosis, progress)
+    return replace(diagnosis, repair=Repair(folder, samples, tuple(done), left))
 
 
-def _write(evidence: Evidence, folder: Path) -> tuple[list[RepairDone], int]:
+def _write(evidence: Evidence, folder: Path, progress: Progress) -> tuple[list[RepairDone], int]:
     """Write what can be saved, and return what was done and the number of samples."""
     origin = evidence.origin
     root, done, samples = origin.root, [], 0
     paired = _paired_anew(evidence)
     evidence = replace(evidence, examined=(*evidence.examined, *paired))
     numbering, twins = find_numbering(evidence), _second_copies(evidence)
-    colors = zip(origin.classes, origin.palette.tolist(), strict=True)
-    named = [f"{name} {' '.join(map(str, color))}\n" for name, color in colors]
-    (folder / "classes.txt").write_text("".join(named), encoding="utf-8")
+    binary = _is_binary(evidence)
+    (folder / "classes.txt").write_text("".join(_class_list(origin)), encoding="utf-8")
     found = {file for item in paired for file in (item.sample.image, item.sample.mask)}
     for stray in evidence.strays:
         reason = REASONS[stray.kind]
@@ -97,15 +99,23 @@ def _write(evidence: Evidence, folder: Path) -> tuple[list[RepairDone], int]:
     with progress("Repairing", total=len(evidence.examined)) as advance:
         for item in evidence.examined:
             try:
-                if item.sample.image in twins:
-                    raise _Unrepairable(f"the same file as {shown_path(twins[item.sample.image], root)}")
-                changes = _write_sample(item, origin, numbering, folder / item.split)
+                if twin := twins.get((item.split, item.sample.image)):
+                    raise _Unrepairable(f"the same file as {shown_path(twin, root)}")
+                changes = _write_sample(item, origin, numbering, folder / item.split, binary=binary)
                 done += [RepairDone(shown_path(file, root), what) for file, what in changes]
                 samples += 1
             except _Unrepairable as reason:
                 done.append(RepairDone(shown_path(item.sample.image, root), f"left out: {reason}"))
             advance()
     return done, samples
+
+
+def _class_list(dataset: DataSet) -> Iterator[str]:
+    """The lines of classes.txt; of classes of one colour, as several ids of Cityscapes are, the first has it."""
+    colors = list(map(tuple, dataset.palette.tolist()))
+    for index, name in enumerate(dataset.classes):
+        color = () if colors[index] in colors[:index] else colors[index]
+        yield " ".join(map(str, (name, *color))) + "\n"
 
 
 def _paired_anew(evidence: Evidence) -> list[Examined]:
@@ -117,21 +127,23 @@ def _paired_anew(evidence: Evidence) -> list[Examined]:
     for (folder, stem), image_stem in affixes(evidence).items():
         image = files["image without mask", folder, image_stem]
         sample = Sample(image, files["mask without image", folder, stem])
-        found.append(Examined(Path(folder).name, sample, inspect(sample, evidence.origin)))
+        found.append(Examined(evidence.split_of(Path(folder)), sample, inspect(sample, evidence.origin)))
     return found
 
 
-def _second_copies(evidence: Evidence) -> dict[File, File]:
-    """Images of train that are also, byte for byte, in a split to measure on -> that one."""
+def _second_copies(evidence: Evidence) -> dict[tuple[str, File], File]:
+    """(split to learn from, image) -> the image of a split to measure on that it is, byte for byte."""
     found = {}
     for one, other, same in find_twins(evidence):
-        if same and "train" in (one.split, other.split) and one.split != other.split:
-            train, elsewhere = (one, other) if one.split == "train" else (other, one)
-            found[train.sample.image] = elsewhere.sample.image
+        learnt, measured = (one, other) if one.split.startswith("train") else (other, one)
+        if same and learnt.split.startswith("train") and not measured.split.startswith("train"):
+            found[learnt.split, learnt.sample.image] = measured.sample.image
     return found
 
 
-def _write_sample(item: Examined, dataset: DataSet, numbering: Numbering, folder: Path) -> list[tuple[Part, str]]:
+def _write_sample(
+    item: Examined, dataset: DataSet, numbering: Numbering, folder: Path, *, binary: bool
+) -> list[tuple[Part, str]]:
     """Write image and mask, and return the changes. Raises _Unrepairable."""
     sample, image = item.sample, item.facts.image
     if image.header is None:
@@ -139,7 +151,7 @@ def _write_sample(item: Examined, dataset: DataSet, numbering: Numbering, folder
     changes: list[tuple[Part, str]] = []
     labels = None
     if sample.mask is not None:
-        labels, done = _labels(item, dataset, numbering)
+        labels, done = _labels(item, dataset, numbering, binary=binary)
         changes = [(sample.mask, what) for what in done]
     (folder / "images").mkdir(parents=True, exist_ok=True)
     if any((folder / "images").glob(f"{escape(sample.image.stem)}.*")):
@@ -154,14 +166,14 @@ def _write_sample(item: Examined, dataset: DataSet, numbering: Numbering, folder
     return changes
 
 
-def _labels(item: Examined, dataset: DataSet, numbering: Numbering) -> tuple[Labels, list[str]]:
+def _labels(item: Examined, dataset: DataSet, numbering: Numbering, *, binary: bool) -> tuple[Labels, list[str]]:
     """The labels of the mask as they should be, and what was changed. Raises _Unrepairable."""
     mask, image = item.facts.mask, item.facts.image
     assert mask is not None
     assert image.header is not None
     changes: list[str] = []
     if mask.problem:
-        labels, change = _labels_by_nearness(item, dataset)
+        labels, change = _labels_by_nearness(item, dataset, binary=binary)
         changes.append(change)
     else:
         assert item.sample.mask is not None
@@ -199,23 +211,21 @@ def _fitted(labels: Labels, item: Examined) -> tuple[Labels, str]:
     ratio = labels.shape[0] * image.size[1] / (labels.shape[1] * image.size[0])
     if abs(ratio - 1) > SHAPE:
         raise _Unrepairable(f"the mask is {size}")
-    rows, columns = (
-        ((np.arange(new) + 0.5) * old / new).astype(int) for new, old in zip(image.size, labels.shape, strict=True)
-    )
-    return labels[np.ix_(rows, columns)], f"scaled to the size of its image: {size}"
+    return resize_labels(labels, image.size), f"scaled to the size of its image: {size}"
 
 
-def _labels_by_nearness(item: Examined, dataset: DataSet) -> tuple[Labels, str]:
+def _labels_by_nearness(item: Examined, dataset: DataSet, *, binary: bool) -> tuple[Labels, str]:
     """Labels of a mask in colours that are not quite those of the classes. Raises _Unrepairable."""
     mask = item.facts.mask
     assert mask is not None
-    if mask.kind not in ("mask-lossy", "mask-colours") or not isinstance(item.sample.mask, Path):
+    pixels = _colors_of(item)
+    if pixels is None:
         raise _Unrepairable(f"the mask cannot be used ({mask.problem})")
-    pixels = read_image(item.sample.mask).astype(np.int16)
     colors = dataset.palette.astype(np.int16)
-    if len(colors) == 2 and _is_black_and_white(pixels):
+    if binary and _is_black_and_white(pixels):
         colors = np.array([[0] * 3, [255] * 3], np.int16)
-    tolerance = NEAR if mask.kind == "mask-lossy" else 0
+    lossy = mask.kind == "mask-lossy"
+    tolerance = NEAR if lossy else 0
     labels = np.full(pixels.shape[:2], dataset.ignore_index, np.uint8 if dataset.ignore_index == 255 else np.uint16)
     nearest = np.full(pixels.shape[:2], tolerance + 1)
     for label, color in enumerate(colors):
@@ -225,36 +235,56 @@ def _labels_by_nearness(item: Examined, dataset: DataSet) -> tuple[Labels, str]:
     far = (nearest > tolerance).mean()
     if far > FEW:
         raise _Unrepairable(f"{far:.0%} of the mask's pixels are of no class's colour")
+    if lossy and not binary and _is_grey(pixels):
+        one_band = mask.header is not None and mask.header.mode == "L"
+        one_class = len(np.unique(labels[nearest <= tolerance])) == 1
+        if (one_band and not _is_grey(colors)) or (one_class and np.ptp(pixels) > 0):
+            raise _Unrepairable("its greys are numbers, not the classes' colours, and compression changed them")
     return labels, f"each pixel became the class of its colour; {far:.2%} of them, near to none, are ignored"
+
+
+def _is_binary(evidence: Evidence) -> bool:
+    """Whether the masks in colours are of black for the first of two classes and white for the second.
+
+    One of them has to have white: in a mask that is all but black, 0 and 1 may have stood for the classes.
+    """
+    if len(evidence.origin.classes) != 2:
+        return False
+    masks = (pixels for item in evidence.examined if (pixels := _colors_of(item)) is not None)
+    return any(_is_black_and_white(pixels) and bool((pixels > 255 - NEAR).any()) for pixels in masks)
+
+
+def _colors_of(item: Examined) -> NDArray[np.int16] | None:
+    """The pixels (H, W, 3) of a mask in colours that are not quite those of the classes; None: it is none."""
+    mask = item.facts.mask
+    if mask is None or mask.kind not in ("mask-lossy", "mask-colours") or not isinstance(item.sample.mask, Path):
+        return None
+    return read_image(item.sample.mask).astype(np.int16)
 
 
 def _is_black_and_white(pixels: NDArray[np.int16]) -> bool:
     return float(((pixels < NEAR).all(axis=-1) | (pixels > 255 - NEAR).all(axis=-1)).mean()) > 1 - FEW
 
 
-def _check(folder: Path, evidence: Evidence) -> None:
-    """Raise DataError where the copy is not in order."""
+def _is_grey(colors: NDArray[np.int16]) -> bool:
+    return bool(np.ptp(colors, axis=-1).max() <= GREY)
+
+
+def _check(folder: Path, diagnosis: Diagnosis, progress: Progress) -> tuple[Finding, ...]:
+    """The errors of the copy that no repair is for. Raises DataError where it has others."""
+    evidence = diagnosis.evidence
     name = f"what can be repaired of {evidence.origin.root}"
     for split, samples in evidence.dataset.splits.items():
         if samples and not (folder / split).is_dir():
             raise DataError(f"{name} has nothing of {split}; 'deeplab doctor' without --fix says what is wrong")
-    copy = examine(open_dataset(folder), output_stride=evidence.output_stride, long_side=evidence.long_side)
+    copy = examine(
+        open_dataset(folder),
+        output_stride=evidence.output_stride,
+        long_side=evidence.long_side,
+        largest_side=evidence.largest_side,
+        progress=progress,
+    )
     for finding in copy.errors:
-        raise DataError(f"{name} still has an error: {finding.sentence(folder)}; {finding.fix}")
-
-
-@contextmanager
-def _written_aside(folder: Path) -> Iterator[Path]:
-    """A hidden folder beside `folder`, which becomes it at the end; after a failure nothing is there."""
-    aside = folder.resolve().with_name(f".{uuid4().hex}")
-    try:
-        aside.mkdir(parents=True)
-        yield aside
-        aside.rename(folder)
-    except DeepLabError:
-        raise  # not about writing: what stood inside the `with` failed
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise OutputError(f"{folder}: cannot be written ({reason}); choose another folder") from error
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
+        if finding.kind != "no-train" or finding.kind not in {before.kind for before in diagnosis.errors}:
+            raise DataError(f"{name} still has an error: {finding.sentence(folder)}; {finding.fix}")
+    return copy.errors

@@ -7,11 +7,12 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from deeplab._words import number_of
 from deeplab.data.sample import Sample
 from deeplab.errors import DataError, DeepLabError
 from deeplab.images import IMAGE_SUFFIXES, color_map
@@ -105,16 +106,17 @@ def paired(
     if not mask_folder.is_dir():
         return tuple(map(Sample, images.values()))
     way_out = f"put them as <stem>{ending}.png into {mask_folder}"
-    refuse(images.keys() - masks.keys(), "images have no mask", way_out, image_folder.parent)
-    refuse(masks.keys() - images.keys(), "masks have no image", f"put them into {image_folder}", mask_folder.parent)
+    no_mask, no_image = ("image has no mask", "images have no mask"), ("mask has no image", "masks have no image")
+    refuse(images.keys() - masks.keys(), no_mask, way_out, image_folder.parent)
+    refuse(masks.keys() - images.keys(), no_image, f"put them into {image_folder}", mask_folder.parent)
     return tuple(Sample(image, masks[stem]) for stem, image in images.items())
 
 
-def refuse(names: Iterable[str], problem: str, way_out: str, where: Path) -> None:
-    """Raise DataError with the first few of the names, if there are any."""
+def refuse(names: Iterable[str], problem: tuple[str, str], way_out: str, where: Path) -> None:
+    """Raise DataError with the first few of the names, if there are any; `problem` is told of one and of more."""
     if names := sorted(names):
         some = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
-        raise DataError(f"{where}: {len(names)} {problem} ({some}); {way_out}")
+        raise DataError(f"{where}: {number_of(len(names), *problem)} ({some}); {way_out}")
 
 
 def find_image(name: str, folders: Sequence[Path], *, source: object) -> Path:
@@ -189,13 +191,21 @@ def read_class_list(file: Path) -> tuple[tuple[str, ...], NDArray[np.uint8]]:
     lines = read_lines(file)
     palette = color_map(len(lines)).copy()
     names = []
+    colored: dict[tuple[int, ...], int] = {}
     for index, (number, line) in enumerate(lines):
         name, color = _split_color(line.split())
-        if color is not None:
-            if max(color) > 255:
-                raise DataError(f"{file}: line {number}: colour {' '.join(map(str, color))} is outside 0..255")
-            palette[index] = color
         names.append((number, name))
+        if color is None:
+            continue
+        shown = " ".join(map(str, color))
+        if max(color) > 255:
+            raise DataError(f"{file}: line {number}: colour {shown} is outside 0..255")
+        if color in colored:
+            raise DataError(
+                f"{file}: lines {colored[color]} and {number} both have the colour {shown}; "
+                "give each class its own, or leave the colours out"
+            )
+        palette[index], colored[color] = color, number
     return only_once(names, file), palette
 
 
@@ -206,16 +216,16 @@ def find_class_list(root: Path) -> tuple[tuple[str, ...], NDArray[np.uint8], Pat
             names = {int(number): str(name) for number, name in read_json(file).items()}
         if not names or sorted(names) != list(range(len(names))):
             raise DataError(f'{file}: wanted {{"0": "road", "1": ...}} with every number up to the last')
-        return only_once(sorted(names.items()), file), color_map(len(names)), file
+        return only_once(sorted(names.items()), file, of="id"), color_map(len(names)), file
     return *read_class_list(root / "classes.txt"), root / "classes.txt"
 
 
-def only_once(names: Iterable[tuple[int, str]], file: Path) -> tuple[str, ...]:
-    """The names, each with the number of its line. Raises DataError where one occurs again."""
+def only_once(names: Iterable[tuple[int, str]], file: Path, *, of: Literal["line", "id"] = "line") -> tuple[str, ...]:
+    """The names, each given with the number of its line or its id. Raises DataError where one occurs again."""
     seen: dict[str, int] = {}
     for number, name in names:
         if name in seen:
-            raise DataError(f"{file}: line {number}: class '{name}' occurs twice; give each class its own name")
+            raise DataError(f"{file}: {of} {number}: class '{name}' occurs twice; give each class its own name")
         seen[name] = number
     return tuple(seen)
 

@@ -26,7 +26,7 @@ def is_vistas(root: Path, *, configs: Sequence[str]) -> bool:
     return any((root / name).is_file() for name in configs) and has_folder(root, "training/images", "validation/images")
 
 
-def read_vistas(root: Path, *, configs: Sequence[str], labels: Sequence[str]) -> DataSet:
+def read_vistas(root: Path, *, configs: Sequence[str], labels: Sequence[str], layout: str) -> DataSet:
     """List `root`, with the first of these lists of classes and of these folders of labels that is there.
 
     Raises:
@@ -35,7 +35,7 @@ def read_vistas(root: Path, *, configs: Sequence[str], labels: Sequence[str]) ->
     config = next((root / name for name in configs if (root / name).is_file()), root / configs[0])
     folders = sorted(path.parent for path in root.glob("*/images") if path.is_dir())
     if not folders:
-        raise DataError(f"{root}: no images; wanted {root}/training/images/*.jpg")
+        raise DataError(f"{root}: no images; wanted {layout}")
     splits = named_splits(((folder.name, _read_part(folder, labels)) for folder in folders), root)
     content = read_json(config)
     with well_formed(f"{config}: labels"):

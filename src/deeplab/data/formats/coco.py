@@ -86,7 +86,7 @@ def _categories(content: Mapping[str, Any], file: Path) -> dict[int, str]:
     """Names by id, in the order of the ids."""
     with well_formed(f"{file}: categories"):
         found = sorted((int(category["id"]), str(category["name"])) for category in content["categories"])
-    only_once(found, file)
+    only_once(found, file, of="id")
     return dict(found)
 
 

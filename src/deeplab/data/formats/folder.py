@@ -1,5 +1,7 @@
 """The plain layout: DATA/{train,val,test}/images/*, DATA/{train,val,test}/masks/*.png, DATA/classes.txt.
 
+Without folders of splits, DATA/images/* and DATA/masks/*.png are read, too: about a fifth of them are val.
+
 `classes.txt` has one class a line, `name` or `name R G B`; a mask is an 8-bit or 16-bit image of class
 indices with the stem of its image, in which 255 (or 65535) is ignored. A split without a `masks` folder is
 unlabelled.
@@ -7,6 +9,9 @@ unlabelled.
 
 from __future__ import annotations
 
+import hashlib
+import logging
+import os
 from pathlib import Path
 
 from deeplab.data.dataset import DataSet, Stray
@@ -16,11 +21,18 @@ from deeplab.errors import DataError
 
 __all__ = ["LAYOUT", "detect", "read", "survey"]
 
+logger = logging.getLogger(__name__)
+
 LAYOUT = "train/images/*, train/masks/*.png and classes.txt"
+
+VAL_SHARE = 0.2
+"""Of the samples of a data set without splits."""
 
 
 def detect(root: Path) -> bool:
     """Whether `root` looks like the plain layout, complete or not."""
+    if _has_no_splits(root):
+        return True
     return has_folder(root, "*/masks") or ((root / "classes.txt").is_file() and has_folder(root, "*/images"))
 
 
@@ -37,14 +49,48 @@ def survey(root: Path) -> tuple[DataSet, list[Stray]]:
     class_list = root / "classes.txt"
     classes, palette = read_class_list(class_list)
     folders = sorted(folder.parent for folder in root.glob("*/images") if folder.is_dir())
-    if not folders:
-        raise DataError(f"{root}: no images; wanted {LAYOUT}")
     splits: dict[str, tuple[Sample, ...]] = {}
     strays: list[Stray] = []
+    if not folders and _has_no_splits(root):
+        samples, strays = _survey_split(root)
+        splits = _divided(samples, root)
+    elif not folders:
+        raise DataError(f"{root}: no images; wanted {LAYOUT}")
     for folder in folders:
         splits[folder.name], left = _survey_split(folder)
         strays += left
     return DataSet(root, classes, palette, splits, class_list), strays
+
+
+def _has_no_splits(root: Path) -> bool:
+    return (root / "masks").is_dir() and bool(images_in(root / "images"))
+
+
+def _divided(samples: tuple[Sample, ...], root: Path) -> dict[str, tuple[Sample, ...]]:
+    """Train and val, each of at least one sample where there are two.
+
+    A hash of its name says where a sample is, so that it stays there when others are added.
+    """
+    if len(samples) < 2:
+        return {"train": samples}
+    places = [_place(sample.image.stem) for sample in samples]
+    *_, last_but_one, _ = sorted(places)
+    limit = min(max(VAL_SHARE, min(places)), last_but_one)
+    splits = {
+        "train": tuple(sample for sample, place in zip(samples, places, strict=True) if place > limit),
+        "val": tuple(sample for sample, place in zip(samples, places, strict=True) if place <= limit),
+    }
+    logger.warning(
+        "%s: no folders of splits; val are %d of the %d images, chosen by their names; if some are alike, as frames of "
+        "a video, put images and masks into %s and %s yourself",
+        root, len(splits["val"]), len(samples), root / "train", root / "val",
+    )  # fmt: skip
+    return splits
+
+
+def _place(stem: str) -> float:
+    """Evenly spread over 0 .. 1."""
+    return int.from_bytes(hashlib.sha256(os.fsencode(stem)).digest()[:4]) / 2**32
 
 
 def _survey_split(folder: Path) -> tuple[tuple[Sample, ...], list[Stray]]:

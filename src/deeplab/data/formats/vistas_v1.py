@@ -21,4 +21,4 @@ def detect(root: Path) -> bool:
 
 def read(root: Path) -> DataSet:
     """List `root`. Raises DataError as `read_vistas`."""
-    return read_vistas(root, configs=CONFIGS, labels=("v1.2/labels", "labels"))
+    return read_vistas(root, configs=CONFIGS, labels=("v1.2/labels", "labels"), layout=LAYOUT)

@@ -72,7 +72,7 @@ def _read_list(file: Path, root: Path, images: Mapping[str, Path], masks: Mappin
         samples.append(Sample(images[stem], masks.get(stem)))
     bare = [sample.image.stem for sample in samples if sample.mask is None]
     if len(bare) < len(samples):  # else the split is unlabelled, as VOC's test
-        refuse(bare, "images have no mask", f"put them as <name>.png into {root / MASKS}", file)
+        refuse(bare, ("image has no mask", "images have no mask"), f"put them as <name>.png into {root / MASKS}", file)
     return tuple(samples)
 
 

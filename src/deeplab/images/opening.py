@@ -1,0 +1,254 @@
+"""Image files before their pixels are decoded: what they are, and whether they can be."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from threading import Lock
+from typing import BinaryIO
+
+from PIL import Image, ImageFile, UnidentifiedImageError
+
+from deeplab._machine import free_memory
+from deeplab.errors import DeepLabError, ImageError, InputNotFoundError
+from deeplab.files import File
+
+__all__ = [
+    "FORMATS",
+    "IMAGE_SUFFIXES",
+    "LOSSY_FORMATS",
+    "MAX_PIXELS",
+    "OTHER_BYTE",
+    "Header",
+    "bytes_of",
+    "check_memory",
+    "decoding",
+    "exif_orientation",
+    "format_of",
+    "header_of",
+    "opened",
+    "orientation_of",
+    "rawmode_of",
+    "read_header",
+    "size_of",
+    "upright",
+]
+
+FORMATS = {
+    "JPEG": (".jpg", ".jpeg", ".jfif"),
+    "PNG": (".png",),
+    "BMP": (".bmp",),
+    "GIF": (".gif",),
+    "PPM": (".ppm", ".pgm", ".pbm", ".pnm"),
+    "TIFF": (".tif", ".tiff"),
+    "WEBP": (".webp",),
+    "AVIF": (".avif",),
+    "JPEG2000": (".jp2", ".j2k"),
+}
+"""What is read and written. A file is known by its content, whatever its name: they are tried in this order, and for
+those from TIFF on Pillow loads all that it knows, which takes 0.1 s."""
+
+IMAGE_SUFFIXES = frozenset(suffix for suffixes in FORMATS.values() for suffix in suffixes)
+
+LOSSY_FORMATS = frozenset({"AVIF", "JPEG", "JPEG2000", "MPO", "WEBP"})
+
+MAX_PIXELS = 2**30
+"""A gigapixel is 3 GB as RGB. Files above it are taken for decompression bombs."""
+
+PIXEL_BYTES = 13
+"""Of memory for each pixel of an image that is read, twice as many of a transparent one; measured: 10 of JPEG and PNG,
+12 of AVIF, and 22 and 26 where these are transparent."""
+
+BY_ROWS = (
+    "cut or shrink it, or have 'deeplab segment' read it row by row: pip install 'deeplab[geo]', no AVIF, and no "
+    "--crf, --scales, --flip, --probabilities or --confidence"
+)
+
+ORIENTATION_TAG = 0x0112
+
+UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""EXIF orientation -> what turns the picture upright."""
+
+OTHER_BYTE = {
+    "RGB;16B": "RGB;16L",
+    "RGB;16L": "RGB;16B",
+    "RGB;16N": "RGB;16B" if sys.byteorder == "little" else "RGB;16L",
+}
+"""Pillow reads 16-bit colours as their high bytes; read in the other byte order, it gives the low ones."""
+
+_open_lock = Lock()
+
+
+@dataclass(frozen=True)
+class Header:
+    """What an image file says of its pixels, which are not decoded."""
+
+    format: str
+    mode: str
+    """Pillow's name of the kind of pixels: L, P, RGB, RGBA, I;16 ..."""
+    size: tuple[int, int]
+    """(height, width) as stored, not turned upright."""
+    orientation: int
+    """EXIF orientation, 1 .. 8; 1 is upright as stored."""
+    alpha: bool
+    deep: bool
+    """More than 8 bits a value."""
+    palette: tuple[tuple[int, int, int], ...]
+    """The colours of a palette file by index; empty without one."""
+
+    @property
+    def lossy(self) -> bool:
+        """Whether the format changes values."""
+        return self.format in LOSSY_FORMATS
+
+
+def read_header(path: str | File) -> Header:
+    """What the file says of itself. Raises as `read_image`, but does not notice damaged pixels."""
+    with opened(path) as image:
+        return header_of(image)
+
+
+@contextmanager
+def opened(path: str | File) -> Iterator[ImageFile.ImageFile]:
+    """The file, its header read and its size checked, its pixels not decoded yet."""
+    name = str(path)
+    with decoding(name), bytes_of(path, name) as file, _open(file) as image:
+        width, height = image.size
+        if width * height > MAX_PIXELS:
+            raise ImageError(f"{name}: {height} x {width} pixels are more than the {MAX_PIXELS:,} allowed; {BY_ROWS}")
+        yield image
+
+
+def check_memory(image: Image.Image, name: str) -> None:
+    """Refuse an image that does not fit into memory, as Pillow holds it and as an array."""
+    each = 2 * PIXEL_BYTES if image.has_transparency_data else PIXEL_BYTES
+    needed, free = each * image.width * image.height, free_memory()
+    if free is not None and needed > free:
+        raise ImageError(
+            f"{name}: {image.height} x {image.width} pixels take {needed / 2**30:.1f} GiB of memory, and "
+            f"{free / 2**30:.1f} GiB are free; {BY_ROWS}"
+        )
+
+
+def bytes_of(path: str | File, name: str) -> BinaryIO:
+    """The content of a file that is there and not empty, whose errors begin with `name`."""
+    path = Path(path) if isinstance(path, str) else path
+    if not isinstance(path, Path):
+        return BytesIO(path.read_bytes())
+    if not path.exists():
+        raise InputNotFoundError(f"{name}: no such file")
+    if path.is_dir():
+        raise ImageError(f"{name}: is a folder; wanted an image file")
+    if not path.is_file():
+        raise ImageError(f"{name}: is a device or a pipe; save the image to a file first")
+    if path.stat().st_size == 0:
+        raise ImageError(f"{name}: the file is empty (0 bytes); fetch or save it again")
+    return path.open("rb")
+
+
+def _open(file: BinaryIO) -> ImageFile.ImageFile:
+    """`Image.open` of our formats without Pillow's own limit on the size, which large photographs exceed.
+
+    A path would let Pillow map the file into memory, which scrambles turned TIFFs (seen in 13.0).
+    """
+    with _open_lock:
+        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        try:
+            return Image.open(file, formats=tuple(FORMATS))
+        finally:
+            Image.MAX_IMAGE_PIXELS = limit
+
+
+@contextmanager
+def decoding(name: str) -> Iterator[None]:
+    """Turn what a decoder raises, on a damaged file anything, into an ImageError that begins with `name`."""
+    try:
+        yield
+    except DeepLabError:
+        raise
+    except UnidentifiedImageError as error:
+        if name.lower().endswith(FORMATS["TIFF"]):
+            raise ImageError(
+                f"{name}: no TIFF, or not one of a photo, of 1, 3 or 4 bands of 8 or 16 bits; keep three bands, as in "
+                "gdal_translate -b 1 -b 2 -b 3 -ot Byte -scale before.tif after.tif"
+            ) from error
+        raise ImageError(
+            f"{name}: holds none of {', '.join(FORMATS)} that can be read; save it as PNG or JPEG"
+        ) from error
+    except Exception as error:
+        told = error.__cause__ if type(error).__module__.startswith("rasterio") else None  # why, of that it failed
+        reason = str(told or error) or type(error).__name__
+        raise ImageError(f"{name}: cannot be read ({reason}); fetch it again or save it as 8-bit PNG") from error
+
+
+def header_of(image: ImageFile.ImageFile) -> Header:
+    """What an opened file says of itself."""
+    colors = image.palette.getdata() if image.palette else ("", b"")
+    values = list(colors[1]) if colors[0] == "RGB" else []
+    return Header(
+        format=image.format or "",
+        mode=image.mode,
+        size=(image.height, image.width),
+        orientation=exif_orientation(image),
+        alpha=image.mode in ("LA", "PA", "RGBA") or "transparency" in image.info,
+        deep=image.mode[0] in "IF" or rawmode_of(image) in OTHER_BYTE,
+        palette=tuple(zip(values[::3], values[1::3], values[2::3], strict=False)),
+    )
+
+
+def upright(image: Image.Image) -> Image.Image:
+    """The image turned as its EXIF orientation says."""
+    turn = UPRIGHT.get(exif_orientation(image))
+    return image if turn is None else image.transpose(turn)
+
+
+def exif_orientation(image: Image.Image) -> int:
+    """1 .. 8; 1, upright, where the image has none or a damaged one."""
+    try:
+        orientation = Image.Image.getexif(image).get(ORIENTATION_TAG, 1)  # that of PNG would decode all
+    except Exception:  # damaged EXIF, on which anything may be raised; the pixels are sound
+        return 1
+    return orientation if orientation in UPRIGHT else 1
+
+
+def orientation_of(file: BinaryIO) -> int:
+    """The EXIF orientation of an image file of any kind; 1, upright, where it has none."""
+    try:
+        with _open(file) as image:
+            return exif_orientation(image)
+    except UnidentifiedImageError:
+        return 1
+
+
+def size_of(file: BinaryIO) -> tuple[int, int]:
+    """The (height, width) of an image file as stored; (0, 0) where it cannot be told."""
+    try:
+        with _open(file) as image:
+            width, height = image.size
+            return height, width
+    except Exception:  # on a damaged file anything may be raised
+        return 0, 0
+
+
+def format_of(file: BinaryIO) -> str | None:
+    """Pillow's name of the format of an image file that it knows."""
+    with _open(file) as image:
+        return image.format
+
+
+def rawmode_of(image: ImageFile.ImageFile) -> str:
+    """How the values lie in the file, as Pillow calls it: RGB;16B ..."""
+    args = image.tile[0].args if image.tile else ""
+    return str(args[0] if isinstance(args, tuple) else args)
