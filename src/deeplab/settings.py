@@ -171,7 +171,9 @@ class UseSettings(Settings):
     long_side: int | None = option(
         None, "Longer side that the network sees, in pixels.", shown="the model's own", at_least=1, at_most=10**5
     )
-    device: str = option("auto", "Where to compute.", metavar="cpu|cuda|mps|auto")
+    device: str = option(
+        "auto", "Where to compute; tensorrt: an .onnx file of one size on a GPU.", metavar="cpu|cuda|mps|tensorrt|auto"
+    )
     engine: Literal["torch", "compiled", "onnx", "openvino", "auto"] = option(
         "torch",
         "What computes: torch, the same compiled, or another engine, for which the model is exported and compared "
@@ -183,7 +185,7 @@ class UseSettings(Settings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check_device(self.device)
+        _check_device(self.device, also="tensorrt")
         if self.precision != "float32" and self.engine not in ("torch", "compiled"):
             raise SettingsError(f"precision {self.precision} is for the engines torch and compiled, not {self.engine}")
 
@@ -200,6 +202,11 @@ class ModelSettings(UseSettings):
         own = ("torch", "auto", *(name for name, ending in EXPORT_SUFFIXES.items() if ending == suffix))
         if suffix in EXPORT_SUFFIXES.values() and self.engine not in own:
             raise SettingsError(f"engine {self.engine} is not that of {self.model}, which is exported; leave it out")
+        if self.device.startswith("tensorrt") and suffix != EXPORT_SUFFIXES["onnx"]:
+            raise SettingsError(
+                f"device {self.device} is for files that 'deeplab export --format onnx --fixed-size HEIGHT,WIDTH' "
+                f"wrote, got {self.model}; take --device cuda"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -865,6 +872,6 @@ def _plain(value: Any) -> Any:
     return str(value) if isinstance(value, Path) else value
 
 
-def _check_device(device: str) -> None:
-    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", device):
+def _check_device(device: str, *, also: str = "cuda") -> None:
+    if not re.fullmatch(rf"auto|cpu|mps|(cuda|{also})(:\d+)?", device):
         raise SettingsError(f"device wants cpu, cuda, cuda:N, mps or auto, got '{device}'")

@@ -59,7 +59,8 @@ def load(path: str | Path, *, device: str = "auto") -> Exported:
     """Open an exported file of any of the formats.
 
     Args:
-        device: "auto" is "cpu"; ONNX files also run on "cuda" or "cuda:N", where onnxruntime-gpu is installed.
+        device: "auto" is "cpu"; ONNX files also run on "cuda", "cuda:N" and "tensorrt", where onnxruntime-gpu is
+            installed.
 
     Raises:
         InputNotFoundError: There is no such file.
