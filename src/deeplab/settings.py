@@ -180,14 +180,16 @@ class UseSettings(Settings):
         "once; auto: the fastest of those that are installed, tried once.",
     )
     precision: Literal["float32", "bfloat16", "float16"] = option(
-        "float32", "Of torch's products; fewer bits are faster where the machine has instructions for them."
+        "float32", "Of the products; fewer bits are faster where the machine has instructions for them."
     )
 
     def __post_init__(self) -> None:
         super().__post_init__()
         _check_device(self.device, also="tensorrt")
-        if self.precision != "float32" and self.engine not in ("torch", "compiled"):
-            raise SettingsError(f"precision {self.precision} is for the engines torch and compiled, not {self.engine}")
+        by_engine = {"torch": ("bfloat16", "float16"), "compiled": ("bfloat16", "float16"), "openvino": ("bfloat16",)}
+        if self.precision not in ("float32", *by_engine.get(self.engine, ())):
+            able = [name for name, precisions in by_engine.items() if self.precision in precisions]
+            raise SettingsError(f"precision {self.precision} is for the engines {', '.join(able)}, not {self.engine}")
 
 
 @dataclass(frozen=True, kw_only=True)
