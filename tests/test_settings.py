@@ -148,6 +148,14 @@ def test_a_value_that_cannot_work_is_refused_by_name(name: str, value: Any) -> N
         made(TrainSettings, **{name: value})
 
 
+def test_tensorrt_runs_onnx_files() -> None:
+    assert made(LoadSettings, model="x.onnx", device="tensorrt:1").device == "tensorrt:1"
+    with pytest.raises(SettingsError, match="device tensorrt is for files that 'deeplab export --format onnx"):
+        made(LoadSettings, model="street", device="tensorrt")
+    with pytest.raises(SettingsError, match="device wants cpu, cuda"):
+        made(TrainSettings, device="tensorrt")
+
+
 def test_the_text_false_is_no_switch() -> None:
     with pytest.raises(SettingsError, match="wants true or false, without quotes, got 'False'"):
         made(LoadSettings, flip="False")

@@ -99,19 +99,20 @@ def load(model: str | Path = "objects", *, progress: Progress | None = None, **o
     how = settings.part(LoadSettings)
     path, engine = how.pop("model"), how.pop("engine")
     if runtimes.is_exported(path):
-        return Segmenter(runtimes.load(path, device=settings.device), **how)
+        return Segmenter(runtimes.load(path, device=settings.device, precision=how.pop("precision")), **how)
     from deeplab import weights
 
     found = weights.find(path)
-    exported = _exported(found, engine, device=settings.device, progress=progress)
+    exported = _exported(found, engine, device=settings.device, precision=settings.precision, progress=progress)
     if exported is not None:
+        del how["precision"]
         return Segmenter(exported, **how)
     from deeplab import checkpoints
 
     return Segmenter(checkpoints.load(found), **how, compiled=engine == "compiled")
 
 
-def _exported(model: Path, engine: str, *, device: str, progress: Progress | None) -> Exported | None:
+def _exported(model: Path, engine: str, *, device: str, precision: str, progress: Progress | None) -> Exported | None:
     """A model in an engine, for which it is made ready if it was not; None where the engine is torch."""
     if engine in ("torch", "compiled") or (engine == "auto" and (device not in ("auto", "cpu") or may_have_gpu())):
         return None
@@ -133,7 +134,7 @@ def _exported(model: Path, engine: str, *, device: str, progress: Progress | Non
         if file is None:
             return None
         try:
-            return runtimes.load(file, device=device)
+            return runtimes.load(file, device=device, precision=precision)
         except CheckpointError:  # damaged in the cache
             ready.forget()
     raise CheckpointError(f"{model}: what was made for {engine} in {ready.folder} cannot be opened; is the disk full?")

@@ -171,21 +171,25 @@ class UseSettings(Settings):
     long_side: int | None = option(
         None, "Longer side that the network sees, in pixels.", shown="the model's own", at_least=1, at_most=10**5
     )
-    device: str = option("auto", "Where to compute.", metavar="cpu|cuda|mps|auto")
+    device: str = option(
+        "auto", "Where to compute; tensorrt: an .onnx file of one size on a GPU.", metavar="cpu|cuda|mps|tensorrt|auto"
+    )
     engine: Literal["torch", "compiled", "onnx", "openvino", "auto"] = option(
         "torch",
         "What computes: torch, the same compiled, or another engine, for which the model is exported and compared "
         "once; auto: the fastest of those that are installed, tried once.",
     )
     precision: Literal["float32", "bfloat16", "float16"] = option(
-        "float32", "Of torch's products; fewer bits are faster where the machine has instructions for them."
+        "float32", "Of the products; fewer bits are faster where the machine has instructions for them."
     )
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check_device(self.device)
-        if self.precision != "float32" and self.engine not in ("torch", "compiled"):
-            raise SettingsError(f"precision {self.precision} is for the engines torch and compiled, not {self.engine}")
+        _check_device(self.device, also="tensorrt")
+        by_engine = {"torch": ("bfloat16", "float16"), "compiled": ("bfloat16", "float16"), "openvino": ("bfloat16",)}
+        if self.precision not in ("float32", *by_engine.get(self.engine, ())):
+            able = [name for name, precisions in by_engine.items() if self.precision in precisions]
+            raise SettingsError(f"precision {self.precision} is for the engines {', '.join(able)}, not {self.engine}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -200,6 +204,11 @@ class ModelSettings(UseSettings):
         own = ("torch", "auto", *(name for name, ending in EXPORT_SUFFIXES.items() if ending == suffix))
         if suffix in EXPORT_SUFFIXES.values() and self.engine not in own:
             raise SettingsError(f"engine {self.engine} is not that of {self.model}, which is exported; leave it out")
+        if self.device.startswith("tensorrt") and suffix != EXPORT_SUFFIXES["onnx"]:
+            raise SettingsError(
+                f"device {self.device} is for files that 'deeplab export --format onnx --fixed-size HEIGHT,WIDTH' "
+                f"wrote, got {self.model}; take --device cuda"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -865,6 +874,6 @@ def _plain(value: Any) -> Any:
     return str(value) if isinstance(value, Path) else value
 
 
-def _check_device(device: str) -> None:
-    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", device):
+def _check_device(device: str, *, also: str = "cuda") -> None:
+    if not re.fullmatch(rf"auto|cpu|mps|(cuda|{also})(:\d+)?", device):
         raise SettingsError(f"device wants cpu, cuda, cuda:N, mps or auto, got '{device}'")

@@ -252,7 +252,9 @@ def test_an_exported_model_may_be_told_its_engine(engine):
 
 
 def test_precision_is_that_of_torch(model, make_image):
-    with pytest.raises(SettingsError, match="precision bfloat16 is for the engines torch and compiled, not onnx"):
+    with pytest.raises(
+        SettingsError, match="precision bfloat16 is for the engines torch, compiled, openvino, not onnx"
+    ):
         deeplab.load(model, engine="onnx", precision="bfloat16")
     with pytest.raises(SettingsError, match="float16 is for GPUs"):
         deeplab.load(model, precision="float16", device="cpu")

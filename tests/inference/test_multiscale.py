@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -6,6 +8,7 @@ from deeplab.errors import CheckpointError
 from deeplab.inference.multiscale import mean_probabilities
 from deeplab.inference.multiscale import views as views_of
 from deeplab.inference.torch_network import TorchNetwork
+from deeplab.kernels import upsample_argmax_gpu
 
 
 def centres(length):
@@ -83,3 +86,25 @@ def test_logits_that_are_not_finite_are_refused(local_network, noise, value):
     network.weight[1] = value
     with pytest.raises(CheckpointError, match="not finite"):
         views(network, [noise(8, 8)], size=(8, 8))
+
+
+class OnGPU(torch.Tensor):
+    """A tensor that says it lies there."""
+
+    is_cuda = True
+
+
+@pytest.mark.parametrize("num_classes", [4, 300])
+def test_labels_are_made_where_the_logits_lie(local_network, noise, num_classes, monkeypatch):
+    network, size = local_network(num_classes=num_classes), (21, 30)
+    ((view,),) = views(network, [noise(*size)], size=size)
+    here = view.labels(centres(50), centres(40))
+    asked = []
+    monkeypatch.setattr(upsample_argmax_gpu, "find_spec", asked.append)
+    assert view.there is not None
+    gpu = replace(view, there=view.there.as_subclass(OnGPU), logits=np.zeros_like(view.logits))
+    there = gpu.labels(centres(50), centres(40))
+    assert asked == ["triton"]
+    assert there.dtype == here.dtype == (np.uint8 if num_classes <= 256 else np.uint16)
+    np.testing.assert_array_equal(there, here)
+    assert gpu.fetched().there is None

@@ -176,7 +176,7 @@ def test_a_truncated_file_is_told_in_one_line(file, tmp_path, kept):
 def test_a_missing_file_and_another_device_are_told(file, tmp_path):
     with pytest.raises(InputNotFoundError, match=r"no exported file .*none\.onnx"):
         runtimes.load(tmp_path / "none.onnx")
-    with pytest.raises(SettingsError, match="onnx files run on cpu or cuda, got 'mps'"):
+    with pytest.raises(SettingsError, match="onnx files run on cpu, cuda or tensorrt, got 'mps'"):
         runtimes.load(file, device="mps")
 
 
@@ -216,3 +216,26 @@ def test_a_gpu_is_asked_for_by_onnxruntimes_name_and_never_silently_missing(file
     with pytest.raises(SettingsError, match=r"device cuda.*onnxruntime finds none"):
         runtimes.load(file, device=device)
     assert asked == [cuda if device == "cuda" else (cuda, {"device_id": "1"})]
+
+
+def test_tensorrt_compiles_networks_of_one_size_and_leaves_the_rest_to_cuda(file, checkpoint, monkeypatch, tmp_path):
+    def session(path, options, *, providers):
+        asked.extend(providers)
+        found = real(path, options, providers=["CPUExecutionProvider"])
+        monkeypatch.setattr(found, "get_providers", lambda: [tensorrt], raising=False)
+        return found
+
+    asked, real, tensorrt = [], onnxruntime.InferenceSession, "TensorrtExecutionProvider"
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [tensorrt])
+    monkeypatch.setattr(onnxruntime, "InferenceSession", session)
+    monkeypatch.setenv("DEEPLAB_CACHE", str(tmp_path))
+    with pytest.raises(SettingsError, match=r"any size and TensorRT those of one; export .* with --fixed-size"):
+        runtimes.load(file, device="tensorrt")
+    asked.clear()
+    one_size = tmp_path / "one.onnx"
+    runtimes.save(one_size, Graph(checkpoint, fixed_size=(33, 40)), format="onnx")
+    exported = runtimes.load(one_size, device="tensorrt:1")
+    assert [name for name, _ in asked] == [tensorrt, "CUDAExecutionProvider"]
+    assert [options["device_id"] for _, options in asked] == ["1", "1"]
+    assert asked[0][1]["trt_engine_cache_path"] == str(tmp_path / "tensorrt")
+    assert exported.network.device == "cuda:1"

@@ -8,8 +8,10 @@ import pytest
 pytest.importorskip("openvino", reason="needs the extra openvino")
 pytest.importorskip("onnxscript", reason="needs the extra openvino")
 
+import openvino
+
 from deeplab import runtimes
-from deeplab.errors import CheckpointError
+from deeplab.errors import CheckpointError, SettingsError
 from deeplab.inference import Segmenter
 
 
@@ -65,3 +67,19 @@ def test_a_file_of_somebody_else_is_told(copied):
     copied.write_text(copied.read_text().replace("deeplab value=", "other value="))
     with pytest.raises(CheckpointError, match="no description of ours"):
         runtimes.load(copied)
+
+
+def test_bfloat16_is_for_processors_that_have_it(file, make_image):
+    image = make_image(40, 50)[np.newaxis]
+    if "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        exact, rough = (runtimes.load(file, precision=each).network for each in ("float32", "bfloat16"))
+        difference = np.abs(rough.coarse_logits(image) - exact.coarse_logits(image)).max()
+        assert 0 < difference < 0.1
+    else:
+        with pytest.raises(SettingsError, match="precision bfloat16: this processor has no instructions for it"):
+            runtimes.load(file, precision="bfloat16")
+
+
+def test_other_precisions_are_refused(file):
+    with pytest.raises(SettingsError, match=r"openvino files compute in what they were exported in.*got 'float16'"):
+        runtimes.load(file, precision="float16")

@@ -9,8 +9,9 @@ them; here there is none. Full-size probabilities exist only strip by strip.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,9 +19,12 @@ from numpy.typing import NDArray
 from deeplab._machine import cores
 from deeplab.errors import CheckpointError
 from deeplab.images import resize_image
-from deeplab.inference.network import Network
+from deeplab.inference.network import Network, OfPyTorch
 from deeplab.inference.read_ahead import read_ahead
-from deeplab.kernels.upsample_argmax import Taps, taps
+from deeplab.kernels.upsample_argmax import Taps, sample_argmax, taps
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 __all__ = ["View", "check_finite", "coordinates", "mean_probabilities", "views"]
 
@@ -40,6 +44,22 @@ class View:
     """(height, width) in pixels that `logits` spread over; the image is its top left."""
     align_corners: bool
     flipped: bool = False
+    there: Tensor | None = None
+    """The logits on the device of a network of PyTorch, until they are fetched."""
+
+    def fetched(self) -> View:
+        """The same, which holds no memory of a device."""
+        return replace(self, there=None)
+
+    def labels(self, rows: NDArray[np.float64], columns: NDArray[np.float64]) -> NDArray[np.uint8 | np.uint16]:
+        """The most probable class at a grid of positions in the image, as of `rows` and `columns`."""
+        points = self.rows(rows), self.columns(columns)
+        if self.there is None or not self.there.is_cuda:
+            return sample_argmax(self.logits, *points)
+        from deeplab.kernels.upsample_argmax_gpu import sample_argmax_there
+
+        labels = sample_argmax_there(self.there, *points).cpu().numpy()
+        return labels if labels.dtype == np.uint8 else labels.astype(np.uint16)
 
     def rows(self, positions: NDArray[np.float64]) -> NDArray[np.float64]:
         """Rows of `logits` at positions in the image: 0 is its upper and 1 its lower edge."""
@@ -109,11 +129,13 @@ def views(
         batch = np.stack([resize_image(image, (height, width)) for image in images])
         grid = network.grid_size((height, width))
         for flipped in (False, True) if flip else (False,):
-            logits = network.coarse_logits(batch[:, :, ::-1].copy() if flipped else batch)
+            shown = batch[:, :, ::-1].copy() if flipped else batch
+            there = network.logits_there(shown) if isinstance(network, OfPyTorch) else None
+            logits = network.coarse_logits(shown) if there is None else there.cpu().numpy()
             check_finite(logits)
             for index, one in enumerate(logits):
                 view = View(one, (height, width), grid, network.align_corners, flipped)
-                found[index] += (view,)
+                found[index] += (view if there is None else replace(view, there=there[index]),)
     return found
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Exported", "Network"]
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = ["Exported", "Network", "OfPyTorch"]
 
 
 class Network(Protocol):
@@ -36,6 +39,14 @@ class Network(Protocol):
 
     def fingerprint(self) -> bytes:
         """What tells it from any network that computes something else."""
+
+
+@runtime_checkable
+class OfPyTorch(Protocol):
+    """A network whose logits may lie on a GPU, where the label map is made sooner than here."""
+
+    def logits_there(self, images: NDArray[np.uint8], /) -> Tensor:
+        """As `coarse_logits`, on the device of the network."""
 
 
 @runtime_checkable

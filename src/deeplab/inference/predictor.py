@@ -20,7 +20,6 @@ from deeplab.inference.network import Exported, Network
 from deeplab.inference.read_ahead import read_ahead
 from deeplab.inference.remembered import Remembered
 from deeplab.inference.tiles import Tiled
-from deeplab.kernels.upsample_argmax import sample_argmax
 from deeplab.results import Segmentation
 
 if TYPE_CHECKING:
@@ -205,15 +204,16 @@ class Segmenter:
         """
         for image, seen in zip(images, self._look_at(images), strict=True):
             size = image.shape[0], image.shape[1]
-            sharpened = None if crf is None else _Sharpened(crf, image, seen, on=str(self.device))
+            fetched = tuple(view.fetched() for view in seen)  # results that are kept fill no GPU
+            sharpened = None if crf is None else _Sharpened(crf, image, fetched, on=str(self.device))
             labels = _labels(seen, size) if sharpened is None else _as_labels(sharpened())
             yield Segmentation(
                 labels=labels,
                 classes=self.classes,
                 palette=self.palette,
                 image=image,
-                compute_probabilities=sharpened or partial(_probabilities, seen, size),
-                compute_confidence=partial(_confidence, seen[0], size) if len(seen) == 1 and crf is None else None,
+                compute_probabilities=sharpened or partial(_probabilities, fetched, size),
+                compute_confidence=partial(_confidence, fetched[0], size) if len(seen) == 1 and crf is None else None,
             )
             if sharpened is not None:
                 sharpened.forget()
@@ -281,7 +281,7 @@ def _labels(seen: Sequence[View], size: tuple[int, int]) -> NDArray[np.uint8 | n
     """The class of each pixel of an image of `size`, (H, W)."""
     if len(seen) == 1:
         (view,) = seen
-        return sample_argmax(view.logits, *_points(view, size))
+        return view.labels(*map(centres, size))
     labels = np.empty(size, np.uint8 if len(seen[0].logits) <= 256 else np.uint16)
     for strip, probabilities in mean_probabilities(seen, *map(centres, size)):
         labels[strip] = _as_labels(probabilities)
@@ -310,13 +310,8 @@ def _confidence(view: View, size: tuple[int, int]) -> NDArray[np.float32]:
     """The probability of the class of each pixel of an image of `size`, float32 (H, W)."""
     from deeplab.kernels.confidence import sample_confidence
 
-    return sample_confidence(view.logits, *_points(view, size)).probability
-
-
-def _points(view: View, size: tuple[int, int]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Rows and columns of the logits at the pixels of an image of `size`."""
     rows, columns = map(centres, size)
-    return view.rows(rows), view.columns(columns)
+    return sample_confidence(view.logits, view.rows(rows), view.columns(columns)).probability
 
 
 def centres(pixels: int) -> NDArray[np.float64]:

@@ -70,14 +70,18 @@ class TorchNetwork:
     def name(self) -> str:
         return self.model.entry
 
-    @torch.no_grad()  # inference_mode is not for torch.compile
     def coarse_logits(self, images: NDArray[np.uint8], /) -> NDArray[np.float32]:
         """As in `Network`."""
+        logits: NDArray[np.float32] = self.logits_there(images).cpu().numpy()
+        return logits
+
+    @torch.no_grad()  # inference_mode is not for torch.compile
+    def logits_there(self, images: NDArray[np.uint8], /) -> Tensor:
+        """As in `OfPyTorch`."""
         batch = torch.from_numpy(images).to(self.device).permute(0, 3, 1, 2).float() / 255  # channels-last in memory
         with torch.autocast(self.device.type, self.precision, enabled=self.precision != torch.float32):
             coarse = self._coarse_logits(batch)
-        logits: NDArray[np.float32] = coarse.float().cpu().numpy()
-        return logits
+        return coarse.to(torch.float32, copy=True)  # a CUDA graph writes the next ones into the same memory
 
     def grid_size(self, size: tuple[int, int], /) -> tuple[int, int]:
         """As in `Network`."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from deeplab.losses._processes import gathered, total
 from deeplab.losses.upsampled import Upsampled, full_size
@@ -34,20 +34,21 @@ def lovasz(
         A number, float32, or float64 where the logits are.
     """
     probabilities = full_size(logits).softmax(dim=1)
-    counted = labels != ignore_index
-    target = labels[counted].long()  # (P,)
-    pixels = total(torch.bincount(target, minlength=probabilities.shape[1]), group)
-    extensions = []
-    for index in pixels.nonzero().flatten().tolist():
-        truth = target == index
-        errors = (truth.to(probabilities.dtype) - probabilities[:, index][counted]).abs()
-        extensions.append((errors * _rise(errors, truth, room=labels.numel(), group=group)).sum())
-    if not extensions:
+    counted = (labels != ignore_index).flatten()
+    target = labels.flatten().long()
+    pixels = total(torch.bincount(target[counted], minlength=probabilities.shape[1]), group)
+    present = pixels.nonzero().flatten()
+    if not len(present):
         return 0 * probabilities.sum()
-    return total(torch.stack(extensions).mean(), group)
+    truth = (target == present[:, None]) & counted  # (present classes, pixels), and so are the next
+    errors = (truth.to(probabilities.dtype) - probabilities.transpose(0, 1).flatten(1)[present]).abs()
+    rises = torch.empty_like(errors)
+    for error, missed, rise in zip(errors.detach(), truth, rises, strict=True):
+        rise[:] = _rise(error.masked_fill(~counted, -1), missed, group=group)
+    return total((errors * rises.masked_fill_(~counted, 0)).sum() / len(present), group)
 
 
-def _rise(errors: Tensor, truth: Tensor, *, room: int, group: ProcessGroup | None) -> Tensor:
+def _rise(errors: Tensor, truth: Tensor, *, group: ProcessGroup | None) -> Tensor:
     """What the Jaccard loss of one class rises by at each error, in the order of all processes' errors; (P,) each.
 
     Adding the errors one by one, the largest first, a missed pixel of the class takes 1 from the intersection and
@@ -55,16 +56,29 @@ def _rise(errors: Tensor, truth: Tensor, *, room: int, group: ProcessGroup | Non
     the authors' code takes differences of neighbours (Algorithm 1). The sum of error x rise is the Lovász extension.
 
     Args:
+        errors: Those of pixels that are not counted are -1, and come after all.
         truth: The pixels of the class.
-        room: No process has more errors.
     """
-    absent = (0, 0 if group is None else room - len(errors))
-    everywhere, here = gathered(functional.pad(errors, absent, value=-1.0), group)  # after all errors
-    missed = gathered(functional.pad(truth, absent), group)[0].flatten()
-    pixels = missed.sum()
-    order = everywhere.flatten().argsort(descending=True)
-    missed = missed[order]
-    intersection = (pixels - missed.cumsum(dim=0)).to(errors.dtype)  # after the pixel
-    union = (pixels + (~missed).cumsum(dim=0)).to(errors.dtype)
-    rise = torch.where(missed, 1, intersection / (union - 1).clamp(min=1)) / union
-    return torch.empty_like(rise).scatter_(0, order, rise).view_as(everywhere)[here, : len(errors)]
+    everywhere, here = gathered(errors, group)
+    places = torch.arange(everywhere.numel(), device=errors.device)
+    order = _largest_first(everywhere.flatten(), places)
+    missed = gathered(truth, group)[0].flatten().gather(0, order)
+    found = missed.cumsum(dim=0)  # of the class, so far
+    intersection = found[-1] - found
+    before = places + intersection  # the union without this pixel, if it is one of another class
+    rise = torch.where(missed, 1, intersection.to(errors.dtype) / before.clamp(min=1)) / (before + 1)
+    return torch.empty_like(rise).scatter_(0, order, rise).view_as(everywhere)[here]
+
+
+def _largest_first(errors: Tensor, places: Tensor) -> Tensor:
+    """The `places` of errors in 0 .. 1, or -1, by their size; (P,) each.
+
+    On a CPU numpy sorts numbers that hold the bits of an error and its place, in a fifth of the time of argsort: the
+    bits of floats that are not negative compare as these do.
+    """
+    if errors.device.type != "cpu" or errors.dtype != torch.float32:
+        return errors.argsort(descending=True)
+    both = errors.view(torch.int32).long()
+    both <<= 32
+    both |= places
+    return torch.from_numpy(np.sort(both.numpy())).flip(0).bitwise_and_(2**32 - 1)

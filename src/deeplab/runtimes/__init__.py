@@ -55,29 +55,37 @@ def save(path: Path, graph: Graph, *, format: str, int8: Int8 | None = None) -> 
     _module(format).save(path, graph, int8=int8)
 
 
-def load(path: str | Path, *, device: str = "auto") -> Exported:
+def load(path: str | Path, *, device: str = "auto", precision: str = "float32") -> Exported:
     """Open an exported file of any of the formats.
 
     Args:
-        device: "auto" is "cpu"; ONNX files also run on "cuda" or "cuda:N", where onnxruntime-gpu is installed.
+        device: "auto" is "cpu"; ONNX files also run on "cuda", "cuda:N" and "tensorrt", where onnxruntime-gpu is
+            installed.
+        precision: "float32"; of OpenVINO files also "bfloat16".
 
     Raises:
         InputNotFoundError: There is no such file.
         MissingExtraError: The engine is not installed.
         CheckpointError: It is damaged, or `deeplab export` did not write it.
-        SettingsError: The engine has no such device here.
+        SettingsError: The engine has no such device here, or does not compute in this precision.
     """
     path = Path(path)
     if not path.is_file():
         raise InputNotFoundError(f"no exported file {path}; 'deeplab export' writes one")
     format = next(name for name, suffix in EXPORT_SUFFIXES.items() if suffix == path.suffix.lower())
-    exported: Exported
-    if device in ("auto", "cpu"):
-        exported = _module(format).load(path)
-    elif format == "onnx":
-        exported = _module(format).load(path, device=device)
-    else:
-        raise SettingsError(f"device: {format} files run on cpu here, got '{device}'; leave it out")
+    how = {}
+    if device not in ("auto", "cpu"):
+        if format != "onnx":
+            raise SettingsError(f"device: {format} files run on cpu here, got '{device}'; leave it out")
+        how["device"] = device
+    if precision != "float32":
+        if format != "openvino" or precision != "bfloat16":
+            raise SettingsError(
+                f"precision: {format} files compute in what they were exported in, and openvino ones in bfloat16 too, "
+                f"got '{precision}'; leave it out"
+            )
+        how["precision"] = precision
+    exported: Exported = _module(format).load(path, **how)
     return exported
 
 

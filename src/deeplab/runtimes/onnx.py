@@ -14,13 +14,17 @@ from numpy.typing import NDArray
 
 from deeplab._optional import require
 from deeplab.errors import CheckpointError, SettingsError
-from deeplab.files import written_aside
+from deeplab.files import cache_folder, written_aside
 from deeplab.runtimes._exported import KEY, Description, EngineNetwork, Exported, check_shape, threads
 from deeplab.runtimes._int8 import Int8, quantized
 
 __all__ = ["load", "save", "to_onnx"]
 
-PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+PROVIDERS = {
+    "cpu": "CPUExecutionProvider",
+    "cuda": "CUDAExecutionProvider",
+    "tensorrt": "TensorrtExecutionProvider",
+}
 """What onnxruntime calls the devices."""
 
 OPSET = 18
@@ -70,12 +74,13 @@ def load(path: Path, *, device: str = "cpu") -> Exported:
     """Open a file that `save` wrote.
 
     Args:
-        device: "cpu", "cuda" or "cuda:N".
+        device: "cpu", "cuda", "cuda:N"; "tensorrt" or "tensorrt:N" for a network of one size on that GPU, which
+            TensorRT compiles at the first image, for minutes, and then finds in the cache folder.
 
     Raises:
         MissingExtraError: onnxruntime is not installed.
         CheckpointError: The file is damaged or not ours.
-        SettingsError: onnxruntime cannot use this device.
+        SettingsError: onnxruntime cannot use this device, or TensorRT is to run a network of images of any size.
     """
     runtime = require("onnxruntime", extra="onnx")
     options = runtime.SessionOptions()
@@ -83,13 +88,17 @@ def load(path: Path, *, device: str = "cpu") -> Exported:
     options.intra_op_num_threads = threads()
     kind, _, number = device.partition(":")
     if kind not in PROVIDERS:
-        raise SettingsError(f"device: onnx files run on {' or '.join(PROVIDERS)}, got '{device}'; leave it out")
+        raise SettingsError(f"device: onnx files run on cpu, cuda or tensorrt, got '{device}'; leave it out")
     provider = PROVIDERS[kind]
     if provider not in runtime.get_available_providers():
         raise _unusable(device, "the installed onnxruntime is not for it")
-    chosen = (provider, {"device_id": number}) if number else provider
+    on_gpu = {"device_id": number} if number else {}
+    chosen: list[Any] = [(provider, on_gpu) if number else provider]
+    if kind == "tensorrt":  # what it has no operator for is left to CUDA
+        compiled = {"trt_engine_cache_enable": True, "trt_engine_cache_path": str(cache_folder() / "tensorrt")}
+        chosen = [(provider, on_gpu | compiled), (PROVIDERS["cuda"], on_gpu)]
     try:
-        session = runtime.InferenceSession(str(path), options, providers=[chosen])
+        session = runtime.InferenceSession(str(path), options, providers=chosen)
     except Exception as error:  # of many kinds, all of onnxruntime's own
         reason = " ".join(str(error).split())[:160]
         if kind != "cpu":
@@ -101,6 +110,11 @@ def load(path: Path, *, device: str = "cpu") -> Exported:
     if session.get_providers()[0] != provider:  # it falls back in silence
         raise _unusable(device, "onnxruntime finds none, or not the libraries for it")
     description = Description.from_json(session.get_modelmeta().custom_metadata_map.get(KEY), path)
+    if kind == "tensorrt" and description.fixed_size is None:  # it would compile anew for every size
+        raise SettingsError(
+            f"device {device}: {path} takes images of any size and TensorRT those of one; "
+            "export the model with --fixed-size HEIGHT,WIDTH, or take --device cuda"
+        )
     inputs, outputs = session.get_inputs(), session.get_outputs()
     if [each.name for each in inputs] != ["image"] or outputs[0].name != "logits":
         raise CheckpointError(f"{path}: wanted one input 'image' and an output 'logits'; export it again")
@@ -110,7 +124,9 @@ def load(path: Path, *, device: str = "cpu") -> Exported:
         logits: NDArray[np.float32] = session.run(["logits"], {"image": images})[0]
         return logits
 
-    return Exported(EngineNetwork(run, description, engine="ONNX", path=path, device=device))
+    return Exported(
+        EngineNetwork(run, description, engine="ONNX", path=path, device=device.replace("tensorrt", "cuda"))
+    )
 
 
 def _unusable(device: str, reason: str) -> SettingsError:

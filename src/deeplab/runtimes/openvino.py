@@ -1,6 +1,7 @@
 """OpenVINO (https://docs.openvino.ai): an .xml file of the graph and a .bin beside it of the weights.
 
-Made of the ONNX graph; opening needs openvino alone. It computes in float32, also where the processor has bfloat16.
+Made of the ONNX graph; opening needs openvino alone. It computes in float32, where the processor has bfloat16 in that
+if asked.
 """
 
 from __future__ import annotations
@@ -13,12 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deeplab._optional import require
-from deeplab.errors import CheckpointError
+from deeplab.errors import CheckpointError, SettingsError
 from deeplab.files import written_together
 from deeplab.runtimes._exported import KEY, Description, EngineNetwork, Exported, check_shape, threads
 from deeplab.runtimes._int8 import Int8, quantized
 
 __all__ = ["load", "save"]
+
+HINTS = {"float32": "f32", "bfloat16": "bf16"}
+"""What OpenVINO calls the precisions."""
 
 
 def save(path: Path, graph: Any, *, int8: Int8 | None = None) -> None:
@@ -37,12 +41,16 @@ def save(path: Path, graph: Any, *, int8: Int8 | None = None) -> None:
         openvino.save_model(model, str(aside), compress_to_fp16=False)
 
 
-def load(path: Path) -> Exported:
+def load(path: Path, *, precision: str = "float32") -> Exported:
     """Open a file that `save` wrote.
+
+    Args:
+        precision: Of its products, "float32" or "bfloat16"; the logits are float32.
 
     Raises:
         MissingExtraError: openvino is not installed.
         CheckpointError: The file is damaged or not ours, or the .bin file is not beside it.
+        SettingsError: This processor has no instructions for the precision.
     """
     openvino = require("openvino", extra="openvino")
     if not path.with_suffix(".bin").is_file():
@@ -50,6 +58,8 @@ def load(path: Path) -> Exported:
             f"{path}: its weights, {path.with_suffix('.bin').name}, are not beside it; copy both files"
         )
     core = openvino.Core()
+    if precision == "bfloat16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        raise SettingsError("precision bfloat16: this processor has no instructions for it; leave it out")
     try:
         model = core.read_model(str(path))
         text = model.get_rt_info(KEY).astype(str) if model.has_rt_info(KEY) else None
@@ -61,7 +71,7 @@ def load(path: Path) -> Exported:
             "CPU",
             {
                 "PERFORMANCE_HINT": "LATENCY",
-                "INFERENCE_PRECISION_HINT": "f32",
+                "INFERENCE_PRECISION_HINT": HINTS[precision],
                 **({"INFERENCE_NUM_THREADS": threads()} if threads() else {}),
             },
         )

@@ -151,6 +151,35 @@ def test_a_missing_mask_is_named_also_without_splits(undivided):
         open_dataset(undivided)
 
 
+@pytest.fixture
+def turned(undivided):
+    """The same in folders of splits below those of images and masks."""
+    for file in (*undivided.glob("images/*"), *undivided.glob("masks/*")):
+        folder = file.parent / ("val" if int(file.stem) < 5 else "train")
+        folder.mkdir(exist_ok=True)
+        file.rename(folder / file.name)
+    return undivided
+
+
+def test_splits_may_lie_below_images_and_masks(turned, write, caplog):
+    write(turned / "images/test/new.png", np.full((6, 8, 3), 100, np.uint8))
+    dataset = open_dataset(turned)
+    assert stems(dataset) == {
+        "test": {"new"},
+        "train": set(map(str, range(5, 20))),
+        "val": set(map(str, range(5))),
+    }
+    assert dataset.split("val")[0].mask == turned / "masks/val/0.png"
+    assert dataset.split("test")[0].mask is None
+    assert not caplog.records
+
+
+def test_a_missing_mask_is_named_also_with_splits_below(turned):
+    (turned / "masks/train/7.png").unlink()
+    with pytest.raises(DataError, match=r"1 image has no mask \(7\).*masks/train$"):
+        open_dataset(turned)
+
+
 def test_the_folder_within_is_named_where_it_is_the_data_set(root):
     (root / "inner").mkdir()
     for part in ("train", "classes.txt"):

@@ -1,6 +1,7 @@
 """The plain layout: DATA/{train,val,test}/images/*, DATA/{train,val,test}/masks/*.png, DATA/classes.txt.
 
-Without folders of splits, DATA/images/* and DATA/masks/*.png are read, too: about a fifth of them are val.
+The folders of splits may also lie below those of images and masks, as DATA/images/train/* and DATA/masks/train/*.png;
+and where there are none, DATA/images/* and DATA/masks/*.png are read, of which about a fifth are val.
 
 `classes.txt` has one class a line, `name` or `name R G B`; a mask is an 8-bit or 16-bit image of class
 indices with the stem of its image, in which 255 (or 65535) is ignored. A split without a `masks` folder is
@@ -15,7 +16,7 @@ import os
 from pathlib import Path
 
 from deeplab.data.dataset import DataSet, Stray
-from deeplab.data.formats._listing import has_folder, images_in, read_class_list
+from deeplab.data.formats._listing import folders_in, has_folder, images_in, read_class_list
 from deeplab.data.sample import Sample
 from deeplab.errors import DataError
 
@@ -31,7 +32,7 @@ VAL_SHARE = 0.2
 
 def detect(root: Path) -> bool:
     """Whether `root` looks like the plain layout, complete or not."""
-    if _has_no_splits(root):
+    if _has_no_splits(root) or _has_splits_below(root):
         return True
     return has_folder(root, "*/masks") or ((root / "classes.txt").is_file() and has_folder(root, "*/images"))
 
@@ -48,22 +49,30 @@ def survey(root: Path) -> tuple[DataSet, list[Stray]]:
     """What of `root` makes whole samples, and the files that do not. Raises DataError for a missing class list."""
     class_list = root / "classes.txt"
     classes, palette = read_class_list(class_list)
-    folders = sorted(folder.parent for folder in root.glob("*/images") if folder.is_dir())
+    images = [folder for folder in root.glob("*/images") if folder.is_dir()]
+    folders = {folder.parent.name: (folder, folder.parent / "masks") for folder in images}
+    if not folders and _has_splits_below(root):
+        folders = {folder.name: (folder, root / "masks" / folder.name) for folder in folders_in(root / "images")}
     splits: dict[str, tuple[Sample, ...]] = {}
     strays: list[Stray] = []
     if not folders and _has_no_splits(root):
-        samples, strays = _survey_split(root)
+        samples, strays = _survey_split(root / "images", root / "masks")
         splits = _divided(samples, root)
     elif not folders:
         raise DataError(f"{root}: no images; wanted {LAYOUT}")
-    for folder in folders:
-        splits[folder.name], left = _survey_split(folder)
+    for name in sorted(folders):
+        splits[name], left = _survey_split(*folders[name])
         strays += left
     return DataSet(root, classes, palette, splits, class_list), strays
 
 
 def _has_no_splits(root: Path) -> bool:
     return (root / "masks").is_dir() and bool(images_in(root / "images"))
+
+
+def _has_splits_below(root: Path) -> bool:
+    names = {folder.name for folder in folders_in(root / "images")}
+    return any(folder.name in names for folder in folders_in(root / "masks"))
 
 
 def _divided(samples: tuple[Sample, ...], root: Path) -> dict[str, tuple[Sample, ...]]:
@@ -93,17 +102,17 @@ def _place(stem: str) -> float:
     return int.from_bytes(hashlib.sha256(os.fsencode(stem)).digest()[:4]) / 2**32
 
 
-def _survey_split(folder: Path) -> tuple[tuple[Sample, ...], list[Stray]]:
-    images, strays = _by_stem(folder / "images")
-    if not (folder / "masks").is_dir():
+def _survey_split(image_folder: Path, mask_folder: Path) -> tuple[tuple[Sample, ...], list[Stray]]:
+    images, strays = _by_stem(image_folder)
+    if not mask_folder.is_dir():
         return tuple(map(Sample, images.values())), strays
-    masks, more = _by_stem(folder / "masks")
+    masks, more = _by_stem(mask_folder)
     strays += more
     known = {file.stem for stray in strays for file in stray.files}  # not missing, but there twice
     if bare := tuple(images[stem] for stem in images if stem not in masks and stem not in known):
-        strays.append(Stray("image without mask", folder / "masks", bare))
+        strays.append(Stray("image without mask", mask_folder, bare))
     if lonely := tuple(masks[stem] for stem in masks if stem not in images and stem not in known):
-        strays.append(Stray("mask without image", folder / "images", lonely))
+        strays.append(Stray("mask without image", image_folder, lonely))
     return tuple(Sample(images[stem], masks[stem]) for stem in images if stem in masks), strays
 
 

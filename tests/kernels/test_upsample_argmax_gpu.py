@@ -1,0 +1,84 @@
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from deeplab.kernels import upsample_argmax_gpu
+from deeplab.kernels.upsample_argmax import sample_argmax
+from deeplab.kernels.upsample_argmax_gpu import sample_argmax_there
+
+CASES = [(3, (2, 3), (5, 9)), (4, (1, 1), (2, 3)), (1, (2, 2), (3, 3)), (2, (4, 5), (2, 3)), (3, (1, 4), (2, 300))]
+"""Classes, size of the logits and of the labels."""
+
+
+@pytest.fixture(params=["cpu", "cuda"])
+def device(request):
+    if request.param == "cuda" and not torch.cuda.is_available():
+        pytest.skip("no GPU here")
+    return request.param
+
+
+def labels_of(logits, rows, columns, device):
+    return sample_argmax_there(torch.from_numpy(logits).to(device), rows, columns).cpu().numpy()
+
+
+def check_case(num_classes, coarse, size, device):
+    logits = np.random.default_rng(3).normal(size=(num_classes, *coarse)).astype(np.float32)
+    rows, columns = (np.linspace(-0.7, length, points) for length, points in zip(coarse, size, strict=True))
+    labels = labels_of(logits, rows, columns, device)
+    assert labels.dtype == np.uint8
+    np.testing.assert_array_equal(labels, sample_argmax(logits, rows, columns))
+
+
+def check_special_numbers(device):
+    logits = np.zeros((3, 2, 2), np.float32)
+    logits[0], logits[2, 0, 0] = np.nan, np.inf
+    points = np.linspace(0, 1, 4)
+    labels = labels_of(logits, points, points, device)
+    np.testing.assert_array_equal(labels, sample_argmax(logits, points, points))
+    assert set(np.unique(labels)) == {1, 2}
+
+
+def check_no_points(device):
+    assert labels_of(np.zeros((2, 3, 3), np.float32), np.empty(0), np.array([1.0]), device).shape == (0, 1)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_they_are_the_labels_of_the_kernel_for_numpy(case, device):
+    check_case(*case, device)
+
+
+def test_equal_logits_go_to_the_lowest_class_and_no_number_is_the_least(device):
+    check_special_numbers(device)
+
+
+def test_no_points_give_no_labels(device):
+    check_no_points(device)
+
+
+def test_more_classes_than_8_bits_count_come_in_32(monkeypatch):
+    logits = np.random.default_rng(4).normal(size=(300, 3, 4)).astype(np.float32)
+    rows, columns = np.linspace(0, 2, 9), np.linspace(0, 3, 8)
+    monkeypatch.setattr(upsample_argmax_gpu, "STRIP", 300 * 8 * 2)  # two rows
+    labels = labels_of(logits, rows, columns, "cpu")
+    assert labels.dtype == np.int32
+    np.testing.assert_array_equal(labels, sample_argmax(logits, rows, columns))
+
+
+def test_tritons_interpreter_gives_the_same():
+    pytest.importorskip("triton", reason="Triton comes with PyTorch for CUDA")
+    environment = os.environ | {"TRITON_INTERPRET": "1"}  # read when Triton is loaded
+    subprocess.run([sys.executable, __file__], env=environment, check=True, timeout=300)
+
+
+if __name__ == "__main__":
+    from deeplab.kernels._upsample_argmax_triton import fill_by_triton
+
+    upsample_argmax_gpu.fill = fill_by_triton
+    for case in CASES:
+        check_case(*case, "cpu")
+    check_special_numbers("cpu")
+    check_no_points("cpu")
