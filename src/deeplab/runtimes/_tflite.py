@@ -18,7 +18,9 @@ from torch.export import ExportedProgram
 from torch.fx import Node
 
 from deeplab.errors import SettingsError
+from deeplab.runtimes._int8 import Int8
 from deeplab.runtimes._tflite_file import File, schema, table
+from deeplab.runtimes._tflite_int8 import in_8_bits, seen_ranges
 
 PLACES = (0, 3, 1, 2)
 """Where the dimensions N, C, H, W lie in the file."""
@@ -32,12 +34,15 @@ TYPES = {torch.float32: "float32", torch.uint8: "uint8", torch.int32: "int32", t
 Pair = tuple[int, int]
 
 
-def to_tflite(program: ExportedProgram, *, outputs: Sequence[str], metadata: Mapping[str, str]) -> bytes:
+def to_tflite(
+    program: ExportedProgram, *, outputs: Sequence[str], metadata: Mapping[str, str], int8: Int8 | None = None
+) -> bytes:
     """The content of a file from a graph of uint8 (N, H, W, 3) of a fixed size.
 
     Args:
         outputs: Names for them.
         metadata: Texts to lie in the file as well, by name.
+        int8: Convolutions in 8-bit numbers.
 
     Raises:
         MissingExtraError: ai-edge-litert is not installed.
@@ -63,6 +68,10 @@ def to_tflite(program: ExportedProgram, *, outputs: Sequence[str], metadata: Map
             translation.translate(node)
     places = {node.name: tensor for node, tensor in tensors.items()}
     file.outputs = {name: places[str(node)] for name, node in zip(outputs, signature.user_outputs, strict=True)}
+    if int8 is not None:
+        seen = seen_ranges(program.graph_module, constants, int8.images)
+        ranges = {tensors[node]: found for node, found in seen.items()}  # of an activation within: after it
+        file = in_8_bits(file, ranges, kept={f"model.{layer}.weight" for layer in int8.kept})
     return file.content(metadata)
 
 
