@@ -112,7 +112,7 @@ def test_wrong_options_are_told_in_one_line(run: Any, options: tuple[str, ...], 
     [
         (
             ("--format", "exported-program", "--int8", "--calibration"),
-            "int8 is for onnx and openvino, not for exported-p",
+            "int8 is for onnx, openvino and litert, not for exported-p",
         ),
         (("--format", "litert", "--data"), "litert files take images of one size; name it with --fixed-size"),
     ],
@@ -139,8 +139,9 @@ def test_eight_bits_need_more_than_one_image(run: Any, model: Path, data: Path, 
     assert not output.exists()
 
 
+@pytest.mark.parametrize("suffix", [".onnx", ".tflite"])
 def test_eight_bits_say_what_they_lose_and_keep_layers_until_it_is_little(
-    run: Any, model: Path, data: Path, tmp_path: Path, monkeypatch: Any
+    run: Any, model: Path, data: Path, tmp_path: Path, monkeypatch: Any, suffix: str
 ) -> None:
     answers = iter([False, False, True, True])  # of each comparison, and of the last once more
     monkeypatch.setattr("deeplab.evaluation.Parity.holds", property(lambda _: next(answers)))
@@ -148,7 +149,7 @@ def test_eight_bits_say_what_they_lose_and_keep_layers_until_it_is_little(
     photos.mkdir()
     for number in range(8):
         (photos / f"{number}.png").write_bytes((data / "train" / "images" / f"{number % 2}.png").read_bytes())
-    options = ("--output", tmp_path / "x.onnx", "--int8", "--calibration", photos, "--data", data)
+    options = ("--output", tmp_path / f"x{suffix}", "--int8", "--calibration", photos, "--data", data)
     status, out, _ = run("export", model, *options, "--fixed-size", "24,32", "--json")
     assert status == 0
     assert out.startswith("8-bit convolutions; in float32: none\nequal labels\t\t")
