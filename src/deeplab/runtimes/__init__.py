@@ -65,12 +65,12 @@ def load(path: str | Path, *, device: str = "auto") -> Exported:
         InputNotFoundError: There is no such file.
         MissingExtraError: The engine is not installed.
         CheckpointError: It is damaged, or `deeplab export` did not write it.
-        SettingsError: The engine has no such device here.
+        SettingsError: The engine has no such device here, or does not run on this system.
     """
     path = Path(path)
-    if not path.is_file():
-        raise InputNotFoundError(f"no exported file {path}; 'deeplab export' writes one")
     format = next(name for name, suffix in EXPORT_SUFFIXES.items() if suffix == path.suffix.lower())
+    if not (path.is_dir() if format == "coreml" else path.is_file()):
+        raise InputNotFoundError(f"no exported file {path}; 'deeplab export' writes one")
     exported: Exported
     if device in ("auto", "cpu"):
         exported = _module(format).load(path)
