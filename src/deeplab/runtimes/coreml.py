@@ -1,7 +1,7 @@
 """Core ML (https://developer.apple.com/documentation/coreml), for apps on Apple's systems: an .mlpackage folder.
 
-Written with coremltools on any system; only macOS has what runs it. A file takes images of one size, as pictures: Core
-ML has no arrays of 8 bits, and Vision and Xcode hand images over. It computes in float32.
+Written with coremltools on any system; only macOS has what runs it. A file takes images of one size, as pictures, which
+is how Core ML knows uint8 and what Vision and Xcode hand over. It computes in float32.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def save(path: Path, graph: Any, *, int8: Int8 | None = None) -> None:
     with folder_written_aside(path) as aside, tempfile.TemporaryDirectory() as folder:
         package = Path(folder) / "package.mlpackage"
         model.save(str(package))
-        for file in PARTS:  # left out: notes for debugging; and nobody else could read what it writes
+        for file in PARTS:  # beside them lie notes for debugging; some of its folders nobody else could read
             (aside / file).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(package / file, aside / file)
 
