@@ -139,7 +139,7 @@ def test_any_size_and_eight_bits_are_refused(checkpoint, tmp_path):
     with pytest.raises(SettingsError, match="coreml files take images of one size; name it with --fixed-size"):
         runtimes.save(tmp_path / "x.mlpackage", Graph(checkpoint), format="coreml")
     int8 = runtimes.Int8([np.zeros((1, 8, 8, 3), np.uint8)] * 8)
-    with pytest.raises(SettingsError, match="int8 is for onnx and openvino, not for coreml"):
+    with pytest.raises(SettingsError, match="int8 is for onnx, openvino and litert, not for coreml"):
         runtimes.save(tmp_path / "x.mlpackage", Graph(checkpoint, fixed_size=SIZE), format="coreml", int8=int8)
 
 
