@@ -488,10 +488,11 @@ def export(
             8 bits, each time before more layers are kept in float32.
         progress: As in `evaluate`.
         options: The fields of `deeplab.settings.ExportSettings`: format, fixed_size, labels, int8, calibration,
-            classes, data, split, limit, agreement.
+            classes, data, split, limit, agreement, unproven.
 
     Raises:
-        SettingsError: An option that does not exist or cannot work, or that the format does not have.
+        SettingsError: An option that does not exist or cannot work, or that the format does not have; or the format
+            does not run on this system.
         MissingExtraError: What writes or runs the format is not installed.
         CheckpointError: Too few labels are those of the model; nothing is written.
         OutputError: The file cannot be written.
@@ -503,7 +504,10 @@ def export(
     from deeplab import checkpoints, evaluation, weights
 
     checkpoint = checkpoints.load(weights.find(settings.model))
-    evaluation.export_checkpoint(checkpoint, settings, on_compared=on_compared, progress=progress)
+    if settings.unproven:
+        evaluation.export_unproven(checkpoint, settings)
+    else:
+        evaluation.export_checkpoint(checkpoint, settings, on_compared=on_compared, progress=progress)
     return settings.output
 
 

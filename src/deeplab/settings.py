@@ -14,6 +14,7 @@ import json
 import math
 import os
 import re
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, Field, asdict, dataclass, field, fields
 from pathlib import Path
@@ -37,7 +38,13 @@ WEIGHT_DECAYS = {"adamw": 0.01, "sgd": 4e-5}
 LARGEST_SIDE = {"cpu": 1024, "mps": 1024, "cuda": 2048}
 """Pixels, by the device of a training; where no long side is given, larger images are shrunk to it first."""
 
-EXPORT_SUFFIXES = {"onnx": ".onnx", "openvino": ".xml", "exported-program": ".pt2", "litert": ".tflite"}
+EXPORT_SUFFIXES = {
+    "onnx": ".onnx",
+    "openvino": ".xml",
+    "exported-program": ".pt2",
+    "litert": ".tflite",
+    "coreml": ".mlpackage",
+}
 """How the files of each export format end; `runtimes/` has a file for each."""
 
 LOSSES = ("cross_entropy", "focal", "dice", "lovasz")
@@ -437,6 +444,9 @@ class ExportSettings(Settings):
         above=0,
         at_most=1,
     )
+    unproven: bool = option(
+        False, "Write a coreml file without comparing it, where there is no macOS, which alone runs it."
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -450,6 +460,12 @@ class ExportSettings(Settings):
             raise SettingsError(f"output wants a name that ends in {suffix} for {format}, got {output}")
         if self.int8 != (self.calibration is not None):
             raise SettingsError("int8 and calibration go together: the images tell the ranges of the 8-bit numbers")
+        if self.unproven and (format != "coreml" or self.data or self.int8):
+            raise SettingsError("unproven is for coreml, without data and int8, for it compares nothing; leave one out")
+        if format == "coreml" and not self.unproven and sys.platform != "darwin":
+            raise SettingsError(
+                "coreml files run on macOS only, so that nothing would be proven here; export there, or add --unproven"
+            )
         object.__setattr__(self, "format", format)
         object.__setattr__(self, "output", output)
         object.__setattr__(self, "agreement", self.agreement or (0.98 if self.int8 else 0.999))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -99,9 +100,13 @@ def test_nothing_is_written_below_the_agreement(run: Any, model: Path, tmp_path:
         (("--agreement", "2"), "agreement wants a number (above 0, at_most 1)"),
         (("--int8",), "int8 and calibration go together"),
         (("--calibration", "photos"), "int8 and calibration go together"),
+        (("--format", "coreml"), "coreml files run on macOS only, so that nothing would be proven here; export there"),
+        (("--unproven",), "unproven is for coreml, without data and int8, for it compares nothing; leave one out"),
+        (("--format", "coreml", "--unproven", "--data", "x"), "unproven is for coreml, without data and int8"),
     ],
 )
-def test_wrong_options_are_told_in_one_line(run: Any, options: tuple[str, ...], problem: str) -> None:
+def test_wrong_options_are_told_in_one_line(run: Any, options: tuple[str, ...], problem: str, monkeypatch: Any) -> None:
+    monkeypatch.setattr("deeplab.settings.sys", SimpleNamespace(platform="linux"))
     status, out, err = run("export", "street", *options)
     assert (status, out) == (2, "")
     assert err.startswith(f"deeplab: {problem}") or problem.partition(" (")[0] in err
@@ -112,7 +117,7 @@ def test_wrong_options_are_told_in_one_line(run: Any, options: tuple[str, ...], 
     [
         (
             ("--format", "exported-program", "--int8", "--calibration"),
-            "int8 is for onnx and openvino, not for exported-p",
+            "int8 is for onnx, openvino and litert, not for exported-p",
         ),
         (("--format", "litert", "--data"), "litert files take images of one size; name it with --fixed-size"),
     ],
@@ -139,8 +144,9 @@ def test_eight_bits_need_more_than_one_image(run: Any, model: Path, data: Path, 
     assert not output.exists()
 
 
+@pytest.mark.parametrize("suffix", [".onnx", ".tflite"])
 def test_eight_bits_say_what_they_lose_and_keep_layers_until_it_is_little(
-    run: Any, model: Path, data: Path, tmp_path: Path, monkeypatch: Any
+    run: Any, model: Path, data: Path, tmp_path: Path, monkeypatch: Any, suffix: str
 ) -> None:
     answers = iter([False, False, True, True])  # of each comparison, and of the last once more
     monkeypatch.setattr("deeplab.evaluation.Parity.holds", property(lambda _: next(answers)))
@@ -148,12 +154,35 @@ def test_eight_bits_say_what_they_lose_and_keep_layers_until_it_is_little(
     photos.mkdir()
     for number in range(8):
         (photos / f"{number}.png").write_bytes((data / "train" / "images" / f"{number % 2}.png").read_bytes())
-    options = ("--output", tmp_path / "x.onnx", "--int8", "--calibration", photos, "--data", data)
+    options = ("--output", tmp_path / f"x{suffix}", "--int8", "--calibration", photos, "--data", data)
     status, out, _ = run("export", model, *options, "--fixed-size", "24,32", "--json")
     assert status == 0
     assert out.startswith("8-bit convolutions; in float32: none\nequal labels\t\t")
     assert out.count("8-bit convolutions") == out.count("equal labels") == 3
     assert len(json.loads(out.splitlines()[-1])["float32_layers"]) == 2
+
+
+@pytest.mark.parametrize("classes", [(), ("--classes", "cat,background")])
+def test_what_is_not_proven_is_written_when_asked_and_said_to_be_so(
+    run: Any, model: Path, tmp_path: Path, classes: tuple[str, ...], monkeypatch: Any
+) -> None:
+    def save(path: Path, graph: Any, *, int8: None) -> None:
+        (path / "Data").mkdir(parents=True)
+        (path / "Data" / "classes").write_text(",".join(graph.description().classes))
+
+    monkeypatch.setattr("deeplab.runtimes.coreml.save", save)
+    output = tmp_path / "few.mlpackage"
+    options = ("--output", output, "--fixed-size", "24,32", *classes)
+    status, out, _ = run("export", model, *options, "--unproven", "--json")
+    assert (output / "Data" / "classes").read_text() == (classes[1] if classes else "background,cat,dog")
+    assert (status, out.splitlines()[0]) == (
+        0,
+        f"{output}: 0.0 MB, not compared with the model; next, on macOS: deeplab compare {model} {output} DATA",
+    )
+    assert json.loads(out.splitlines()[1]).items() >= {"format": "coreml", "images": 0, "output": str(output)}.items()
+    status, _, err = run("export", model, *options, "--unproven")
+    assert (status, err.count("\n")) == (2, 1)
+    assert "cannot be written" in err
 
 
 def test_an_exported_file_cannot_be_exported_again(run: Any, tmp_path: Path) -> None:

@@ -42,5 +42,5 @@ def test_a_truncated_file_and_one_of_somebody_else_are_told(file, tmp_path):
 
 def test_eight_bits_are_refused(checkpoint, tmp_path):
     int8 = runtimes.Int8([np.zeros((1, 8, 8, 3), np.uint8)] * 8)
-    with pytest.raises(SettingsError, match="int8 is for onnx and openvino"):
+    with pytest.raises(SettingsError, match="int8 is for onnx, openvino and litert"):
         runtimes.save(tmp_path / "x.pt2", Graph(checkpoint), format="exported-program", int8=int8)

@@ -153,12 +153,9 @@ def test_what_it_has_no_operator_for_is_told(layer, problem):
     assert "\n" not in str(told.value)
 
 
-def test_any_size_and_eight_bits_are_refused(checkpoint, tmp_path):
+def test_any_size_is_refused(checkpoint, tmp_path):
     with pytest.raises(SettingsError, match="litert files take images of one size; name it with --fixed-size"):
         runtimes.save(tmp_path / "x.tflite", Graph(checkpoint), format="litert")
-    int8 = runtimes.Int8([np.zeros((1, 8, 8, 3), np.uint8)] * 8)
-    with pytest.raises(SettingsError, match="int8 is for onnx and openvino, not for litert"):
-        runtimes.save(tmp_path / "x.tflite", Graph(checkpoint, fixed_size=SIZE), format="litert", int8=int8)
 
 
 @pytest.mark.parametrize("kept", [0, 100, 5000, -1])

@@ -8,10 +8,10 @@ from types import SimpleNamespace
 import pytest
 
 from deeplab import catalog, runtimes
-from deeplab.errors import MissingExtraError, SettingsError
+from deeplab.errors import InputNotFoundError, MissingExtraError, SettingsError
 from deeplab.settings import EXPORT_SUFFIXES
 
-ENGINES = {"litert": "ai_edge_litert", "onnx": "onnxruntime", "openvino": "openvino"}
+ENGINES = {"coreml": "coremltools", "litert": "ai_edge_litert", "onnx": "onnxruntime", "openvino": "openvino"}
 """The packages that open the formats; the others need nothing but torch."""
 
 
@@ -23,9 +23,9 @@ def test_every_file_is_a_format_and_has_its_ending():
 
 @pytest.mark.parametrize("format", ENGINES)
 def test_a_missing_engine_is_told_with_the_line_to_run(tmp_path, monkeypatch, format):
-    path = tmp_path / f"x{EXPORT_SUFFIXES[format]}"
-    path.write_bytes(b"anything")
+    path = something(tmp_path, format)
     engine = ENGINES[format]
+    monkeypatch.setattr("deeplab.runtimes.coreml.sys", SimpleNamespace(platform="darwin"))
 
     def find_spec(name, *_):
         if name == engine:
@@ -41,7 +41,33 @@ def test_a_missing_engine_is_told_with_the_line_to_run(tmp_path, monkeypatch, fo
 
 @pytest.mark.parametrize("format", sorted(EXPORT_SUFFIXES.keys() - {"onnx"}))
 def test_another_device_is_told(tmp_path, format):
-    path = tmp_path / f"x{EXPORT_SUFFIXES[format]}"
-    path.write_bytes(b"anything")
+    path = something(tmp_path, format)
     with pytest.raises(SettingsError, match=f"device: {format} files run on cpu here, got 'cuda'; leave it out"):
         runtimes.load(path, device="cuda")
+
+
+@pytest.mark.parametrize("format", EXPORT_SUFFIXES)
+def test_a_file_in_the_place_of_a_folder_and_the_other_way_round_are_told(tmp_path, format):
+    path = tmp_path / f"x{EXPORT_SUFFIXES[format]}"
+    if format == "coreml":
+        path.write_bytes(b"anything")
+    else:
+        path.mkdir()
+    with pytest.raises(InputNotFoundError, match="no exported file"):
+        runtimes.load(path)
+
+
+def test_core_ml_is_for_macos_only(tmp_path, monkeypatch):
+    monkeypatch.setattr("deeplab.runtimes.coreml.sys", SimpleNamespace(platform="linux"))
+    with pytest.raises(SettingsError, match=r"x\.mlpackage: Core ML runs on macOS only; export the model as onnx"):
+        runtimes.load(something(tmp_path, "coreml"))
+
+
+def something(folder, format):
+    """What lies where an exported file should."""
+    path = folder / f"x{EXPORT_SUFFIXES[format]}"
+    if format == "coreml":
+        path.mkdir()
+    else:
+        path.write_bytes(b"anything")
+    return path

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def export(settings: ExportSettings, *, json: Json = False) -> None:
     """Write a model for an inference engine and compare it with the model."""
-    figures: dict[str, Any] = {"format": settings.format}
+    figures: dict[str, Any] = {"format": settings.format, "images": 0}
 
     def report(parity: Parity, int8: Int8 | None) -> None:
         if int8:
@@ -30,16 +30,21 @@ def export(settings: ExportSettings, *, json: Json = False) -> None:
 
     output = api.export(**settings.as_dict(), on_compared=report, progress=progress)
     figures |= {"output": str(output), "bytes": sum(file.stat().st_size for file in _files(output))}
-    print(
-        f"{output}: {figures['bytes'] / 1e6:.1f} MB, {number_of(figures['images'], 'image')} compared; "
-        f"next: deeplab segment photo.jpg --model {output}"
-    )
+    size = f"{figures['bytes'] / 1e6:.1f} MB"
+    if settings.unproven:
+        command = f"deeplab compare {settings.model} {output} DATA"
+        print(f"{output}: {size}, not compared with the model; next, on macOS: {command}")
+    else:
+        compared = f"{number_of(figures['images'], 'image')} compared"
+        print(f"{output}: {size}, {compared}; next: deeplab segment photo.jpg --model {output}")
     if json:
         print_json(figures)
 
 
 def _files(output: Path) -> list[Path]:
-    """What was written: OpenVINO has its weights beside."""
+    """What was written: OpenVINO has its weights beside, Core ML all in a folder."""
+    if output.is_dir():
+        return [file for file in output.rglob("*") if file.is_file()]
     return [output, output.with_suffix(".bin")] if output.suffix == ".xml" else [output]
 
 

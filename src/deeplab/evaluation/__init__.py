@@ -3,7 +3,7 @@
 from deeplab.evaluation.comparison import Comparison
 from deeplab.evaluation.engines import make_ready
 from deeplab.evaluation.evaluate import evaluate
-from deeplab.evaluation.exporting import export_checkpoint
+from deeplab.evaluation.exporting import export_checkpoint, export_unproven
 from deeplab.evaluation.growth import Growth, draw_growth, growth_points, measure_growth
 from deeplab.evaluation.page import NAMES, shown, write_comparison, write_page
 from deeplab.evaluation.parity import Parity, Picture, compare_exported, pictures
@@ -26,6 +26,7 @@ __all__ = [
     "draw_growth",
     "evaluate",
     "export_checkpoint",
+    "export_unproven",
     "float32_peak",
     "growth_points",
     "make_ready",

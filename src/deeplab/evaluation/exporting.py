@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import partial
+from typing import TYPE_CHECKING
 
 from deeplab import runtimes
 from deeplab._progress import Progress, no_progress
@@ -15,7 +16,10 @@ from deeplab.inference import Segmenter
 from deeplab.settings import ExportSettings
 from deeplab.weights import reclass
 
-__all__ = ["export_checkpoint"]
+if TYPE_CHECKING:
+    from deeplab.runtimes.graph import Graph
+
+__all__ = ["export_checkpoint", "export_unproven"]
 
 CALIBRATION_IMAGES = 32
 """At most so many are looked at for the ranges of 8-bit numbers."""
@@ -41,14 +45,11 @@ def export_checkpoint(
         OutputError: The file cannot be written.
         DeepLabError: The pictures of `data` or `calibration` cannot be read.
     """
-    from deeplab.runtimes.graph import Graph
-
     assert settings.output is not None
     assert settings.format is not None
     assert settings.agreement is not None
-    if settings.classes is not None:
-        checkpoint = reclass(checkpoint, settings.classes)
-    graph = Graph(checkpoint, fixed_size=settings.fixed_size, labels=settings.labels)
+    graph = _graph(checkpoint, settings)
+    checkpoint = graph.checkpoint
     engine = runtimes.reference(graph, Segmenter(checkpoint, device="cpu").network.coarse_logits)
     segmenter = Segmenter(engine)
     of_model = partial(pictures, classes=checkpoint.classes, wanted=settings.classes)
@@ -72,3 +73,24 @@ def export_checkpoint(
                 break
         parity.check(str(settings.output))
     return parity
+
+
+def export_unproven(checkpoint: Checkpoint, settings: ExportSettings) -> None:
+    """Write a model for an engine that does not run on this system, compared with nothing.
+
+    Raises:
+        SettingsError: The format does not have an option.
+        MissingExtraError: What writes the format is not installed.
+        OutputError: The file cannot be written.
+    """
+    assert settings.output is not None
+    assert settings.format is not None
+    runtimes.save(settings.output, _graph(checkpoint, settings), format=settings.format)
+
+
+def _graph(checkpoint: Checkpoint, settings: ExportSettings) -> Graph:
+    from deeplab.runtimes.graph import Graph
+
+    if settings.classes is not None:
+        checkpoint = reclass(checkpoint, settings.classes)
+    return Graph(checkpoint, fixed_size=settings.fixed_size, labels=settings.labels)

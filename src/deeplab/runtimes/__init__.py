@@ -67,12 +67,13 @@ def load(path: str | Path, *, device: str = "auto", precision: str = "float32") 
         InputNotFoundError: There is no such file.
         MissingExtraError: The engine is not installed.
         CheckpointError: It is damaged, or `deeplab export` did not write it.
-        SettingsError: The engine has no such device here, or does not compute in this precision.
+        SettingsError: The engine has no such device here, does not compute in this precision, or does not run on this
+            system.
     """
     path = Path(path)
-    if not path.is_file():
-        raise InputNotFoundError(f"no exported file {path}; 'deeplab export' writes one")
     format = next(name for name, suffix in EXPORT_SUFFIXES.items() if suffix == path.suffix.lower())
+    if not (path.is_dir() if format == "coreml" else path.is_file()):
+        raise InputNotFoundError(f"no exported file {path}; 'deeplab export' writes one")
     how = {}
     if device not in ("auto", "cpu"):
         if format != "onnx":

@@ -116,7 +116,8 @@ class EngineNetwork:
         """What tells it from any network that computes something else."""
         found = hashlib.sha256(self.description.to_json().encode())
         if self.path is not None:
-            for file in (self.path, self.path.with_suffix(".bin")):  # OpenVINO's weights
+            weights_of_openvino, within_core_ml = self.path.with_suffix(".bin"), sorted(self.path.rglob("*"))
+            for file in (self.path, weights_of_openvino, *within_core_ml):
                 found.update(file.read_bytes() if file.is_file() else b"")
         return found.digest()
 

@@ -1,4 +1,4 @@
-"""A traced graph as a TensorFlow Lite file (schema version 3, tensorflow/compiler/mlir/lite/schema/schema.fbs).
+"""A traced graph as a TensorFlow Lite file.
 
 Google's own converter wants another PyTorch, JAX and more than a gigabyte; a DeepLab needs about twenty operators,
 which are here. What PyTorch has as (N, C, H, W) is (N, H, W, C) in the file, as the pixels of an image are already.
@@ -17,8 +17,10 @@ from numpy.typing import NDArray
 from torch.export import ExportedProgram
 from torch.fx import Node
 
-from deeplab._optional import require
 from deeplab.errors import SettingsError
+from deeplab.runtimes._int8 import Int8
+from deeplab.runtimes._tflite_file import File, schema, table
+from deeplab.runtimes._tflite_int8 import in_8_bits, seen_ranges
 
 PLACES = (0, 3, 1, 2)
 """Where the dimensions N, C, H, W lie in the file."""
@@ -31,16 +33,16 @@ TYPES = {torch.float32: "float32", torch.uint8: "uint8", torch.int32: "int32", t
 
 Pair = tuple[int, int]
 
-ALIGNMENT = 16
-"""Bytes; where the numbers of constants begin."""
 
-
-def to_tflite(program: ExportedProgram, *, outputs: Sequence[str], metadata: Mapping[str, str]) -> bytes:
+def to_tflite(
+    program: ExportedProgram, *, outputs: Sequence[str], metadata: Mapping[str, str], int8: Int8 | None = None
+) -> bytes:
     """The content of a file from a graph of uint8 (N, H, W, 3) of a fixed size.
 
     Args:
         outputs: Names for them.
         metadata: Texts to lie in the file as well, by name.
+        int8: Convolutions in 8-bit numbers.
 
     Raises:
         MissingExtraError: ai-edge-litert is not installed.
@@ -54,105 +56,23 @@ def to_tflite(program: ExportedProgram, *, outputs: Sequence[str], metadata: Map
         **signature.inputs_to_buffers,
         **signature.inputs_to_lifted_tensor_constants,
     }
-    translation = _Translation(_File())
+    constants = {node: stored[name].detach() for node, name in names.items()}
+    translation = _Translation(names)
+    file, tensors = translation.file, translation.tensors
     for node in program.graph.nodes:
-        if node.name in names:
-            translation.values[node] = stored[names[node.name]].detach().numpy()
+        if node.name in constants:
+            translation.values[node] = constants[node.name].numpy()
         elif node.op == "placeholder":
-            translation.tensors[node] = translation.file.tensor("image", node.meta["val"].shape, "uint8")
+            file.image = tensors[node] = file.tensor("image", node.meta["val"].shape, "uint8")
         elif node.op == "call_function":
             translation.translate(node)
-    tensors = {node.name: tensor for node, tensor in translation.tensors.items()}
-    (image,) = (tensors[name] for name in signature.user_inputs)
-    found = [tensors[str(name)] for name in signature.user_outputs]
-    return translation.file.content(image, dict(zip(outputs, found, strict=True)), metadata)
-
-
-class _File:
-    """The tables that a file is made of. A tensor and a buffer are known by their positions."""
-
-    def __init__(self) -> None:
-        self.schema: Any = require("ai_edge_litert.schema_py_generated", extra="litert")
-        self.tensors: list[Any] = []
-        self.operators: list[Any] = []
-        self.codes: dict[tuple[str, int], int] = {}
-        """Position by kind and version."""
-        self.buffers: list[Any] = [self.table("Buffer")]  # the first is that of what is computed
-
-    def table(self, kind: str, **fields: Any) -> Any:
-        table = getattr(self.schema, f"{kind}T")()
-        for name, value in fields.items():
-            setattr(table, name, value)
-        return table
-
-    def tensor(self, name: str, shape: Sequence[int], dtype: str, *, buffer: int = 0) -> int:
-        number = getattr(self.schema.TensorType, dtype.upper())
-        self.tensors.append(self.table("Tensor", name=name, shape=list(shape), type=number, buffer=buffer))
-        return len(self.tensors) - 1
-
-    def constant(self, name: str, values: NDArray[Any]) -> int:
-        return self.tensor(name, values.shape, values.dtype.name, buffer=self.buffer(values.tobytes()))
-
-    def buffer(self, content: bytes) -> int:
-        self.buffers.append(self.table("Buffer", data=np.frombuffer(content, np.uint8)))
-        return len(self.buffers) - 1
-
-    def operator(self, kind: str, inputs: Sequence[int], output: int, *, version: int, options: Any = None) -> None:
-        """`version` is the first of the operator that has what the options ask for."""
-        code = self.codes.setdefault((kind, version), len(self.codes))
-        operator = self.table("Operator", opcodeIndex=code, inputs=list(inputs), outputs=[output])
-        if options is not None:
-            kind_of_options = type(options).__name__.removesuffix("T")
-            operator.builtinOptionsType = getattr(self.schema.BuiltinOptions, kind_of_options)
-            operator.builtinOptions = options
-        self.operators.append(operator)
-
-    def content(self, image: int, outputs: Mapping[str, int], metadata: Mapping[str, str]) -> bytes:
-        flatbuffers = require("flatbuffers", extra="litert")
-        for name, tensor in outputs.items():
-            self.tensors[tensor].name = name
-        graph = self.table(
-            "SubGraph",
-            tensors=self.tensors,
-            operators=self.operators,
-            inputs=[image],
-            outputs=list(outputs.values()),
-        )
-        signature = self.table(
-            "SignatureDef",
-            signatureKey="serving_default",
-            inputs=[self.table("TensorMap", name="image", tensorIndex=image)],
-            outputs=[self.table("TensorMap", name=name, tensorIndex=tensor) for name, tensor in outputs.items()],
-        )
-        model = self.table(
-            "Model",
-            version=3,
-            operatorCodes=[self._code(*code) for code in self.codes],
-            subgraphs=[graph],
-            metadata=[
-                self.table("Metadata", name=name, buffer=self.buffer(text.encode())) for name, text in metadata.items()
-            ],
-            signatureDefs=[signature],
-            buffers=self.buffers,
-        )
-        builder = _aligned(flatbuffers.Builder)(2 * sum(buffer.data.size for buffer in self.buffers[1:]))
-        builder.Finish(model.Pack(builder), b"TFL3")
-        return bytes(builder.Output())
-
-    def _code(self, kind: str, version: int) -> Any:
-        number = getattr(self.schema.BuiltinOperator, kind)
-        return self.table("OperatorCode", builtinCode=number, deprecatedBuiltinCode=min(number, 127), version=version)
-
-
-def _aligned(builder: Any) -> Any:
-    class Aligned(builder):  # type: ignore[misc]
-        """Puts lists of bytes, which are numbers, where the schema wants them; the generated code does not."""
-
-        def CreateNumpyVector(self, values: NDArray[Any]) -> Any:
-            self.Prep(ALIGNMENT, values.nbytes)
-            return super().CreateNumpyVector(values)
-
-    return Aligned
+    places = {node.name: tensor for node, tensor in tensors.items()}
+    file.outputs = {name: places[str(node)] for name, node in zip(outputs, signature.user_outputs, strict=True)}
+    if int8 is not None:
+        seen = seen_ranges(program.graph_module, constants, int8.images)
+        ranges = {tensors[node]: found for node, found in seen.items()}  # of an activation within: after it
+        file = in_8_bits(file, ranges, kept={f"model.{layer}.weight" for layer in int8.kept})
+    return file.content(metadata)
 
 
 class _Translation:
@@ -160,8 +80,10 @@ class _Translation:
     arguments in PyTorch's order, and returns the tensor of the result.
     """
 
-    def __init__(self, file: _File) -> None:
-        self.file = file
+    def __init__(self, names: Mapping[str, str]) -> None:
+        self.file = File()
+        self.names = names
+        """Of weights and other constants in the model, by those of their nodes."""
         self.tensors: dict[Node, int] = {}
         self.values: dict[Node, NDArray[Any]] = {}
         """Of weights and other constants, as in PyTorch."""
@@ -184,10 +106,10 @@ class _Translation:
     ) -> int:
         """Append an operator and the tensor that it computes: the node, or with a `shape` something before it."""
         output = self.file.tensor(node.name, shape or _lengths(node), TYPES[node.meta["val"].dtype])
-        table = self.file.table(OPTIONS[kind], **options) if kind in OPTIONS else None
-        self.file.operator(kind, inputs, output, version=version, options=table)
+        chosen = table(OPTIONS[kind], **options) if kind in OPTIONS else None
+        self.file.operator(kind, inputs, output, version=version, options=chosen)
         if shape is None and kind in ("ADD", "CONV_2D", "DEPTHWISE_CONV_2D"):
-            self.with_activation[node] = table
+            self.with_activation[node] = chosen
         return output
 
     def tensor(self, node: Node, value: Node | float) -> int:
@@ -226,7 +148,7 @@ class _Translation:
         options = self.with_activation.get(x)
         if options is None or len(x.users) > 1:
             return self.apply(node, kind, self.tensors[x])
-        options.fusedActivationFunction = getattr(self.file.schema.ActivationFunctionType, kind)
+        options.fusedActivationFunction = getattr(schema().ActivationFunctionType, kind)
         return self.tensors[x]
 
     def clamp(self, node: Node, x: Node, low: float, high: float) -> int:
@@ -257,7 +179,7 @@ class _Translation:
             node,
             "DEPTHWISE_CONV_2D" if depthwise else "CONV_2D",
             start,
-            self.file.constant(weight.name, filters.transpose((1, 2, 3, 0) if depthwise else (0, 2, 3, 1))),
+            self.file.constant(self.names[weight.name], filters.transpose((1, 2, 3, 0) if depthwise else (0, 2, 3, 1))),
             self.file.constant(
                 f"{weight.name}_bias", self.values[bias] if bias else np.zeros(len(filters), np.float32)
             ),
@@ -283,7 +205,7 @@ class _Translation:
             raise _without("means over parts of windows")
         pads = [(padding[0], padding[0]), (padding[1], padding[1])]
         start = self.with_border(node, x, pads, 0) if max(padding) > 0 else self.tensors[x]
-        return self.pool(node, "AVERAGE_POOL_2D", start, self.file.schema.Padding.VALID, kernel, stride)
+        return self.pool(node, "AVERAGE_POOL_2D", start, schema().Padding.VALID, kernel, stride)
 
     def pool(self, node: Node, kind: str, start: int, way: int, kernel: Pair, stride: Pair) -> int:
         return self.apply(
@@ -309,15 +231,17 @@ class _Translation:
             pads += [(before, max(missing - before, 0))]
             centred &= samples == -(-length // step) and before == missing // 2
         if not np.any(pads):
-            return self.tensors[x], self.file.schema.Padding.VALID
+            return self.tensors[x], schema().Padding.VALID
         if centred:
-            return self.tensors[x], self.file.schema.Padding.SAME
-        return self.with_border(node, x, pads, value), self.file.schema.Padding.VALID
+            return self.tensors[x], schema().Padding.SAME
+        return self.with_border(node, x, pads, value), schema().Padding.VALID
 
     def pad(self, node: Node, x: Node, pad: Sequence[int], mode: str = "constant", value: float | None = None) -> int:
         """`pad`: before and after, the last dimension first."""
         if mode != "constant" or len(pad) > 4:
             raise _without(f"padding of the kind {mode}")
+        if not any(pad):
+            return self.tensors[x]
         left, right, top, bottom = (*pad, 0, 0)[:4]
         return self.with_border(node, x, [(top, bottom), (left, right)], value or 0)
 
@@ -345,7 +269,9 @@ class _Translation:
         return self.apply(node, "PACK", *(self.tensors[part] for part in parts), valuesCount=len(parts))
 
     def concatenate(self, node: Node, parts: Sequence[Node], dim: int = 0) -> int:
-        tensors = (self.tensors[part] for part in parts)
+        tensors = [self.tensors[part] for part in parts]
+        if len(tensors) == 1:
+            return tensors[0]
         return self.apply(node, "CONCATENATION", *tensors, axis=PLACES[dim % 4])
 
     def slice(self, node: Node, x: Node, dim: int, start: int | None, end: int | None, step: int) -> int:
@@ -383,10 +309,10 @@ class _Translation:
         if dim is None or keepdim:
             raise _without("an argmax over all dimensions")
         place = self.whole(node, PLACES[dim % 4])
-        return self.apply(node, "ARG_MAX", self.tensors[x], place, outputType=self.file.schema.TensorType.INT32)
+        return self.apply(node, "ARG_MAX", self.tensors[x], place, outputType=schema().TensorType.INT32)
 
     def hard_sigmoid(self, node: Node, x: Node) -> int:
-        shape, activation = _lengths(node), self.file.schema.ActivationFunctionType.RELU6
+        shape, activation = _lengths(node), schema().ActivationFunctionType.RELU6
         bounded = self.apply(
             node, "ADD", self.tensors[x], self.tensor(node, 3), shape=shape, fusedActivationFunction=activation
         )

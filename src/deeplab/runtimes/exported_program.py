@@ -28,7 +28,7 @@ def save(path: Path, graph: Any, *, int8: Int8 | None = None) -> None:
     import torch
 
     if int8 is not None:
-        raise SettingsError("int8 is for onnx and openvino, not for exported-program; leave one out")
+        raise SettingsError("int8 is for onnx, openvino and litert, not for exported-program; leave one out")
     description = graph.description()
     with written_aside(path) as aside:
         torch.export.save(graph.program, str(aside), extra_files={KEY: description.to_json()})

@@ -26,21 +26,19 @@ __all__ = ["load", "save"]
 
 
 def save(path: Path, graph: Any, *, int8: Int8 | None = None) -> None:
-    """Write a `Graph` of a fixed size.
+    """Write a `Graph` of a fixed size, with `int8` in 8-bit numbers.
 
     Raises:
         MissingExtraError: ai-edge-litert is not installed.
-        SettingsError: No such model can be exported, it takes images of any size, or it is to have 8-bit numbers.
+        SettingsError: No such model can be exported, or it takes images of any size.
         OutputError: The file cannot be written.
     """
     from deeplab.runtimes._tflite import to_tflite
 
-    if int8 is not None:
-        raise SettingsError("int8 is for onnx and openvino, not for litert; leave one out")
     if graph.fixed_size is None:
         raise SettingsError("litert files take images of one size; name it with --fixed-size HEIGHT,WIDTH")
     metadata = {KEY: graph.description().to_json()}
-    content = to_tflite(graph.program, outputs=graph.outputs, metadata=metadata)
+    content = to_tflite(graph.program, outputs=graph.outputs, metadata=metadata, int8=int8)
     with written_aside(path) as aside:
         aside.write_bytes(content)
 
