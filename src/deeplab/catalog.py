@@ -12,6 +12,7 @@ import ast
 import importlib
 import inspect
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache, partial
 from numbers import Integral, Real
@@ -20,6 +21,9 @@ from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
 from deeplab.errors import SettingsError, unknown_name
+
+LISTED = re.compile(r"^__all__ = (\[.*?\])", re.MULTILINE | re.DOTALL)
+"""Of a file's text; to parse all of it takes longer than to build a network."""
 
 MEMBER = "member"
 
@@ -106,8 +110,8 @@ def _wanted(kind: Any) -> str:
     return {bool: "True or False", int: "a whole number", float: "a number"}.get(kind, "a mapping")
 
 
+@cache
 def _public_names(file: Path) -> list[str]:
-    for statement in ast.parse(file.read_text(encoding="utf-8")).body:
-        if isinstance(statement, ast.Assign) and getattr(statement.targets[0], "id", None) == "__all__":
-            return list(ast.literal_eval(statement.value))
-    return []
+    """What its `__all__` lists, read without importing it."""
+    found = LISTED.search(file.read_text(encoding="utf-8"))
+    return list(ast.literal_eval(found[1])) if found else []
