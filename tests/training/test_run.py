@@ -88,6 +88,8 @@ def test_the_best_model_evaluates_to_the_score_that_it_was_chosen_for(whole, dat
 def test_the_saved_model_tells_how_it_was_trained_but_not_where(whole):
     training = checkpoints.load(whole / "last.safetensors").training
     assert (training["epoch"], training["epochs"], training["batch_size"]) == (2, 3, 2)
+    assert training["loss"] == "cross_entropy"  # the option, not its value
+    assert 0 < training["train_loss"] < 10
     assert not {"output", "device", "workers"} & set(training)
     assert "/" not in training["data"]
 

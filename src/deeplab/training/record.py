@@ -126,7 +126,7 @@ class Record(Callback):
             facts = {
                 "epoch": trainer.current_epoch,
                 "step": trainer.global_step - 1,
-                **_known({"loss": loss, **self._scores}),
+                **_known({"train_loss": loss, **self._scores}),
             }
             self.save(self.folder / "last.safetensors", facts)
             if self._scores:
