@@ -229,14 +229,14 @@ def test_an_engine_runs_on_the_device_that_is_asked_for(model, monkeypatch, engi
     asked = []
     monkeypatch.setattr(runtimes.Ready, "knows", lambda *_: True)
 
-    def load(path, *, device):
-        asked.append((path.suffix, device))
+    def load(path, *, device, precision):
+        asked.append((path.suffix, device, precision))
         raise SettingsError("no such device")
 
     monkeypatch.setattr(runtimes, "load", load)
     with pytest.raises(SettingsError, match="no such device"):
         deeplab.load(model, engine=engine, device="cuda:1")
-    assert asked == [({"onnx": ".onnx", "openvino": ".xml"}[engine], "cuda:1")]
+    assert asked == [({"onnx": ".onnx", "openvino": ".xml"}[engine], "cuda:1", "float32")]
 
 
 @pytest.mark.parametrize("engine", ["compiled", "openvino"])
