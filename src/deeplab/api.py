@@ -546,27 +546,15 @@ def benchmark(
         picture = made_up.image
     else:
         picture = read_image(settings.image)
-    segmenters = {name: load(name, progress=progress, **how) for name in names}
-    turns = len(segmenters) * len(settings.sizes) * (1 + settings.rounds)
-    with (progress or no_progress)("Timing", total=turns) as advance:
-        timings = evaluation.time_models(
-            segmenters,
-            picture,
-            sizes=settings.pixels,
-            rounds=settings.rounds,
-            batch_size=settings.batch_size,
-            on_turn=advance,
-        )
-    exported = {timing.model for timing in timings if timing.multiply_adds is None}
-    counted = [name for name in names if name not in exported]
-    peak = evaluation.float32_peak(segmenters[counted[0]].device) if counted else None
-    if settings.growth is None:
-        return evaluation.Benchmark(tuple(timings), peak)
-    opened = {name: partial(load, name, **how) for name in names}
-    with (progress or no_progress)("Growing", total=evaluation.growth_points(opened, exported)) as advance:
-        growth = evaluation.measure_growth(opened, picture, exported=exported, on_point=advance)
-    evaluation.draw_growth(settings.growth, growth)
-    return evaluation.Benchmark(tuple(timings), peak, tuple(growth))
+    return evaluation.benchmark(
+        {name: partial(load, name, **how) for name in names},
+        picture,
+        sizes=settings.pixels,
+        rounds=settings.rounds,
+        batch_size=settings.batch_size,
+        drawing=settings.growth,
+        progress=progress or no_progress,
+    )
 
 
 def create_model(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from deeplab import evaluation, weights
+from deeplab import weights
 from deeplab.evaluation import Growth, growth, timing
 
 
@@ -54,7 +55,7 @@ def test_in_another_engine_nothing_is_counted_and_the_classes_do_not_grow(
         measured.extend(growth.lines(models, exported))
         return [Growth(name, axis, 1, 0.1, 2**20) for name, axis in measured]
 
-    monkeypatch.setattr(evaluation, "measure_growth", measure)
+    monkeypatch.setattr(import_module("deeplab.evaluation.benchmark"), "measure_growth", measure)
     options = ("--sizes", "33x33", "--rounds", 1, "--image", photo("x.png"), "--growth", tmp_path / "growth.png")
     status, out, err = run("benchmark", tiny, *options, "--json")
     assert (status, err) == (0, "")

@@ -8,7 +8,8 @@ import torch
 import torch.nn.functional as F
 
 from deeplab.kernels import _numba
-from deeplab.kernels.upsample_argmax import sample_argmax, taps, upsample_argmax
+from deeplab.kernels.taps import taps
+from deeplab.kernels.upsample_argmax import sample_argmax, upsample_argmax
 
 SIZES = [
     ((9, 7), (131, 97)),

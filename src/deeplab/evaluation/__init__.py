@@ -1,14 +1,15 @@
 """A segmenter over a data set: figures, a report as a page, two models compared, the CRF that suits it; its speed."""
 
+from deeplab.evaluation.benchmark import Benchmark, benchmark
 from deeplab.evaluation.comparison import Comparison
 from deeplab.evaluation.engines import make_ready
 from deeplab.evaluation.evaluate import evaluate
 from deeplab.evaluation.exporting import export_checkpoint, export_unproven
-from deeplab.evaluation.growth import Growth, draw_growth, growth_points, measure_growth
+from deeplab.evaluation.growth import Growth, draw_growth, measure_growth
 from deeplab.evaluation.page import NAMES, shown, write_comparison, write_page
 from deeplab.evaluation.parity import Parity, Picture, compare_exported, pictures
 from deeplab.evaluation.report import Report
-from deeplab.evaluation.timing import Benchmark, Timing, float32_peak, time_models
+from deeplab.evaluation.timing import Timing, float32_peak, time_models
 from deeplab.evaluation.tune_crf import CRFReport, Trial, tune_crf
 
 __all__ = [
@@ -22,13 +23,13 @@ __all__ = [
     "Report",
     "Timing",
     "Trial",
+    "benchmark",
     "compare_exported",
     "draw_growth",
     "evaluate",
     "export_checkpoint",
     "export_unproven",
     "float32_peak",
-    "growth_points",
     "make_ready",
     "measure_growth",
     "pictures",

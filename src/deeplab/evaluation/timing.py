@@ -20,11 +20,10 @@ from deeplab.inference import Segmenter
 from deeplab.inference.network import Network
 
 if TYPE_CHECKING:
-    from deeplab.evaluation.growth import Growth
     from deeplab.layers import Work
     from deeplab.models import SegmentationModel
 
-__all__ = ["Benchmark", "Stopwatch", "Timing", "float32_peak", "time_models"]
+__all__ = ["Stopwatch", "Timing", "float32_peak", "time_models"]
 
 REST = 0.1
 """Seconds between two turns: the threads of one engine wait busily for more work, of onnxruntime for 0.05 seconds."""
@@ -69,16 +68,6 @@ class Timing:
     def share_of_peak(self, peak: float | None) -> float | None:
         """Multiply-adds that are not on padding, a second, over `peak`, those of the machine."""
         return None if self.inside is None or peak is None else self.inside / self.median / peak
-
-
-@dataclass(frozen=True)
-class Benchmark:
-    """What `deeplab.benchmark` measured."""
-
-    timings: tuple[Timing, ...]
-    peak: float | None
-    """Multiply-adds a second of float32 that a product of matrices reaches here; None: no model is PyTorch's."""
-    growth: tuple[Growth, ...] = ()
 
 
 def time_models(

@@ -21,7 +21,8 @@ from deeplab.errors import CheckpointError
 from deeplab.images import resize_image
 from deeplab.inference.network import Network, OfPyTorch
 from deeplab.inference.read_ahead import read_ahead
-from deeplab.kernels.upsample_argmax import Taps, sample_argmax, taps
+from deeplab.kernels.taps import Taps, taps
+from deeplab.kernels.upsample_argmax import sample_argmax
 
 if TYPE_CHECKING:
     from torch import Tensor

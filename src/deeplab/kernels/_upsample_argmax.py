@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deeplab.kernels._numba import njit
-from deeplab.kernels.upsample_argmax import Taps
+from deeplab.kernels.taps import Taps
 
 __all__ = ["fill_compiled"]
 

@@ -8,15 +8,16 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from deeplab.kernels.upsample_argmax_gpu import TapsThere
-
 __all__ = ["fill_by_triton"]
+
+Axis = tuple[Tensor, Tensor, Tensor]
+"""`TapsThere`: lower, upper, fraction."""
 
 BLOCK = 256
 """Pixels of a row that a program of the GPU works on; in most of them no cell is disputed."""
 
 
-def fill_by_triton(labels: Tensor, pixels: Tensor, winners: Tensor, down: TapsThere, across: TapsThere) -> None:
+def fill_by_triton(labels: Tensor, pixels: Tensor, winners: Tensor, down: Axis, across: Axis) -> None:
     """As `fill`, to the last bit: products are not fused with sums."""
     height, width = labels.shape
     if not labels.numel():

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from deeplab._machine import cores
 from deeplab.kernels import _numba
 from deeplab.kernels._numba import njit
-from deeplab.kernels.upsample_argmax import Taps, part_of, taps
+from deeplab.kernels.taps import Taps, part_of, taps
 
 __all__ = ["Confidence", "sample_confidence"]
 

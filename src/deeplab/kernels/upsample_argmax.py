@@ -11,18 +11,19 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from deeplab._machine import cores
+from deeplab.kernels.taps import Taps, part_of, taps
 
-__all__ = ["Taps", "part_of", "sample_argmax", "taps", "upsample_argmax"]
+__all__ = ["LARGEST", "sample_argmax", "upsample_argmax"]
 
 Labels = NDArray[np.uint8 | np.uint16]
 
 LARGEST = 1e38
+"""What an infinite logit counts as."""
 
 WORTH_LOADING = 2**22
 """Pixels that numpy takes about as long for as numba takes to load, 0.5 s; a photo has its labels before."""
@@ -32,14 +33,6 @@ _asked_for = 0
 
 STRIP = 2**21
 """Scores (pixels x classes) that a thread works on at a time: bounds the memory of the numpy version."""
-
-
-class Taps(NamedTuple):
-    """Linear interpolation along one axis: value = (1 - fraction) * x[lower] + fraction * x[upper]."""
-
-    lower: NDArray[np.intp]
-    upper: NDArray[np.intp]
-    fraction: NDArray[np.float32]
 
 
 def upsample_argmax(logits: NDArray[np.float32], size: tuple[int, int], *, align_corners: bool) -> Labels:
@@ -100,18 +93,6 @@ def _fill(pixels: int) -> Callable[..., None]:
     from deeplab.kernels._upsample_argmax import fill_compiled
 
     return fill_compiled if _numba.COMPILES else _fill_numpy
-
-
-def taps(coordinates: NDArray[np.float64], length: int) -> Taps:
-    """The neighbours of each coordinate on an axis of `length` points; beyond its ends the end goes on."""
-    inside = np.clip(coordinates, 0, length - 1)
-    lower = inside.astype(np.intp)
-    return Taps(lower, np.minimum(lower + 1, length - 1), (inside - lower).astype(np.float32))
-
-
-def part_of(at: Taps, points: slice) -> Taps:
-    """Of some of the coordinates."""
-    return Taps(at.lower[points], at.upper[points], at.fraction[points])
 
 
 def _resized(old: int, new: int, *, align_corners: bool) -> NDArray[np.float64]:

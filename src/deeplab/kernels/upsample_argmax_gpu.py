@@ -13,9 +13,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from deeplab.kernels.upsample_argmax import LARGEST, Taps, taps
+from deeplab.kernels.taps import Taps, taps
+from deeplab.kernels.upsample_argmax import LARGEST
 
-__all__ = ["TapsThere", "fill", "sample_argmax_there"]
+__all__ = ["fill", "sample_argmax_there"]
 
 STRIP = 2**26
 """Scores (pixels x classes) that PyTorch's operations make at a time: bounds their memory."""
