@@ -43,6 +43,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from speed_systems import (
     DOCUMENTED,
     ENDINGS,
@@ -62,7 +63,7 @@ from deeplab.data import load_sample, open_dataset
 from deeplab.evaluation import float32_peak
 from deeplab.files import written_aside
 from deeplab.images import mirrored, write_image
-from deeplab.metrics import confusion_matrix, miou
+from deeplab.metrics import confusion_matrix, miou, paired_difference
 
 REST = 0.1
 """Seconds between two turns: the threads of onnxruntime wait busily for more work, for 0.05 seconds."""
@@ -217,20 +218,22 @@ def processor() -> str:
 def measure_miou(name: str, systems: Sequence[str], folder: Path, data: Path, threads: int) -> None:
     """The mIoU of each system on the test images of a data set with the classes of PASCAL VOC."""
     dataset = open_dataset(data)
-    counts = {system: np.zeros((len(dataset.classes),) * 2, np.int64) for system in systems}
-    seconds: dict[str, list[float]] = {system: [] for system in systems}
+    counts: dict[str, list[NDArray[np.int64]]] = {system: [] for system in systems}
     with Processes(name, systems, "513", folder / name, threads) as processes:
         for sample in dataset.split("test"):
             assert isinstance(sample.image, Path)
             _, mask = load_sample(sample, dataset)
             for system in systems:
-                took, labels = processes.ask(system, sample.image)
-                seconds[system].append(took)
-                counts[system] += confusion_matrix(
-                    labels, mask, num_classes=len(dataset.classes), ignore_index=dataset.ignore_index
+                _, labels = processes.ask(system, sample.image)
+                counts[system].append(
+                    confusion_matrix(labels, mask, num_classes=len(dataset.classes), ignore_index=dataset.ignore_index)
                 )
+    documented = np.stack(counts[DOCUMENTED])
     for system in systems:
-        row = {"network": name, "system": system, "miou": miou(counts[system]), "images": len(seconds[system])}
+        own = np.stack(counts[system])
+        difference = paired_difference(documented, own, miou)
+        row = {"network": name, "system": system, "miou": miou(own.sum(axis=0)), "images": len(own)}
+        row |= {"more": difference.value, "more_low": difference.low, "more_high": difference.high}
         print(json.dumps(row), flush=True)
         keep(folder, "miou", f"{name} {system}", row)
 
@@ -294,18 +297,21 @@ def write(path: Path, folder: Path) -> None:
         parts.append(f"\n## {title}\n\n{table(COLUMNS, [cells(row, work, machine) for row in own])}")
         by_size = [[row for row in own if row["size"] == size] for size in SIZES]
         bars += [bar_of(name, those, work, machine, results.get("miou", {})) for those in by_size if those]
-    columns = ("network", "photo", "at the peak", "in float32", "times", "bar", "in 8 bits", "times", "bar")
-    parts.append(f"\n## The bars\n\n{BARS}\n{table(columns, bars)}")
-    scores = list(results.get("miou", {}).values())
+    parts.append(f"\n## The bars\n\n{BARS}\n{table(BAR_COLUMNS, bars)}")
+    scores = sorted(results.get("miou", {}).values(), key=lambda row: list(SYSTEMS).index(row["system"]))
     if scores:
-        shown = [(row["system"], f"{row['miou']:.4f}", str(row["images"])) for row in scores]
-        parts.append(f"\n## mIoU of the TensorFlow Lite model\n\n{table(('system', 'mIoU', 'images'), shown)}")
+        about = f"On {scores[0]['images']} images; the intervals are of the paired differences, over the images."
+        columns = ("system", "mIoU", "more than as documented", "95 %")
+        shown = [(row["system"], *signed(row)) for row in scores]
+        parts.append(f"\n## mIoU of the TensorFlow Lite model\n\n{about}\n\n{table(columns, shown)}")
     growth = path.with_name("benchmarks-growth.png")
     if growth.is_file():
         parts.append(f"\n## Growth\n\n`deeplab benchmark --growth`\n\n![time and memory]({growth.name})\n")
     with written_aside(path) as aside:
         aside.write_text("".join(parts), encoding="utf-8")
 
+
+BAR_COLUMNS = ("network", "photo", "at the peak", "in float32", "times", "bar", "in 8 bits", "times", "bar")
 
 BARS = (
     f"Wanted are {BAR:.0f} times the speed of the PyTorch libraries as documented at float32 with 99.9 % of the labels "
@@ -329,14 +335,20 @@ def bar_of(name: str, rows: list[dict[str, Any]], work: Any, machine: Any, score
         fastest = max(ours, key=lambda row: float(row["documented"]))
         if name == TFLITE:
             verdict = "faster" if fastest["best"] > 1 else "slower"
-            own, other = (scores.get(f"{name} {row['system']}", {}).get("miou") for row in (fastest, documented))
-            verdict += ", lower mIoU" if own and other and own < other else ""
+            score = scores.get(f"{name} {fastest['system']}")
+            if score and score["more"] < 0:
+                verdict += ", lower mIoU" if score["more_high"] < 0 else ", lower mIoU within the interval"
         else:
             verdict = "met" if fastest["documented"] >= bar else "missed"
             verdict += ", beyond the peak" if not int8 and bound < bar else ""
             verdict += ", other labels" if fastest["agreement"] < least else ""
         found += [fastest["system"], f"{fastest['documented']:.2f}", verdict]
     return name, photo_size(documented), f"{bound:.2f}", *found
+
+
+def signed(row: dict[str, Any]) -> tuple[str, str, str]:
+    """An mIoU, how much more it is than that as documented, and the interval of that."""
+    return f"{row['miou']:.4f}", f"{row['more']:+.4f}", f"{row['more_low']:+.4f} .. {row['more_high']:+.4f}"
 
 
 def place(row: dict[str, Any]) -> tuple[int, int]:
