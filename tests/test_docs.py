@@ -9,6 +9,7 @@ import re
 import shlex
 import tomllib
 from collections.abc import Iterator, Mapping
+from dataclasses import fields
 from itertools import groupby
 from pathlib import Path
 from types import SimpleNamespace
@@ -187,6 +188,15 @@ def test_python_calls_of_the_pages_fit_our_functions() -> None:
             case ast.Call(func=ast.Attribute(value=ast.Name(id="deeplab"), attr=name)):
                 keywords = {str(each.arg): None for each in node.keywords}
                 inspect.signature(getattr(deeplab, name)).bind(*node.args, **keywords)
+
+
+@pytest.mark.parametrize("command", ["load", *sorted(SETTINGS.keys() - {"segment", "train"})])
+def test_a_python_call_names_its_options(command: str) -> None:
+    text = inspect.getdoc(getattr(deeplab, command.replace("-", "_"))) or ""
+    options = {each.name for each in fields(SETTINGS.get(command, settings.LoadSettings))}
+    if command != "load":  # to which the others refer
+        options -= {each.name for each in fields(settings.LoadSettings)}
+    assert {option for option in options if not re.search(rf"\b{option}\b", text)} == set()
 
 
 def listed() -> Mapping[str, tuple[Any, ...]]:
