@@ -1,4 +1,4 @@
-"""Blur everything behind a person, as a camera with a wide lens does.
+"""Blur everything behind a person, as a camera with a wide aperture does.
 
 python examples/blur_background.py photo.jpg --output blurred.png
 """

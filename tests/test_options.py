@@ -17,7 +17,11 @@ ROWS = re.findall(r"^\|.*\| `(\w+)` \| `(\w+)` \| `(.*)` \|$", PAGE.read_text(en
 
 
 def defaults_of(place: str) -> dict[str, Any]:
-    kinds = {"train": settings.TrainSettings, "segment": settings.SegmentSettings}
+    kinds = {
+        "train": settings.TrainSettings,
+        "segment": settings.SegmentSettings,
+        "evaluate": settings.EvaluateSettings,
+    }
     if place in kinds:
         return {option.name: option.default for option in fields(kinds[place])}
     package = "models" if place in catalog.entries("models") else "backbones"

@@ -524,7 +524,7 @@ def benchmark(
         models: Names, model files, or exported ones; None: the models that ship.
         progress: As in `evaluate`.
         options: The fields of `deeplab.settings.BenchmarkSettings`: sizes, image, rounds, batch_size, growth, and
-            those of UseSettings.
+            those of `load` but crf.
 
     Raises:
         SettingsError: An option that does not exist or cannot work.

@@ -172,7 +172,8 @@ class UseSettings(Settings):
     flip: bool = option(False, "Mean over the image and its mirror image.")
     tile_size: int | None = option(
         None,
-        "Predict in overlapping squares of this side, in pixels at --long-side; unasked where the memory is too small.",
+        "Predict in overlapping squares of this side, in pixels of the image at --long-side; unasked where the whole "
+        "image would not fit into memory.",
         at_least=32,
     )
     long_side: int | None = option(
@@ -187,7 +188,7 @@ class UseSettings(Settings):
         "once; auto: the fastest of those that are installed, tried once.",
     )
     precision: Literal["float32", "bfloat16", "float16"] = option(
-        "float32", "Of the products; fewer bits are faster where the machine has instructions for them."
+        "float32", "Of the multiplications; fewer bits are faster where the machine has instructions for them."
     )
 
     def __post_init__(self) -> None:
@@ -224,8 +225,8 @@ class LoadSettings(ModelSettings):
 
     crf: str | None = option(
         None,
-        "Sharpen the classes along the edges of the image by a dense CRF, as v1 and v2 do, with the parameters of one "
-        f"of their models or of a file of 'deeplab tune-crf'; alone: {CRF_ALONE}.",
+        "Sharpen the classes along the edges of the image by a dense CRF, as v1 and v2 do, with the parameters of a "
+        f"file of 'deeplab tune-crf' or of {', '.join(get_args(CRFPreset))}; alone: {CRF_ALONE}.",
         metavar="[NAME|FILE.json]",
         alone=CRF_ALONE,
     )
@@ -394,7 +395,9 @@ class ConvertSettings(Settings):
         shown="the other system itself, where it is installed",
         metavar="FILE",
     )
-    half: bool = option(False, "Store the weights in half precision; those of an 8-bit file exactly, in a quarter.")
+    half: bool = option(
+        False, "Store the weights in half precision, half as large; those of an 8-bit file exactly, a quarter as large."
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -414,10 +417,13 @@ class ExportSettings(Settings):
     )
     output: Path | None = option(None, "File to write.", shown="the name of the model", metavar="FILE")
     fixed_size: tuple[int, int] | None = option(
-        None, "Take images of this HEIGHT,WIDTH only, one at a time; smaller ones are padded.", at_least=1
+        None,
+        "Make the graph for one image of this size, to which images are scaled and padded.",
+        metavar="HEIGHT,WIDTH",
+        at_least=1,
     )
     labels: bool = option(False, "Also put the label map into the graph, as a second output.")
-    int8: bool = option(False, "8-bit numbers, but for the layers that lose too much; needs --calibration.")
+    int8: bool = option(False, "Compute in 8 bits, but for the layers that lose too much; needs --calibration.")
     calibration: Path | None = option(
         None,
         "Folder of images, or data set, that --int8 takes the ranges of all values from; its split train first.",
@@ -435,7 +441,7 @@ class ExportSettings(Settings):
         shown="a photo of matplotlib, where that is installed, and made-up pictures",
         metavar="DATA",
     )
-    split: str = option("val", "The part of the data set.")
+    split: str = option("val", "The part of --data to compare on, where it is a data set.")
     limit: int = option(8, "Compare on the first N images.", at_least=1)
     agreement: float | None = option(
         None,
@@ -444,9 +450,7 @@ class ExportSettings(Settings):
         above=0,
         at_most=1,
     )
-    unproven: bool = option(
-        False, "Write a coreml file without comparing it, where there is no macOS, which alone runs it."
-    )
+    unproven: bool = option(False, "Write a coreml file where it cannot be compared: macOS alone runs it.")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -539,7 +543,7 @@ class TrainSettings(DataSettings):
     model: str = option("deeplabv3plus", "Model variant, from 'deeplab models'.", metavar="NAME")
     backbone: str = option(
         "auto",
-        "Backbone, from 'deeplab models'; auto: that of --weights, or the best whose weights are here.",
+        "Backbone, from 'deeplab models'; auto: that of --weights, or one whose weights are here.",
         metavar="NAME|auto",
     )
     model_options: Mapping[str, Any] | None = option(
@@ -556,7 +560,8 @@ class TrainSettings(DataSettings):
     )
     head: Literal["auto", "start", "new"] = option(
         "auto",
-        "What fits of the head of --weights, or a new one; auto: that of weights that are given or know a class.",
+        "start: what fits of the head of --weights; new: a new one; auto: start where the weights are given or know a "
+        "class.",
     )
     freeze: Literal["none", "stem", "res2", "res3", "res4", "backbone"] = option(
         "none", "Keep the backbone's start weights and statistics up to this stage."
@@ -576,7 +581,7 @@ class TrainSettings(DataSettings):
     validate_every: int = option(1, "Epochs between two validations.", at_least=1)
     val_limit: int | None = option(None, "Validate on the first N images only.", at_least=1)
     crop_size: tuple[int, int] | None = option(
-        None, "Crop as SIDE or HEIGHT,WIDTH in pixels.", shown="from the data", metavar="N", at_least=1
+        None, "Size of the crops, in pixels.", shown="from the data", metavar="SIDE|HEIGHT,WIDTH", at_least=1
     )
     long_side: int | None = option(
         None, "Longer side that images are resized to first, in pixels.", shown="from the data", at_least=1
@@ -594,16 +599,18 @@ class TrainSettings(DataSettings):
         at_most=1,
     )
 
-    epochs: int | None = option(None, "Epochs, each of --passes.", shown="from the data", at_least=1)
+    epochs: int | None = option(
+        None, "Epochs, each of --passes over the training images.", shown="from the data", at_least=1
+    )
     passes: int | None = option(
-        None, "Passes over the training images in an epoch.", shown="1, more where --epochs is chosen", at_least=1
+        None, "Passes over the training images in an epoch.", shown="1; without --epochs from the data", at_least=1
     )
     steps: int | None = option(None, "Length of the run in steps, in the place of --epochs.", at_least=1)
     batch_size: int | None = option(
-        None, "Images at a time on a device.", shown="8, or what fits on the device", at_least=1
+        None, "Images at a time on a device.", shown="8, with CUDA 16, or what fits", at_least=1
     )
     accumulate: int | None = option(
-        None, "Batches whose gradients are one step.", shown="1, more where a batch is small", at_least=1
+        None, "Batches whose gradients make one step.", shown="1, more where a batch is small", at_least=1
     )
     optimizer: Literal["adamw", "sgd"] = option("adamw", "How the weights follow the gradient.")
     learning_rate: float | None = option(
@@ -623,7 +630,7 @@ class TrainSettings(DataSettings):
     )
     weight_decay: float | None = option(None, "Weight decay.", shown="0.01 with adamw, 0.00004 with sgd", at_least=0)
     warmup_epochs: float | None = option(
-        None, "Epochs until the learning rate reaches its peak; none: one, at most a tenth of the run.", at_least=0
+        None, "Epochs until the learning rate reaches its peak.", shown="1, at most a tenth of the run", at_least=0
     )
     warmup_steps: int | None = option(None, "The same in steps, in the place of --warmup-epochs.", at_least=0)
     power: float = option(0.9, "Power of the falling learning rate ('poly').", above=0)
@@ -633,7 +640,8 @@ class TrainSettings(DataSettings):
     ema: float = option(0.99, "Decay of the running mean of the weights; 0: off.", at_least=0, at_most=0.99999)
     batch_norm: Literal["auto", "train", "freeze", "sync", "group"] = option(
         "auto",
-        "Learn batch statistics, keep them, share them between GPUs, or group norm instead; auto: by the batch.",
+        "train: learn batch statistics; freeze: keep those of the start; sync: share them between GPUs; group: group "
+        "norm in their place; auto: by the size of the batch.",
     )
     batch_norm_momentum: float | None = option(
         None,
@@ -669,7 +677,9 @@ class TrainSettings(DataSettings):
     auxiliary_multiplier: float | None = option(
         None, "Learning rate of the second head over that of the backbone.", shown="--head-multiplier", above=0
     )
-    teacher: str | None = option(None, "Model whose probabilities are learned as well.", metavar="NAME|PATH")
+    teacher: str | None = option(
+        None, "Model of the same classes whose probabilities are learned as well.", metavar="NAME|PATH"
+    )
     distillation: float = option(0.5, "Weight of the teacher's probabilities in the loss.", at_least=0, at_most=1)
 
     precision: Literal["auto", "32", "bf16"] = option(

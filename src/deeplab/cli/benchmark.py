@@ -19,7 +19,7 @@ COLUMNS = (
 
 
 def benchmark(settings: BenchmarkSettings, *, json: Json = False) -> None:
-    """Time models on this machine, in turns, from a picture's file to its label map."""
+    """Time models on this machine. They take turns, each from a picture's file to its label map."""
     found = api.benchmark(**settings.as_dict(), progress=progress)
     rows = [_row(timing, found.peak) for timing in found.timings]
     print_table(COLUMNS, rows, figures=COLUMNS[2:])

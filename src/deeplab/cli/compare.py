@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def compare(settings: CompareSettings, *, json: Json = False) -> None:
-    """Measure two models on the same images; differences are MODEL_B less MODEL_A."""
+    """Measure two models on the same images. Differences are MODEL_B less MODEL_A."""
     from deeplab.evaluation import NAMES, shown
 
     comparison = api.compare(**settings.as_dict(), progress=progress)

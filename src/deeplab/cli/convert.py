@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def convert(settings: ConvertSettings, *, json: Json = False) -> None:
-    """Turn another system's checkpoint into ours; no tensor is left silently."""
+    """Turn another system's checkpoint into ours. No tensor is left out silently."""
     figures: dict[str, Any] = {}
 
     def report(conversion: Conversion, comparison: Comparison | None) -> None:

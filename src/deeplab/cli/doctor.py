@@ -22,7 +22,7 @@ REPAIRS_SHOWN = 10
 
 
 def doctor(settings: DoctorSettings, *, json: Json = False) -> None:
-    """Check a data set before anybody trains on it; exit status 1 where a training would refuse it."""
+    """Check a data set before anybody trains on it. The exit status is 1 where a training would refuse it."""
     diagnosis = api.doctor(**settings.as_dict(), progress=progress)
     splits = list(diagnosis.dataset.splits)
     print_table(("Class", *splits), _shares(diagnosis), figures=splits)

@@ -7,7 +7,7 @@ from deeplab.settings import ExplainSettings
 
 
 def explain(settings: ExplainSettings) -> None:
-    """Show what in an image speaks for each class, and how sure the model is."""
+    """Show what speaks for each class, and how sure the model is."""
     explanation = api.explain(**settings.as_dict())
     segmentation = explanation.segmentation
     for name, share in segmentation.areas().items():

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def export(settings: ExportSettings, *, json: Json = False) -> None:
-    """Write a model for an inference engine and compare it with the model."""
+    """Write a model for an inference engine, and compare the two."""
     figures: dict[str, Any] = {"format": settings.format, "images": 0}
 
     def report(parity: Parity, int8: Int8 | None) -> None:

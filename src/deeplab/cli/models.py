@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from deeplab.weights import Published
 
 Weights = Annotated[
-    bool, typer.Option("--weights", help="List the checkpoints that others published, in full; --model takes each.")
+    bool, typer.Option("--weights", help="List every checkpoint that others published; --model takes its name.")
 ]
 
 Recipes = Annotated[bool, typer.Option("--recipes", help="List the recipes that 'deeplab train --recipe' takes.")]

@@ -11,7 +11,7 @@ from deeplab.training.processes import is_first
 
 
 def train(settings: TrainSettings) -> None:
-    """Train on a data set: a folder of images and masks, or one in a known format."""
+    """Train a model on images and masks. Data sets in a known format are read as they are."""
     logger, handler = logging.getLogger("deeplab"), logging.StreamHandler(sys.stderr)
     logger.setLevel(logging.INFO if is_first() else logging.WARNING)
     logger.addHandler(handler)

@@ -12,9 +12,10 @@ from deeplab.settings import TuneCRFSettings
 
 
 def tune_crf(settings: TuneCRFSettings, *, json: Json = False) -> None:
-    """Search the CRF that suits a model and a data set, and say whether it helps.
+    """Search the dense CRF that suits a model and its images.
 
-    The kernels are chosen on half of the images and measured on the others. Interrupted, the same command goes on.
+    The kernels are chosen on half of the images, and the others tell whether they help. Interrupted, the same
+    command goes on.
     """
     try:
         report = api.tune_crf(**settings.as_dict(), progress=progress)
