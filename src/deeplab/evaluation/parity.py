@@ -164,7 +164,9 @@ def pictures(
 def _photos() -> Iterator[NDArray[np.uint8]]:
     found = find_spec("matplotlib")
     if found is not None and found.origin is not None:
-        yield read_image(Path(found.origin).parent / "mpl-data" / "sample_data" / "grace_hopper.jpg")
+        photo = Path(found.origin).parent / "mpl-data" / "sample_data" / "grace_hopper.jpg"
+        if photo.is_file():  # some systems pack it apart
+            yield read_image(photo)
 
 
 def _made_up() -> Iterator[NDArray[np.uint8]]:
