@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from deeplab._optional import require
 from deeplab.errors import CheckpointError, SettingsError
 from deeplab.files import written_together
-from deeplab.runtimes._exported import KEY, Description, EngineNetwork, Exported, check_shape, threads
+from deeplab.runtimes._exported import KEY, Description, EngineNetwork, Exported, check_shape, incomplete, threads
 from deeplab.runtimes._int8 import Int8, quantized
 
 __all__ = ["load", "save"]
@@ -76,8 +76,7 @@ def load(path: Path, *, precision: str = "float32") -> Exported:
             },
         )
     except Exception as error:  # of many kinds, all of openvino's own
-        reason = " ".join(str(error).split())[:160]
-        raise CheckpointError(f"{path}: not a complete OpenVINO model ({reason}); copy or export it again") from error
+        raise incomplete(path, "OpenVINO model", error) from error
     description = Description.from_json(text, path)
     check_shape(path, description, _lengths(inputs[0][1]), _lengths(logits.partial_shape))
     alone = Lock()  # the request that holds the tensors is one, whichever thread asks
