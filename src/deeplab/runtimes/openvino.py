@@ -38,7 +38,9 @@ def save(path: Path, graph: Any, *, int8: Int8 | None = None) -> None:
     model = openvino.Core().read_model(proto.SerializeToString())
     model.set_rt_info(graph.description().to_json(), KEY)
     with written_together(path) as aside:
-        openvino.save_model(model, str(aside), compress_to_fp16=False)
+        written = aside.with_suffix(".xml")  # in capitals it is refused
+        openvino.save_model(model, str(written), compress_to_fp16=False)
+        written.replace(aside)
 
 
 def load(path: Path, *, precision: str = "float32") -> Exported:
