@@ -246,7 +246,7 @@ def weights_of(network: TheirNetwork) -> dict[str, Tensor]:
 
 def photo() -> NDArray[np.uint8]:
     """Grace Hopper's, which matplotlib brings."""
-    return pictures(None, classes=(), wanted=None, split="", limit=1)[0].image
+    return pictures(None, split="", limit=1)[0].image
 
 
 def crops() -> list[NDArray[np.uint8]]:

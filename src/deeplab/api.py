@@ -542,7 +542,7 @@ def benchmark(
     names = settings.models or tuple(weights.shipped())
     how = settings.part(UseSettings)
     if settings.image is None:
-        (made_up,) = evaluation.pictures(None, classes=(), wanted=None, split="", limit=1)
+        (made_up,) = evaluation.pictures(None, split="", limit=1)
         picture = made_up.image
     else:
         picture = read_image(settings.image)

@@ -121,6 +121,16 @@ def test_what_is_slower_than_torch_or_fails_is_not_taken(model, exported, onnx, 
     assert (runtimes.Ready(model).find("auto") is None) == (chosen == "torch")
 
 
+def test_a_disk_that_is_full_is_told_and_chooses_nothing(model, exported, monkeypatch):
+    def full(*_):
+        raise OutputError("model.onnx: cannot be written (No space left on device)")
+
+    monkeypatch.setattr(engines, "_export", full)
+    with pytest.raises(OutputError, match="No space left"):
+        engines.make_ready(model, "auto")
+    assert not runtimes.Ready(model).knows("auto")  # once there is room, the engines are tried
+
+
 def test_auto_is_torch_where_there_may_be_a_gpu_or_another_device_is_named(model, exported, monkeypatch):
     monkeypatch.setattr("deeplab.api.may_have_gpu", lambda: True)
     assert isinstance(deeplab.load(model, engine="auto").network, TorchNetwork)
@@ -174,10 +184,10 @@ def test_what_is_made_ready_is_silent_unless_progress_is_asked_for(model, monkey
     assert asked == [None, no_progress]
 
 
-@pytest.mark.parametrize("package", ["torch", "onnxruntime_gpu"])
+@pytest.mark.parametrize("package", ["torch", "onnxruntime_gpu", "onnxscript"])
 def test_what_another_version_made_is_made_anew(model, tmp_path, monkeypatch, package):
     name = package.partition("_")[0]
-    for each in ("torch", "onnxruntime"):
+    for each in ("torch", "onnxruntime", "onnxscript"):
         (tmp_path / each).mkdir()
     monkeypatch.setattr(
         "deeplab.runtimes._ready.find_spec",

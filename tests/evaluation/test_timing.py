@@ -14,6 +14,8 @@ from deeplab.checkpoints import Checkpoint
 from deeplab.evaluation import Timing, float32_peak, time_models, timing
 from deeplab.images import color_map
 from deeplab.inference import Segmenter
+from deeplab.inference.multiscale import View
+from deeplab.inference.torch_network import TorchNetwork
 from deeplab.layers import counted
 from deeplab.models import create_model
 
@@ -39,13 +41,14 @@ def test_the_models_take_turns_at_each_size(picture: NDArray[np.uint8], monkeypa
     turns: list[tuple[int, tuple[int, ...]]] = []
     models = {"one": segmenter(0), "other": segmenter(1)}
     for number, model in enumerate(models.values()):
-        run = model.network.coarse_logits
+        assert isinstance(model.network, TorchNetwork)
+        run = model.network.logits_there
 
         def noted(images: NDArray[np.uint8], number: int = number, run: Any = run) -> Any:
             turns.append((number, images.shape[1:3]))
             return run(images)
 
-        monkeypatch.setattr(model.network, "coarse_logits", noted)
+        monkeypatch.setattr(model.network, "logits_there", noted)
     done: list[None] = []
     sizes = [(33, 33), (17, 65)]
     timings = time_models(models, picture, sizes=sizes, rounds=2, on_turn=lambda: done.append(None))
@@ -59,6 +62,21 @@ def test_the_steps_are_the_whole(picture: NDArray[np.uint8]) -> None:
     (found,) = time_models({"one": segmenter()}, picture, sizes=[(33, 33)], rounds=1)
     assert min(found.reading, found.network, found.labels) > 0
     assert found.median == pytest.approx(found.reading + found.network + found.labels)
+
+
+def test_logits_stay_where_they_are_as_when_nobody_looks_at_the_time(
+    picture: NDArray[np.uint8], monkeypatch: Any
+) -> None:
+    there: list[bool] = []
+    labels = View.labels
+
+    def noted(view: View, *points: Any) -> Any:
+        there.append(view.there is not None)
+        return labels(view, *points)
+
+    monkeypatch.setattr(View, "labels", noted)
+    time_models({"one": segmenter()}, picture, sizes=[(33, 33)], rounds=1)
+    assert there == [True, True]
 
 
 def test_the_size_that_a_network_sees_is_told_beside_that_of_the_picture(picture: NDArray[np.uint8]) -> None:

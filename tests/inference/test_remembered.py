@@ -30,6 +30,17 @@ def test_a_second_segmenter_computes_nothing_and_finds_the_same(make_remembering
     np.testing.assert_array_equal(plain.probabilities(image), probabilities)
 
 
+def test_a_file_that_is_damaged_is_made_anew(make_remembering, make_image, tmp_path):
+    image = make_image(40, 50)
+    probabilities = make_remembering()[0].probabilities(image)
+    (kept,) = (tmp_path / "kept").iterdir()
+    whole = kept.read_bytes()
+    for size in (0, 10, len(whole) - 1):
+        kept.write_bytes(whole[:size])
+        np.testing.assert_array_equal(make_remembering()[0].probabilities(image), probabilities)
+        assert kept.read_bytes() == whole
+
+
 def test_other_weights_and_other_pixels_are_computed(make_remembering, make_image):
     make_remembering()[0].labels(make_image(40, 50))
     same, other = make_remembering(), make_remembering(seed=1)

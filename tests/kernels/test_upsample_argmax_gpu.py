@@ -1,6 +1,8 @@
 import os
 import subprocess
 import sys
+from contextlib import contextmanager
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -66,6 +68,33 @@ def test_more_classes_than_8_bits_count_come_in_32(monkeypatch):
     labels = labels_of(logits, rows, columns, "cpu")
     assert labels.dtype == np.int32
     np.testing.assert_array_equal(labels, sample_argmax(logits, rows, columns))
+
+
+def test_triton_works_on_the_gpu_of_the_logits_whichever_is_the_current_one(monkeypatch):
+    class OnGPU(torch.Tensor):
+        """It says so."""
+
+        is_cuda = True
+
+    def fill(labels, pixels, winners, down, across):
+        assert told == [f"on {logits.device}"]
+        upsample_argmax_gpu.fill(labels, pixels, winners, down, across)
+
+    @contextmanager
+    def current(device):
+        told.append(f"on {device}")
+        yield
+        told.append("back")
+
+    logits, told = torch.randn(3, 4, 5, generator=torch.Generator().manual_seed(0)).as_subclass(OnGPU), []
+    monkeypatch.setattr(torch.cuda, "device", current)
+    monkeypatch.setattr(upsample_argmax_gpu, "find_spec", lambda _: "found")
+    triton = SimpleNamespace(fill_by_triton=fill)
+    monkeypatch.setitem(sys.modules, "deeplab.kernels._upsample_argmax_triton", triton)
+    points = np.linspace(0, 3, 7)
+    labels = sample_argmax_there(logits, points, points)
+    np.testing.assert_array_equal(labels, sample_argmax(logits.as_subclass(torch.Tensor).numpy(), points, points))
+    assert told[1:] == ["back"]
 
 
 def test_tritons_interpreter_gives_the_same():

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 pytest.importorskip("openvino", reason="needs the extra openvino")
 pytest.importorskip("onnxscript", reason="needs the extra openvino")
 
+import onnx
 import openvino
 
 from deeplab import runtimes
 from deeplab.errors import CheckpointError, SettingsError
 from deeplab.inference import Segmenter
+from deeplab.runtimes.graph import Graph
 
 
 @pytest.fixture
@@ -46,6 +50,14 @@ def test_a_result_stays_when_the_next_image_is_shown(file, make_image):
     kept = first.copy()
     network.coarse_logits(make_image(40, 50, 1)[np.newaxis])
     np.testing.assert_array_equal(first, kept)
+
+
+def test_the_ending_may_be_in_capitals(file_of, checkpoint, tmp_path):
+    graph = SimpleNamespace(onnx=onnx.load(file_of("onnx")), description=Graph(checkpoint).description)
+    path = tmp_path / "tiny.XML"
+    runtimes.save(path, graph, format="openvino")
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["tiny.XML", "tiny.bin"]
+    assert runtimes.load(path).classes == checkpoint.classes
 
 
 def test_missing_weights_are_told(copied):

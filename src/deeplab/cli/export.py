@@ -45,7 +45,7 @@ def _files(output: Path) -> list[Path]:
     """What was written: OpenVINO has its weights beside, Core ML all in a folder."""
     if output.is_dir():
         return [file for file in output.rglob("*") if file.is_file()]
-    return [output, output.with_suffix(".bin")] if output.suffix == ".xml" else [output]
+    return [output, output.with_suffix(".bin")] if output.suffix.lower() == ".xml" else [output]
 
 
 def _figures(parity: Parity) -> dict[str, Any]:

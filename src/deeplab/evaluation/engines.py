@@ -7,7 +7,7 @@ from pathlib import Path
 
 from deeplab._progress import Progress
 from deeplab.checkpoints import load
-from deeplab.errors import DeepLabError
+from deeplab.errors import DeepLabError, OutputError
 from deeplab.evaluation.exporting import export_checkpoint
 from deeplab.evaluation.parity import Parity
 from deeplab.files import alone_in
@@ -52,6 +52,8 @@ def _choose(model: Path, ready: Ready, progress: Progress | None) -> None:
     for each in installed_engines():
         try:
             of_torch, of_engine = _export(model, ready, each, progress).milliseconds
+        except OutputError:
+            raise  # of no engine: nothing can be kept
         except DeepLabError as error:
             logger.info("%s is left out: %s", each, error)
         else:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from functools import partial
 from typing import TYPE_CHECKING
 
 from deeplab import runtimes
@@ -52,13 +51,18 @@ def export_checkpoint(
     checkpoint = graph.checkpoint
     engine = runtimes.reference(graph, Segmenter(checkpoint, device="cpu").network.coarse_logits)
     segmenter = Segmenter(engine)
-    of_model = partial(pictures, classes=checkpoint.classes, wanted=settings.classes)
-    images = of_model(settings.data, split=settings.split, limit=settings.limit)
+    images = pictures(
+        settings.data,
+        split=settings.split,
+        limit=settings.limit,
+        classes=checkpoint.classes,
+        wanted=settings.classes,
+    )
     plans: Iterable[runtimes.Int8 | None] = [None]
     if settings.calibration is not None:
         seen = [
             graph.description().padded(resize_image(each.image, segmenter.seen_size(each.image.shape[:2])))
-            for each in of_model(settings.calibration, split="train", limit=CALIBRATION_IMAGES)
+            for each in pictures(settings.calibration, split="train", limit=CALIBRATION_IMAGES)
         ]
         plans = runtimes.less_and_less_int8(graph, seen)
     with written_together(settings.output) as aside:

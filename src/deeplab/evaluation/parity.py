@@ -127,16 +127,21 @@ def _logits_difference(segmenter: Segmenter, exported: Segmenter, image: NDArray
 
 
 def pictures(
-    data: Path | None, *, classes: tuple[str, ...], wanted: Sequence[str] | None, split: str, limit: int
+    data: Path | None,
+    *,
+    split: str,
+    limit: int,
+    classes: tuple[str, ...] | None = None,
+    wanted: Sequence[str] | None = None,
 ) -> list[Picture]:
     """What an exported network is compared on: the images of a folder or of a data set.
 
     Args:
         data: None: a photo of matplotlib, where that is installed, and made-up pictures of odd sizes.
-        classes: Of the model; a data set's masks count if they have these classes.
-        wanted: How the classes of the data set become those, as `regroup` takes it; None: they are those.
         split: Of the data set.
         limit: Images at most.
+        classes: Of the model; a data set's masks count if they have these classes. None: no masks are wanted.
+        wanted: How the classes of the data set become those, as `regroup` takes it; None: they are those.
 
     Raises:
         DataError: The data set is not in order.
@@ -152,7 +157,7 @@ def pictures(
     if wanted is not None:
         with suppress(SettingsError):  # classes that it does not have: then it may be of the new ones already
             dataset = regroup(dataset, wanted)
-    masked = all(sample.mask is not None for sample in samples)
+    masked = classes is not None and all(sample.mask is not None for sample in samples)
     if masked and dataset.classes != classes:
         logger.warning("the masks of %s are not compared: their classes are not those of the model", data)
     if not masked or dataset.classes != classes:
@@ -164,7 +169,9 @@ def pictures(
 def _photos() -> Iterator[NDArray[np.uint8]]:
     found = find_spec("matplotlib")
     if found is not None and found.origin is not None:
-        yield read_image(Path(found.origin).parent / "mpl-data" / "sample_data" / "grace_hopper.jpg")
+        photo = Path(found.origin).parent / "mpl-data" / "sample_data" / "grace_hopper.jpg"
+        if photo.is_file():  # some systems pack it apart
+            yield read_image(photo)
 
 
 def _made_up() -> Iterator[NDArray[np.uint8]]:

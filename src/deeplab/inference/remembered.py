@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ class Remembered:
         """As in `Network`."""
         key = hashlib.sha256(self.weights + repr(images.shape).encode() + images.tobytes()).hexdigest()
         path = self.folder / f"{key}.npy"
-        if path.is_file():
+        with suppress(OSError, EOFError, ValueError):  # not there, or damaged
             kept: NDArray[np.float32] = np.load(path)
             return kept
         logits = self.network.coarse_logits(images)

@@ -54,7 +54,8 @@ def sample_argmax_there(logits: Tensor, rows: NDArray[np.float64], columns: NDAr
     if logits.is_cuda and find_spec("triton") is not None:
         from deeplab.kernels._upsample_argmax_triton import fill_by_triton
 
-        fill_by_triton(labels, pixels, _cell_winners(pixels), down, across)
+        with torch.cuda.device(logits.device):  # else Triton takes the current GPU
+            fill_by_triton(labels, pixels, _cell_winners(pixels), down, across)
     else:
         fill(labels, pixels, _cell_winners(pixels), down, across)
     return labels

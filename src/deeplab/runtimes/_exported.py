@@ -158,6 +158,16 @@ def own_version() -> str:
         return ""
 
 
+def reason(error: Exception) -> str:
+    """What an engine says, on a line that is not too long."""
+    return " ".join(str(error).split())[:160]
+
+
+def incomplete(path: Path, what: str, error: Exception) -> CheckpointError:
+    """The error for a file that its engine does not open; `what` it should be."""
+    return CheckpointError(f"{path}: not a complete {what} ({reason(error)}); copy or export it again")
+
+
 def check_shape(path: Path, description: Description, image: Any, logits: Any) -> None:
     """Raise CheckpointError unless these are the shapes of our input and output; dimensions of any size are no ints."""
     if list(image)[-1:] != [3] or len(image) != 4 or list(logits)[1:2] != [len(description.classes)]:

@@ -1,4 +1,4 @@
-"""8-bit numbers in the place of float32 in an ONNX graph, for its convolutions: by the ranges seen on images."""
+"""8-bit numbers in the place of float32, by the ranges seen on images: what they are made from, and in ONNX graphs."""
 
 from __future__ import annotations
 

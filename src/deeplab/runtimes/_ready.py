@@ -19,6 +19,8 @@ from deeplab.settings import EXPORT_SUFFIXES
 ENGINES = {"onnx": "onnxruntime", "openvino": "openvino"}
 """Those that may be chosen, all of which take images of any size, and the packages that run them."""
 
+EXPORTERS = ("torch", "onnx", "onnxscript")
+"""What writes the files of all of them."""
 
 VERSIONS_KEPT = 3
 """Of a model; what was made with earlier ones is deleted."""
@@ -82,7 +84,7 @@ def installed_engines() -> list[str]:
 
 def _versions() -> dict[str, list[str]]:
     """By package, the names and versions that it is installed under, as torch-2.9.1 or onnxruntime_gpu-1.23.2."""
-    packages = ("deeplab", "torch", *(ENGINES[name] for name in installed_engines()))
+    packages = ("deeplab", *EXPORTERS, *(ENGINES[name] for name in installed_engines()))
     return {package: _installed_as(package) for package in packages}
 
 

@@ -22,10 +22,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deeplab._optional import require
-from deeplab.errors import CheckpointError, SettingsError
+from deeplab.errors import SettingsError
 from deeplab.files import folder_written_aside
 from deeplab.images import as_pillow
-from deeplab.runtimes._exported import KEY, Description, EngineNetwork, Exported, check_shape
+from deeplab.runtimes._exported import KEY, Description, EngineNetwork, Exported, check_shape, incomplete, reason
 from deeplab.runtimes._int8 import Int8
 
 __all__ = ["load", "save"]
@@ -79,8 +79,7 @@ def load(path: Path) -> Exported:
             warnings.simplefilter("error", RuntimeWarning)  # that Core ML cannot run it
             model = coremltools.models.MLModel(str(path), compute_units=coremltools.ComputeUnit.CPU_ONLY)
     except Exception as error:  # of many kinds
-        reason = " ".join(str(error).split())[:160]
-        raise CheckpointError(f"{path}: not a complete Core ML package ({reason}); copy or export it again") from error
+        raise incomplete(path, "Core ML package", error) from error
     description = Description.from_json(model.user_defined_metadata.get(KEY), path)
     features = model.get_spec().description
     image = features.input[0].type.imageType
@@ -128,8 +127,7 @@ def _converted(graph: Any) -> Any:
             skip_model_load=True,
         )
     except (NotImplementedError, ValueError, RuntimeError) as error:
-        reason = " ".join(str(error).split())[:160]
-        raise SettingsError(f"coreml cannot hold this model ({reason}); choose another format") from error
+        raise SettingsError(f"coreml cannot hold this model ({reason(error)}); choose another format") from error
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from typing import Any
 
 from deeplab.errors import CheckpointError, SettingsError
 from deeplab.files import written_aside
-from deeplab.runtimes._exported import KEY, Description, EngineNetwork, Exported, check_shape
+from deeplab.runtimes._exported import KEY, Description, EngineNetwork, Exported, check_shape, incomplete
 from deeplab.runtimes._int8 import Int8
 
 __all__ = ["load", "save"]
@@ -50,8 +50,7 @@ def load(path: Path) -> Exported:
             warnings.simplefilter("ignore")  # where the description is missing; said below
             program = torch.export.load(str(path), extra_files=extra)
     except Exception as error:  # of many kinds
-        reason = " ".join(str(error).split())[:160]
-        raise CheckpointError(f"{path}: not a complete .pt2 file ({reason}); copy or export it again") from error
+        raise incomplete(path, ".pt2 file", error) from error
     description = Description.from_json(extra[KEY], path)
     (image,) = (node for node in program.graph.nodes if node.name in program.graph_signature.user_inputs)
     outputs = {node.name: node for node in program.graph.nodes}

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from deeplab._machine import cores
 from deeplab._optional import require
-from deeplab.errors import CheckpointError, SettingsError
+from deeplab.errors import SettingsError
 from deeplab.files import written_aside
-from deeplab.runtimes._exported import KEY, Description, EngineNetwork, Exported, check_shape, threads
+from deeplab.runtimes._exported import KEY, Description, EngineNetwork, Exported, check_shape, incomplete, threads
 from deeplab.runtimes._int8 import Int8
 
 __all__ = ["load", "save"]
@@ -57,8 +57,7 @@ def load(path: Path) -> Exported:
             interpreter = engine.Interpreter(model_content=content, num_threads=threads() or cores())
             interpreter.allocate_tensors()
     except (ValueError, RuntimeError) as error:
-        reason = " ".join(str(error).split())[:160]
-        raise CheckpointError(f"{path}: not a complete LiteRT file ({reason}); copy or export it again") from error
+        raise incomplete(path, "LiteRT file", error) from error
     description = Description.from_json(_metadata(content).get(KEY), path)
     (image,), (logits, *_) = interpreter.get_input_details(), interpreter.get_output_details()
     count, height, width, channels = logits["shape"].tolist()

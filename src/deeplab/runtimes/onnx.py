@@ -15,7 +15,16 @@ from numpy.typing import NDArray
 from deeplab._optional import require
 from deeplab.errors import CheckpointError, SettingsError
 from deeplab.files import cache_folder, written_aside
-from deeplab.runtimes._exported import KEY, Description, EngineNetwork, Exported, check_shape, threads
+from deeplab.runtimes._exported import (
+    KEY,
+    Description,
+    EngineNetwork,
+    Exported,
+    check_shape,
+    incomplete,
+    reason,
+    threads,
+)
 from deeplab.runtimes._int8 import Int8, quantized
 
 __all__ = ["load", "save", "to_onnx"]
@@ -100,13 +109,12 @@ def load(path: Path, *, device: str = "cpu") -> Exported:
     try:
         session = runtime.InferenceSession(str(path), options, providers=chosen)
     except Exception as error:  # of many kinds, all of onnxruntime's own
-        reason = " ".join(str(error).split())[:160]
         if kind != "cpu":
             load(path)  # where a damaged file is told
             raise SettingsError(
-                f"device {device}: onnxruntime cannot use it ({reason}); choose another, or --device cpu"
+                f"device {device}: onnxruntime cannot use it ({reason(error)}); choose another, or --device cpu"
             ) from error
-        raise CheckpointError(f"{path}: not a complete ONNX file ({reason}); copy or export it again") from error
+        raise incomplete(path, "ONNX file", error) from error
     if session.get_providers()[0] != provider:  # it falls back in silence
         raise _unusable(device, "onnxruntime finds none, or not the libraries for it")
     description = Description.from_json(session.get_modelmeta().custom_metadata_map.get(KEY), path)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from deeplab._optional import require
 from deeplab.errors import CheckpointError, SettingsError
 from deeplab.files import written_together
-from deeplab.runtimes._exported import KEY, Description, EngineNetwork, Exported, check_shape, threads
+from deeplab.runtimes._exported import KEY, Description, EngineNetwork, Exported, check_shape, incomplete, threads
 from deeplab.runtimes._int8 import Int8, quantized
 
 __all__ = ["load", "save"]
@@ -38,7 +38,9 @@ def save(path: Path, graph: Any, *, int8: Int8 | None = None) -> None:
     model = openvino.Core().read_model(proto.SerializeToString())
     model.set_rt_info(graph.description().to_json(), KEY)
     with written_together(path) as aside:
-        openvino.save_model(model, str(aside), compress_to_fp16=False)
+        written = aside.with_suffix(".xml")  # in capitals it is refused
+        openvino.save_model(model, str(written), compress_to_fp16=False)
+        written.replace(aside)
 
 
 def load(path: Path, *, precision: str = "float32") -> Exported:
@@ -76,8 +78,7 @@ def load(path: Path, *, precision: str = "float32") -> Exported:
             },
         )
     except Exception as error:  # of many kinds, all of openvino's own
-        reason = " ".join(str(error).split())[:160]
-        raise CheckpointError(f"{path}: not a complete OpenVINO model ({reason}); copy or export it again") from error
+        raise incomplete(path, "OpenVINO model", error) from error
     description = Description.from_json(text, path)
     check_shape(path, description, _lengths(inputs[0][1]), _lengths(logits.partial_shape))
     alone = Lock()  # the request that holds the tensors is one, whichever thread asks

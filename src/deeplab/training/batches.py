@@ -23,7 +23,17 @@ from deeplab.errors import DeepLabError
 from deeplab.files import File
 from deeplab.images import resize_image, resize_labels, size_at
 
-__all__ = ["Batch", "Epochs", "Photos", "RareCrops", "TrainingCrops", "loader", "workers_that_fit"]
+__all__ = [
+    "Batch",
+    "Epochs",
+    "Photos",
+    "RareCrops",
+    "TrainingCrops",
+    "files",
+    "loader",
+    "seeded",
+    "workers_that_fit",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -135,9 +145,9 @@ class TrainingCrops(Dataset[Any]):
             return error  # raised by the training step; a worker process would wrap it into a traceback
         centre = None
         if aim is not None:
-            places = np.flatnonzero(labels == label)
-            place = int(places[torch.randint(len(places), (), generator=generator)])
-            centre = place // labels.shape[1], place % labels.shape[1]
+            pixels = np.flatnonzero(labels == label)
+            pixel = int(pixels[torch.randint(len(pixels), (), generator=generator)])
+            centre = pixel // labels.shape[1], pixel % labels.shape[1]
         sample = self.augmentation(
             torch.from_numpy(image).permute(2, 0, 1),  # (H, W, 3) -> (3, H, W)
             torch.from_numpy(labels if labels.dtype == np.uint8 else labels.astype(np.int32)),
