@@ -662,7 +662,7 @@ class TrainSettings(DataSettings):
     )
     focal_gamma: float = option(2.0, "How much less the focal loss weighs what is right already.", at_least=0)
     class_weights: Literal["auto", "none", "sqrt", "balanced"] = option(
-        "auto", "Weigh rare classes more: by the inverse of their share or its square root."
+        "auto", "Weigh rare classes more: by the inverse of their share, or by its square root; auto: none."
     )
     label_smoothing: float = option(0.0, "Share of each label spread over all classes.", at_least=0, at_most=1)
     hard_pixels: float = option(

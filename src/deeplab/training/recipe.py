@@ -92,9 +92,9 @@ BATCH_NORM_BATCH = 8
 """Images on a device from which batch statistics are good; below, group norm does better (Wu and He 2018, arXiv
 1803.08494, Table 2), and statistics of the start are better kept (research/deeplab/train.py, fine_tune_batch_norm)."""
 
-RARE, VERY_RARE = 0.02, 0.002
-"""Shares of the labelled pixels: of the rarest class below the first, classes are weighed; below the second, which most
-crops miss, crops are aimed at them as well."""
+RARE = 0.002
+"""Share of the labelled pixels: a class below it is missed by most crops, so that some are aimed at the rare ones. The
+loss weighs no class more, however rare: that won no IoU, and cost accuracy (docs/training.md)."""
 
 RARE_CROPS = 1 / 3
 """nnU-Net's share of patches that hold foreground for certain."""
@@ -311,11 +311,11 @@ def _choose_sizes(choices: _Choices, data: Fingerprint) -> None:
 def _choose_balance(choices: _Choices, data: Fingerprint) -> None:
     """What is done for rare classes."""
     name, share = min(data.present.items(), key=lambda item: item[1], default=("", 1.0))
-    rarest = f"the rarest class, {name}, has {share:.2%} of the labelled pixels"
     if choices.is_open("class_weights"):
-        choices.take("class_weights", "sqrt" if share < RARE else "none", rarest)
+        choices.take("class_weights", "none", "weights find more of the rare classes, and take for them what is none")
     if choices.is_open("rare_crops"):
-        choices.take("rare_crops", RARE_CROPS if share < VERY_RARE else 0.0, rarest)
+        rarest = f"the rarest class, {name}, has {share:.2%} of the labelled pixels"
+        choices.take("rare_crops", RARE_CROPS if share < RARE else 0.0, rarest)
 
 
 def _choose_step(choices: _Choices, cost: Cost | None, machine: Machine, *, num_classes: int) -> None:

@@ -174,7 +174,7 @@ KINDS = {
     "imbalance": Kind(
         "note",
         "Rare classes are learnt last, and an image that has none of them scores well without.",
-        "Watch the IoU of each class, not the pixel accuracy; --class-weights sqrt and --hard-pixels 0.25 help.",
+        "Watch the IoU of each class, not the pixel accuracy; --rare-crops 0.33 shows the rare ones more often.",
     ),
     "copies": Kind("note", "They count several times.", "Keep one of each."),
     "mask-plain": Kind("note", "They show the network no border.", "That is right for images that show nothing else."),
