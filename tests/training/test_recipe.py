@@ -2,7 +2,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import yaml
 from PIL import Image
 
 from deeplab.data import open_dataset
@@ -10,10 +9,9 @@ from deeplab.errors import SettingsError
 from deeplab.images import read_image
 from deeplab.layers import ATROUS_RATES
 from deeplab.settings import TrainSettings, build
-from deeplab.training import recipe
+from deeplab.training import config, recipe
 from deeplab.training.cost import Cost
 from deeplab.training.fingerprint import Machine, read_data, read_machine
-from deeplab.training.recipes import with_recipe
 
 CPU = Machine(device="cpu", name="CPU", memory_gb=16, cores=2, threads=2, bf16=False)
 GPU = Machine(device="cuda", name="GPU", memory_gb=24, cores=8, threads=8, bf16=True)
@@ -327,57 +325,19 @@ def test_settings_that_cannot_work_are_refused(settings, tmp_path, changes, prob
         choose(settings(tmp_path, **changes))
 
 
-def test_the_written_values_give_the_same_settings_again(settings, tmp_path):
-    options = {"atrous_rates": (3, 6), "model_options": {"aspp_channels": 64, "decoder_strides": [8, 4]}}
-    chosen, why = choose(settings(tmp_path / "run: #1", **options))
-    recipe.write(tmp_path / "config.yaml", chosen, why)
-    text = (tmp_path / "config.yaml").read_text()
-    assert "learning_rate: 0.0005  # usual for adamw\n" in text
-    assert "epochs: 3  # given\n" in text
-    assert "power: 0.9  # default\n" in text
-    again = build(TrainSettings, yaml.safe_load(text))
-    assert again == chosen
-    assert choose(again) == (chosen, {})
-
-
-def test_what_a_recipe_says_is_told_as_its_word(settings, tmp_path):
-    given = vars(settings(tmp_path)) | {"recipe": "deeplabv2-voc", "output_stride": 16}
-    wanted = ("data", "recipe", "output_stride", "backbone", "weights", "device", "workers", "output")
-    chosen, why = choose(build(TrainSettings, with_recipe({name: given[name] for name in wanted})))
-    recipe.write(tmp_path / "config.yaml", chosen, why)
-    text = (tmp_path / "config.yaml").read_text()
-    assert "rate_every: 10  # as deeplabv2-voc\n" in text
-    assert "output_stride: 16  # given\n" in text
-    assert "seed: 0  # default\n" in text
-
-
-def test_classes_are_written_in_their_order_and_read_back(settings, tmp_path):
-    chosen, why = choose(settings(tmp_path, classes={"b, c": ["middle", "bright"], "*": "*"}))
-    recipe.write(tmp_path / "config.yaml", chosen, why)
-    assert "classes: ['b, c=middle|bright', '*=*']  # given\n" in (tmp_path / "config.yaml").read_text()
-    recipe.check_same_run(tmp_path / "config.yaml", chosen)
-    with pytest.raises(SettingsError, match="--classes is"):
-        recipe.check_same_run(tmp_path / "config.yaml", replace(chosen, classes=chosen.classes[::-1]))
-
-
 def test_what_a_run_did_without_is_not_chosen_on_another_device(make_data, tmp_path):
     settings = make_data([(40, 1500)])
     chosen, why = choose(settings, GPU)
     assert chosen.long_side is None
     assert choose(settings, CPU)[0].long_side == 1024
-    recipe.write(tmp_path / "config.yaml", chosen, why)
+    config.write(tmp_path / "config.yaml", chosen, why)
     dataset = open_dataset(settings.data)
     data = read_data(recipe.training_samples(settings, dataset), dataset)
     resumed = replace(chosen, device="cpu", resume=True)
-    resumed, _ = recipe.choose(resumed, dataset, data, CPU, before=recipe.read(tmp_path / "config.yaml"))
-    recipe.check_same_run(tmp_path / "config.yaml", resumed)
+    resumed, _ = recipe.choose(resumed, dataset, data, CPU, before=config.read(tmp_path / "config.yaml"))
+    config.check_same_run(tmp_path / "config.yaml", resumed)
 
 
-def test_a_run_goes_on_only_as_it_began(settings, tmp_path):
-    chosen, why = choose(settings(tmp_path))
-    recipe.write(tmp_path / "config.yaml", chosen, why)
-    recipe.check_same_run(tmp_path / "config.yaml", replace(chosen, resume=True, workers=3))
-    with pytest.raises(
-        SettingsError, match=r"--batch-size is 4 but the run in .* has 2; resume it without --batch-size"
-    ):
-        recipe.check_same_run(tmp_path / "config.yaml", replace(chosen, batch_size=4))
+def test_what_was_chosen_is_not_chosen_anew(settings, tmp_path):
+    chosen, _ = choose(settings(tmp_path))
+    assert choose(chosen) == (chosen, {})

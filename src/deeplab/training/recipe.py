@@ -8,30 +8,26 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping
-from dataclasses import fields, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 import torch
-import yaml
 
 from deeplab.checkpoints import Checkpoint
 from deeplab.data import DataSet, Sample
 from deeplab.data.label_sets import common_name
 from deeplab.errors import SettingsError
-from deeplab.files import written_aside
 from deeplab.images import size_at
 from deeplab.layers import ATROUS_RATES
-from deeplab.settings import LARGEST_SIDE, LEARNING_RATES, WEIGHT_DECAYS, TrainSettings, build
+from deeplab.settings import LARGEST_SIDE, LEARNING_RATES, WEIGHT_DECAYS, TrainSettings
 from deeplab.training.batches import Epochs, workers_that_fit
 from deeplab.training.cost import Cost, cost_of
 from deeplab.training.fingerprint import Fingerprint, Machine
-from deeplab.training.recipes import RECIPES, with_recipe
 from deeplab.training.schedule import chosen
 from deeplab.training.start import brings_head, build_model
 from deeplab.weights import cached, known_classes, published, shipped, start_from
 
-__all__ = ["check_same_run", "choose", "epochs_of", "read", "training_samples", "validation_samples", "write"]
+__all__ = ["choose", "epochs_of", "training_samples", "validation_samples"]
 
 STARTS = (
     ("xception65", "tf/xception65_coco_voc_trainaug"),  # 82.20 on VOC val
@@ -122,9 +118,6 @@ VALIDATION_SHARE = 0.2
 """Of those hours."""
 
 Reasons = dict[str, str]
-
-PLACES = ("data", "output", "config", "resume", "doctor", "device", "workers", "logger", "on_nan")
-"""Settings that say where and how, not what: free to change when a run is resumed, not told by its model."""
 
 
 def choose(
@@ -460,42 +453,6 @@ def validation_samples(settings: TrainSettings, dataset: DataSet) -> tuple[Sampl
     if not samples:
         raise SettingsError(f"split '{settings.val_split}' of {dataset.root} has no masks; choose another --val-split")
     return samples[: settings.val_limit]
-
-
-def write(path: Path, settings: TrainSettings, reasons: Reasons) -> None:
-    """Write every value as YAML with its reason behind it; `deeplab train --config` reads it back."""
-    defaults = {option.name: option.default for option in fields(settings)}
-    theirs = build(TrainSettings, with_recipe({"data": ".", "recipe": settings.recipe, "devices": settings.processes}))
-    lines = []
-    for name, value in settings.as_dict().items():
-        if name in ("config", "resume"):
-            continue
-        reason = "default" if getattr(settings, name) == defaults[name] else "given"
-        if settings.recipe is not None and name in RECIPES[settings.recipe].options:
-            reason = f"as {settings.recipe}" if getattr(settings, name) == getattr(theirs, name) else "given"
-        reason = reasons.get(name, reason)
-        text = yaml.safe_dump([value], default_flow_style=True, width=10_000, allow_unicode=True).strip()
-        lines.append(f"{name}: {text[1:-1]}  # {reason}\n")
-    with written_aside(path) as aside:
-        aside.write_text("".join(lines), encoding="utf-8")
-
-
-def read(path: Path) -> dict[str, Any]:
-    """The values of a run that stay when it is resumed, from its config.yaml."""
-    before = yaml.safe_load(path.read_text(encoding="utf-8"))
-    return {name: value for name, value in before.items() if name not in PLACES}
-
-
-def check_same_run(path: Path, settings: TrainSettings) -> None:
-    """Raise SettingsError where a resumed run would go on with other values than those in its config.yaml."""
-    given = settings.as_dict()
-    for name, value in read(path).items():
-        if name in given and given[name] != value:
-            option = f"--{name.replace('_', '-')}"
-            raise SettingsError(
-                f"{option} is {given[name]} but the run in {path.parent} has {value}; "
-                f"resume it without {option}, or start another --output"
-            )
 
 
 def _check(settings: TrainSettings, dataset: DataSet, *, images: int) -> None:

@@ -37,7 +37,7 @@ from deeplab.files import clear_aside
 from deeplab.inference import Segmenter, pick_device
 from deeplab.models import SegmentationModel
 from deeplab.settings import LARGEST_SIDE, TrainSettings
-from deeplab.training import fingerprint, loggers, recipe, report, teacher
+from deeplab.training import config, fingerprint, loggers, recipe, report, teacher
 from deeplab.training.batches import Photos, RareCrops, TrainingCrops, loader
 from deeplab.training.guard import Guard
 from deeplab.training.processes import environment_of
@@ -70,12 +70,12 @@ def run(settings: TrainSettings) -> Path:
         _examine(settings, dataset)
     data = fingerprint.read_data(recipe.training_samples(settings, dataset), dataset)
     machine = fingerprint.read_machine(str(pick_device(settings.device)))
-    before = recipe.read(folder / CONFIG) if settings.resume else None
+    before = config.read(folder / CONFIG) if settings.resume else None
     settings, reasons = recipe.choose(settings, dataset, data, machine, before=before)
     if settings.recipe is not None and RECIPES[settings.recipe].differs:
         logger.info("recipe %s, but for this: %s", settings.recipe, RECIPES[settings.recipe].differs)
     if settings.resume:
-        recipe.check_same_run(folder / CONFIG, settings)
+        config.check_same_run(folder / CONFIG, settings)
         fingerprint.check_same_data(folder / FINGERPRINT, data, root=dataset.root)
         if rank == 0:
             clear_aside(folder)
@@ -98,7 +98,7 @@ def run(settings: TrainSettings) -> Path:
     validation = Photos(recipe.validation_samples(settings, dataset), dataset, long_side=None)
     run_loggers = loggers.begin(settings, first=rank == 0)
     if rank == 0:
-        recipe.write(folder / CONFIG, settings, reasons)
+        config.write(folder / CONFIG, settings, reasons)
         fingerprint.write(folder / FINGERPRINT, data, machine)
     images = number_of(len(photos), "image")
     logger.info("training on %s, validating on %d, writing to %s", images, len(validation), folder)
@@ -243,7 +243,7 @@ class _First(Callback):
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         values = self.settings.as_dict()
         for name, value in trainer.strategy.broadcast(values).items():
-            if name not in recipe.PLACES and value != values[name]:
+            if name not in config.PLACES and value != values[name]:
                 raise SettingsError(
                     f"{name} is {value} in the first process but {values[name]} in process {trainer.global_rank}, as "
                     f"their machines are not alike; give --{name.replace('_', '-')}"
@@ -281,7 +281,7 @@ def _as_it_is(item: Any) -> Any:
 
 def _checkpoint(model: nn.Module, facts: Mapping[str, Any], *, settings: TrainSettings, dataset: DataSet) -> Checkpoint:
     assert isinstance(model, SegmentationModel)
-    options = {name: value for name, value in settings.as_dict().items() if name not in recipe.PLACES}
+    options = {name: value for name, value in settings.as_dict().items() if name not in config.PLACES}
     training = {"data": dataset.root.resolve().name, **options, "torch": torch.__version__, **facts}
     preprocessing = Preprocessing(long_side=settings.long_side)
     return Checkpoint(model, dataset.classes, dataset.palette, preprocessing, training)
