@@ -47,6 +47,17 @@ EXPORT_SUFFIXES = {
 }
 """How the files of each export format end; `runtimes/` has a file for each."""
 
+ENGINE_DEVICES = {"onnx": ("cpu", "cuda", "tensorrt"), "openvino": ("cpu",)}
+"""Where the engines that are not PyTorch compute."""
+
+ENGINE_PRECISIONS = {
+    "torch": ("float32", "bfloat16", "float16"),
+    "compiled": ("float32", "bfloat16", "float16"),
+    "onnx": ("float32",),
+    "openvino": ("float32", "bfloat16"),
+    "auto": ("float32",),
+}
+
 LOSSES = ("cross_entropy", "focal", "dice", "lovasz")
 """The losses by name; `losses/` has them."""
 
@@ -194,10 +205,12 @@ class UseSettings(Settings):
     def __post_init__(self) -> None:
         super().__post_init__()
         _check_device(self.device, also="tensorrt")
-        by_engine = {"torch": ("bfloat16", "float16"), "compiled": ("bfloat16", "float16"), "openvino": ("bfloat16",)}
-        if self.precision not in ("float32", *by_engine.get(self.engine, ())):
-            able = [name for name, precisions in by_engine.items() if self.precision in precisions]
+        if self.precision not in ENGINE_PRECISIONS[self.engine]:
+            able = [name for name, precisions in ENGINE_PRECISIONS.items() if self.precision in precisions]
             raise SettingsError(f"precision {self.precision} is for the engines {', '.join(able)}, not {self.engine}")
+        kind, places = self.device.partition(":")[0], ENGINE_DEVICES.get(self.engine)
+        if places and kind not in ("auto", *places):
+            raise SettingsError(f"engine {self.engine} computes on {', '.join(places)}, not on {self.device}")
 
 
 @dataclass(frozen=True, kw_only=True)

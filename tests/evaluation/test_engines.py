@@ -234,8 +234,7 @@ def test_an_engine_that_is_not_installed_is_told(model, monkeypatch):
         deeplab.load(model, engine="openvino")
 
 
-@pytest.mark.parametrize("engine", ["onnx", "openvino"])
-def test_an_engine_runs_on_the_device_that_is_asked_for(model, monkeypatch, engine):
+def test_an_engine_runs_on_the_device_that_is_asked_for(model, monkeypatch):
     asked = []
     monkeypatch.setattr(runtimes.Ready, "knows", lambda *_: True)
 
@@ -245,8 +244,14 @@ def test_an_engine_runs_on_the_device_that_is_asked_for(model, monkeypatch, engi
 
     monkeypatch.setattr(runtimes, "load", load)
     with pytest.raises(SettingsError, match="no such device"):
-        deeplab.load(model, engine=engine, device="cuda:1")
-    assert asked == [({"onnx": ".onnx", "openvino": ".xml"}[engine], "cuda:1", "float32")]
+        deeplab.load(model, engine="onnx", device="cuda:1")
+    assert asked == [(".onnx", "cuda:1", "float32")]
+
+
+def test_a_device_that_an_engine_does_not_have_is_refused_before_the_export(model, monkeypatch):
+    monkeypatch.setattr(evaluation, "make_ready", None)
+    with pytest.raises(SettingsError, match="engine openvino computes on cpu, not on cuda:1"):
+        deeplab.load(model, engine="openvino", device="cuda:1")
 
 
 @pytest.mark.parametrize("engine", ["compiled", "openvino"])
