@@ -596,11 +596,6 @@ class TrainSettings(DataSettings):
     crop_size: tuple[int, int] | None = option(
         None, "Size of the crops, in pixels.", shown="from the data", metavar="SIDE|HEIGHT,WIDTH", at_least=1
     )
-    large_crop_epochs: int = option(
-        0,
-        "The last N epochs see crops of twice as many pixels, normalised by the statistics learned so far.",
-        at_least=0,
-    )
     long_side: int | None = option(
         None, "Longer side that images are resized to first, in pixels.", shown="from the data", at_least=1
     )

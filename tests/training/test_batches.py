@@ -60,11 +60,6 @@ def test_another_epoch_shows_other_crops(photos):
     assert not torch.equal(batches(photos, workers=0)[0].image, batches(photos, workers=0, epoch=1)[0].image)
 
 
-def test_crops_are_of_twice_the_pixels_from_an_epoch_on(photos):
-    crops = TrainingCrops(photos, Augmentation((10, 20), (0.5, 2.0), (0.0,) * 3, 255), seed=3, large_from=2)
-    assert [crops[epoch, 0, 0][0].labels.shape for epoch in (1, 2, 3)] == [(10, 20), (14, 28), (14, 28)]
-
-
 def test_memory_gives_what_the_files_give(photos):
     fresh = [photos[index] for index in range(len(photos))]
     photos.keep()

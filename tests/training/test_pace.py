@@ -26,10 +26,6 @@ def test_waiting_is_from_the_end_of_a_batch_to_the_next_one(clock):
     clock.now += 5.0  # validation
     assert pace.end_epoch() == 28.0
     assert pace.to_go(3) == 84.0
-    pace.begin_epoch()
-    clock.now += 62.0
-    assert pace.end_epoch(work=2) == 62.0
-    assert pace.to_go(1) == 30.0
 
 
 def test_the_first_estimate_comes_once_and_leaves_out_the_first_batch(clock):

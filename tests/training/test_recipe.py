@@ -318,7 +318,6 @@ def test_a_length_in_steps_has_epochs_to_validate_at(make_data):
         ({"freeze": "res3", "weights": "none"}, "freeze res3 would keep random weights, as weights is none; choose"),
         ({"train_splits": "training"}, "no images in split 'training'; there are images in: train, val"),
         ({"val_split": "test"}, "no images in split 'test'"),
-        ({"epochs": 3, "large_crop_epochs": 4}, "large_crop_epochs 4 is longer than the training of 3 epochs"),
     ],
 )
 def test_settings_that_cannot_work_are_refused(settings, tmp_path, changes, problem):

@@ -319,9 +319,8 @@ def test_frozen_stages_keep_their_weights_and_statistics_to_the_bit(whole, setti
         {"batch_size": 1, "crop_size": 17, "ema": 0},
         {"batch_norm": "freeze", "optimizer": "sgd", "class_weights": "balanced", "label_smoothing": 0.1},
         {"precision": "bf16", "half": True, "long_side": 24, "gradient_clip": 0},
-        {"large_crop_epochs": 1},
     ],
-    ids=["hard pixels", "other losses", "batch of one", "frozen", "bf16", "large crops"],
+    ids=["hard pixels", "other losses", "batch of one", "frozen", "bf16"],
 )
 def test_other_options_train_too(settings, tmp_path, options):
     best = train(settings(tmp_path / "run", epochs=1, val_limit=1, **options))

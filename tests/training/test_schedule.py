@@ -32,12 +32,6 @@ def test_the_last_epoch_is_as_long_as_what_is_left():
     assert Schedule(steps=45, steps_per_epoch=15).epochs == 3
 
 
-def test_epochs_of_large_crops_are_the_last_ones_and_count_twice():
-    schedule = Schedule(steps=40, steps_per_epoch=10, large_crop_epochs=1)
-    assert schedule.large_from == 3
-    assert schedule.work(range(4)) == 5
-
-
 def test_the_share_of_hard_pixels_falls_in_a_line_and_stays():
     """`hard_example_mining_step` 1000, `top_k_percent_pixels` 0.25 of the official code."""
     shares = [falling_share(step, share=0.25, steps=1000) for step in (0, 400, 1000, 5000)]

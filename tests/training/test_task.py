@@ -93,11 +93,6 @@ def test_frozen_normalisation_stays_in_evaluation_mode(make_task):
     assert not task.model.norm.training
 
 
-def test_normalisation_is_kept_in_the_epochs_of_large_crops(make_task):
-    assert make_task(epochs=2, large_crop_epochs=1).train().model.norm.training  # in the first epoch
-    assert not make_task(epochs=2, large_crop_epochs=2).train().model.norm.training
-
-
 def test_normalisation_of_a_frozen_stage_stays_in_evaluation_mode(make_task):
     task = make_task()
     assert task.train().model.norm.training

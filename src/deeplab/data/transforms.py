@@ -8,7 +8,7 @@ cut from the source and resized once, so the cost follows the crop and not the s
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -95,12 +95,6 @@ class Augmentation:
             image, labels, inside = image.flip(-1), labels.flip(-1), inside.flip(-1)
             probabilities = probabilities.flip(-1) if probabilities is not None else None
         return TrainingSample(image, labels, inside, probabilities)
-
-    @property
-    def enlarged(self) -> Augmentation:
-        """The same with crops of twice as many pixels."""
-        height, width = (round(length * math.sqrt(2)) for length in self.size)
-        return replace(self, size=(height, width))
 
     def _draw_scale(self, generator: Generator) -> float:
         low, high = self.scale

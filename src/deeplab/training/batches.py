@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -133,8 +132,6 @@ class TrainingCrops(Dataset[Any]):
     probabilities: Callable[[int], Tensor] | None = None
     """A teacher's probabilities of a photo by its index."""
     rare: RareCrops | None = None
-    large_from: float = math.inf
-    """The epoch from which on crops have twice as many pixels."""
 
     def __getitem__(self, key: tuple[int, int, int]) -> Any:
         epoch, place, index = key
@@ -151,8 +148,7 @@ class TrainingCrops(Dataset[Any]):
             pixels = np.flatnonzero(labels == label)
             pixel = int(pixels[torch.randint(len(pixels), (), generator=generator)])
             centre = pixel // labels.shape[1], pixel % labels.shape[1]
-        augmentation = self.augmentation.enlarged if epoch >= self.large_from else self.augmentation
-        sample = augmentation(
+        sample = self.augmentation(
             torch.from_numpy(image).permute(2, 0, 1),  # (H, W, 3) -> (3, H, W)
             torch.from_numpy(labels if labels.dtype == np.uint8 else labels.astype(np.int32)),
             None if self.probabilities is None else self.probabilities(index),

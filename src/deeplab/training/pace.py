@@ -16,7 +16,7 @@ class Pace:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._seconds, self._work = 0.0, 0.0
+        self._epochs: list[float] = []
         self._steps: list[float] = []
         self._began = self._ready = clock()
         self.waited = 0.0
@@ -35,12 +35,10 @@ class Pace:
         self._steps.append(now - self._ready)
         self._ready = now
 
-    def end_epoch(self, work: float = 1) -> float:
-        """Seconds of this epoch, its validation included; `work` is how much it was, in any unit."""
-        seconds = self._clock() - self._began
-        self._seconds += seconds
-        self._work += work
-        return seconds
+    def end_epoch(self) -> float:
+        """Seconds of this epoch, its validation included."""
+        self._epochs.append(self._clock() - self._began)
+        return self._epochs[-1]
 
     def first_estimate(self, batches: int) -> float | None:
         """Seconds for `batches` without validations; once, when enough of them have been seen."""
@@ -48,9 +46,9 @@ class Pace:
             return None
         return batches * sum(self._steps[1:]) / (FIRST_STEPS - 1)
 
-    def to_go(self, work: float) -> float:
-        """Seconds for so much more, by the epochs that were seen."""
-        return work * self._seconds / max(1, self._work)
+    def to_go(self, epochs: int) -> float:
+        """Seconds for so many more epochs, by those that were seen."""
+        return epochs * sum(self._epochs) / max(1, len(self._epochs))
 
 
 def in_words(seconds: float) -> str:

@@ -334,8 +334,7 @@ def _images_that_fit(choices: _Choices, cost: Cost, machine: Machine, *, num_cla
     sharers = choices.settings.devices if choices.kind == "cpu" else 1
     memory = MEMORY_SHARE[choices.kind] * machine.memory_gb * 1e9 / sharers - 5 * cost.weights
     kept = cost.memory * (0.5 if choices.settings.precision == "bf16" else 1.0) + 3 * 4 * num_classes
-    pixels = _pixels(chosen(choices.settings.crop_size)) * (2 if choices.settings.large_crop_epochs else 1)
-    return int(memory / (kept * pixels))
+    return int(memory / (kept * _pixels(chosen(choices.settings.crop_size))))
 
 
 def _choose_length(choices: _Choices, cost: Cost | None, data: Fingerprint, machine: Machine, *, shown: int) -> None:
@@ -465,11 +464,6 @@ def _check(settings: TrainSettings, dataset: DataSet, *, images: int) -> None:
             raise SettingsError(
                 f"{name} {warmup:g} is longer than the training of {length:g} {unit}; shorten it or train longer"
             )
-    if settings.large_crop_epochs > math.ceil(epochs):
-        raise SettingsError(
-            f"large_crop_epochs {settings.large_crop_epochs} is longer than the training "
-            f"of {math.ceil(epochs)} epochs; lower it, or give a larger --crop-size"
-        )
     if settings.val_split != "none" and settings.validate_every > math.ceil(epochs):
         raise SettingsError(
             f"validate_every {settings.validate_every} is longer than the training "

@@ -137,12 +137,11 @@ class Record(Callback):
                     self.save(self.folder / "best.safetensors", facts)
             if self._scores or trainer.current_epoch + 1 == trainer.max_epochs:
                 self.draw()
-            schedule, epoch = pl_module.schedule, trainer.current_epoch
-            seconds = self.pace.end_epoch(schedule.work([epoch]))
-            row = (trainer.global_step - 1, epoch, round(seconds, 2), round(waited, 2))
+            seconds = self.pace.end_epoch()
+            row = (trainer.global_step - 1, trainer.current_epoch, round(seconds, 2), round(waited, 2))
             _append(self.folder / "epochs.csv", [dict(zip(EPOCH_COLUMNS, row, strict=True))])
             words += f"; {in_words(seconds)}, {waited / seconds:.0%} of it waiting for images"
-            left = schedule.work(range(epoch + 1, schedule.epochs))
+            left = pl_module.schedule.epochs - trainer.current_epoch - 1
             words += f"; about {in_words(self.pace.to_go(left))} to go" if left else ""
         pl_module.log("waited", waited)
         self._steps, self._scores = [], {}

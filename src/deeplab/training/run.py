@@ -80,12 +80,10 @@ def run(settings: TrainSettings) -> Path:
         if rank == 0:
             clear_aside(folder)
     epochs = recipe.epochs_of(settings, images=data.images, rank=rank)
-    schedule = schedule_of(settings, steps_per_epoch=epochs.steps)
+    steps = schedule_of(settings, steps_per_epoch=epochs.steps).steps
     state = state_of(folder) if settings.resume else None
-    if state is not None and steps_done(state) >= schedule.steps:
-        logger.info(
-            "the run in %s had ended, after all of its %d steps; nothing is left to train", folder, schedule.steps
-        )
+    if state is not None and steps_done(state) >= steps:
+        logger.info("the run in %s had ended, after all of its %d steps; nothing is left to train", folder, steps)
         return _best(folder)
     model, norms = start_model(settings, dataset)
     instructor = teacher.load(settings.teacher, dataset) if settings.teacher is not None else None
@@ -109,8 +107,7 @@ def run(settings: TrainSettings) -> Path:
     weighed = settings.class_weights != "none" or chosen(settings.rare_crops) > 0
     counts = photos.class_counts() if weighed else np.zeros((len(photos), len(dataset.classes)), np.int64)
     rare = RareCrops(counts, chosen(settings.rare_crops)) if chosen(settings.rare_crops) > 0 else None
-    augmentation = _augmentation(settings, model, dataset)
-    crops = TrainingCrops(photos, augmentation, settings.seed, probabilities, rare, schedule.large_from)
+    crops = TrainingCrops(photos, _augmentation(settings, model, dataset), settings.seed, probabilities, rare)
     if state is None:
         calibrate(model, norms, crops)
     checkpoint = partial(_checkpoint, settings=settings, dataset=dataset)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -26,21 +25,10 @@ class Schedule:
     """The factor at the end."""
     every: int = 1
     """Steps between two changes of the factor."""
-    large_crop_epochs: int = 0
-    """The last epochs, of twice as many pixels."""
 
     @property
     def epochs(self) -> int:
         return -(-self.steps // self.steps_per_epoch)
-
-    @property
-    def large_from(self) -> int:
-        """The epoch from which on crops are large, counted from 0."""
-        return self.epochs - self.large_crop_epochs
-
-    def work(self, epochs: Iterable[int]) -> int:
-        """The number of these epochs, of which those of large crops count twice."""
-        return sum(2 if epoch >= self.large_from else 1 for epoch in epochs)
 
     def factor(self, step: int) -> float:
         """The factor at `step` = 0 .. steps."""
@@ -63,7 +51,6 @@ def schedule_of(settings: TrainSettings, *, steps_per_epoch: int) -> Schedule:
         power=settings.power,
         end=settings.end_learning_rate / chosen(settings.learning_rate) if settings.end_learning_rate else 0.0,
         every=settings.rate_every,
-        large_crop_epochs=settings.large_crop_epochs,
     )
 
 

@@ -110,18 +110,14 @@ class SegmentationTask(LightningModule):
         self._groups = [{**group, "params": [shares[names[each]] for each in group["params"]]} for group in groups]
 
     def train(self, mode: bool = True) -> SegmentationTask:
-        """As ever, but neither the mean of the weights nor normalisation that is kept is ever in training mode.
-
-        It is kept in the epochs of large crops too, as in the second half of v3's training (section 4.1).
-        """
+        """As ever, but neither the mean of the weights nor normalisation that is kept is ever in training mode."""
         super().train(mode)
-        frozen = self.settings.batch_norm == "freeze" or self.current_epoch >= self.schedule.large_from
         if self.average is not None:
             self.average.eval()
         for module in self.model.modules():
             if isinstance(module, nn.modules.batchnorm._BatchNorm):
                 kept = module.affine and not module.weight.requires_grad
-                if kept or frozen:
+                if kept or self.settings.batch_norm == "freeze":
                     module.eval()
         return self
 
