@@ -57,6 +57,7 @@ ENGINE_PRECISIONS = {
     "openvino": ("float32", "bfloat16"),
     "auto": ("float32",),
 }
+"""What the engines compute in."""
 
 LOSSES = ("cross_entropy", "focal", "dice", "lovasz")
 """The losses by name; `losses/` has them."""
