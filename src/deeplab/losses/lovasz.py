@@ -60,24 +60,28 @@ def _rise(errors: Tensor, truth: Tensor, *, group: ProcessGroup | None) -> Tenso
         truth: The pixels of the class.
     """
     everywhere, here = gathered(errors, group)
-    places = torch.arange(everywhere.numel(), device=errors.device)
-    order = _largest_first(everywhere.flatten(), places)
-    missed = gathered(truth, group)[0].flatten().gather(0, order)
+    missed = gathered(truth, group)[0].flatten()
+    least = everywhere.flatten().where(missed, torch.inf).min()
+    counting = (everywhere.flatten() >= least).nonzero().flatten()  # after these the intersection is empty: no rise
+    order = _largest_first(everywhere.flatten(), counting)
+    missed = missed.gather(0, order)
     found = missed.cumsum(dim=0)  # of the class, so far
     intersection = found[-1] - found
-    before = places + intersection  # the union without this pixel, if it is one of another class
+    ranks = torch.arange(len(order), device=errors.device)
+    before = ranks + intersection  # the union without this pixel, if it is one of another class
     rise = torch.where(missed, 1, intersection.to(errors.dtype) / before.clamp(min=1)) / (before + 1)
-    return torch.empty_like(rise).scatter_(0, order, rise).view_as(everywhere)[here]
+    return torch.zeros_like(everywhere).flatten().scatter_(0, order, rise).view_as(everywhere)[here]
 
 
 def _largest_first(errors: Tensor, places: Tensor) -> Tensor:
-    """The `places` of errors in 0 .. 1, or -1, by their size; (P,) each.
+    """The `places` (k,) of some of the errors (P,), which are in 0 .. 1, by their size.
 
     On a CPU numpy sorts numbers that hold the bits of an error and its place, in a fifth of the time of argsort: the
     bits of floats that are not negative compare as these do.
     """
+    errors = errors[places]
     if errors.device.type != "cpu" or errors.dtype != torch.float32:
-        return errors.argsort(descending=True)
+        return places[errors.argsort(descending=True)]
     both = errors.view(torch.int32).long()
     both <<= 32
     both |= places
