@@ -59,6 +59,8 @@ class TheirNetwork(NamedTuple):
     sizes: Mapping[str, Size] = SIZES
     options: Mapping[str, Any] = {}
     """Of our model, where the converter's are not what this library does."""
+    trained: str = ""
+    """The model of ours that has its weights; without one they are random."""
     fixed: bool = False
     """Whether a file is exported for each size: with paddings that follow any size, tracing does not end."""
 
@@ -141,7 +143,7 @@ NETWORKS = {
     "huggingface": TheirNetwork(
         "Hugging Face transformers, MobileNetV2ForSemanticSegmentation", "transformers", "huggingface",
         "segmentation_head.classifier.convolution", build_hugging_face, read_hugging_face, hugging_face_labels,
-        options={"align_corners": False}, fixed=True,  # as its post_process_semantic_segmentation
+        options={"align_corners": False}, trained="objects", fixed=True,  # as its post_process_semantic_segmentation
     ),
 }  # fmt: skip
 
@@ -160,19 +162,26 @@ SYSTEMS = {
     "compiled": "torch.compile, frozen weights, channels-last memory, inference mode",
     "all threads": "the interpreter with all threads",
     "deeplab, torch": "`deeplab.load` of the converted model",
+    "deeplab, torch bf16": "the same with precision bfloat16",
     "deeplab, onnx": "`deeplab.load` of the file that `deeplab export` writes",
     "deeplab, onnx int8": "the same with --int8",
     "deeplab, openvino": "the same with --format openvino",
+    "deeplab, openvino bf16": "that file with precision bfloat16",
 }
 """In the order in which they take turns."""
 
 ENDINGS = {
     "deeplab, torch": ".safetensors",
+    "deeplab, torch bf16": ".safetensors",
     "deeplab, onnx": ".onnx",
     "deeplab, onnx int8": "_int8.onnx",
     "deeplab, openvino": ".xml",
+    "deeplab, openvino bf16": ".xml",
 }
 """Of the file of each of ours."""
+
+BF16, INT8 = " bf16", " int8"
+"""At the end of the names of those that do not compute in float32."""
 
 
 def prepare(name: str, folder: Path, shared: Path) -> None:
@@ -180,15 +189,22 @@ def prepare(name: str, folder: Path, shared: Path) -> None:
     if name == TFLITE:
         conversion = import_module("deeplab.weights.tflite").convert(shared / TFLITE_FILE)
         (folder / "theirs.tflite").write_bytes((shared / TFLITE_FILE).read_bytes())
-        photos = sorted((shared / "data" / "coco128_voc21").rglob("images/*"))[:16]
-        seen = [padded_square(np.array(Image.open(path).convert("RGB")))[0] for path in photos]
+        seen = voc_photos(shared)
     else:
         network = NETWORKS[name]
+        convert = partial(
+            import_module(f"deeplab.weights.{network.source}").source.from_tensors,
+            what=network.title,
+            **network.options,
+        )
         tensors = weights_of(network)
+        conversion = convert(tensors)
+        if network.trained:
+            trained = deeplab.load(network.trained, device="cpu").model.state_dict()
+            tensors |= {theirs: trained[ours].contiguous() for theirs, ours in conversion.placed.items()}
+            conversion = convert(tensors)
         save_file(tensors, folder / "theirs.safetensors")
-        source = import_module(f"deeplab.weights.{network.source}").source
-        conversion = source.from_tensors(tensors, what=network.title, **network.options)
-        seen = crops()
+        seen = voc_photos(shared) if network.trained else crops()
     checkpoint = conversion.checkpoint
     if name != TFLITE:
         checkpoint = replace(checkpoint, preprocessing=checkpoints.Preprocessing(None))
@@ -204,6 +220,12 @@ def prepare(name: str, folder: Path, shared: Path) -> None:
         if find_spec("openvino"):
             runtimes.save(exported(folder, "deeplab, openvino", size), graph, format="openvino")
         runtimes.save(exported(folder, "deeplab, onnx int8", size), graph, format="onnx", int8=int8)
+
+
+def voc_photos(shared: Path) -> list[NDArray[np.uint8]]:
+    """Some with the classes of PASCAL VOC, for the ranges of 8-bit numbers."""
+    paths = sorted((shared / "data" / "coco128_voc21").rglob("images/*"))[:16]
+    return [padded_square(np.array(Image.open(path).convert("RGB")))[0] for path in paths]
 
 
 def fixed_sizes(name: str) -> Mapping[str, Size]:
@@ -273,8 +295,9 @@ def sizes_of(name: str) -> Mapping[str, Size]:
 def open_system(name: str, system: str, size: str, folder: Path, threads: int) -> System:
     """One system for one network and one of its sizes."""
     if system in ENDINGS:
-        fixed = size if size in fixed_sizes(name) and system != "deeplab, torch" else ""
-        segmenter = deeplab.load(exported(folder, system, fixed), device="cpu")
+        fixed = size if size in fixed_sizes(name) and ENDINGS[system] != ".safetensors" else ""
+        precision = "bfloat16" if system.endswith(BF16) else "float32"
+        segmenter = deeplab.load(exported(folder, system, fixed), device="cpu", precision=precision)
         return lambda path: segmenter(path).labels
     if name == TFLITE:
         return open_interpreter(folder / "theirs.tflite", threads=threads if system == "all threads" else None)
