@@ -22,7 +22,7 @@ TRAINING = {
     "long_side": 960,
     "scale": (0.4, 1.3),
     "crop_size": (353, 353),
-    "epochs": 24,
+    "epochs": 36,
     "batch_size": 8,
     "learning_rate": 4e-4,
     "head_multiplier": 3.0,
