@@ -665,8 +665,9 @@ class TrainSettings(DataSettings):
         at_most=1,
     )
     loss: str = option(
-        "cross_entropy",
-        "Losses, each with its weight, as in cross_entropy+0.5*dice; there are cross_entropy, focal, dice and lovasz.",
+        "auto",
+        "Losses, each with its weight, as in cross_entropy+0.5*dice; there are cross_entropy, focal, dice and lovasz; "
+        "auto: cross_entropy, and lovasz too where the head of the start knows classes.",
         metavar="[X*]NAME+...",
     )
     loss_divisor: Literal["counted", "weights", "all"] = option(
@@ -775,7 +776,7 @@ def loss_weights(text: str) -> dict[str, float]:
 
 def _check_loss(settings: TrainSettings) -> None:
     """Raise SettingsError where an option is given that none of the losses has."""
-    names = loss_weights(settings.loss)
+    names = loss_weights("cross_entropy" if settings.loss == "auto" else settings.loss)
     owners = {
         "label_smoothing": ("cross_entropy",),
         "hard_pixels": ("cross_entropy", "focal"),

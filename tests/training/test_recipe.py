@@ -11,7 +11,7 @@ from deeplab.layers import ATROUS_RATES
 from deeplab.settings import TrainSettings, build
 from deeplab.training import config, recipe
 from deeplab.training.cost import Cost
-from deeplab.training.fingerprint import Machine, read_data, read_machine
+from deeplab.training.fingerprint import Machine, read_data
 
 CPU = Machine(device="cpu", name="CPU", memory_gb=16, cores=2, threads=2, bf16=False)
 GPU = Machine(device="cuda", name="GPU", memory_gb=24, cores=8, threads=8, bf16=True)
@@ -30,7 +30,7 @@ def _known_cost_and_one_gpu(monkeypatch):
 def choose(settings, machine=None):
     dataset = open_dataset(settings.data)
     data = read_data(recipe.training_samples(settings, dataset), dataset)
-    return recipe.choose(settings, dataset, data, machine or read_machine("cpu"))
+    return recipe.choose(settings, dataset, data, machine or CPU)
 
 
 @pytest.fixture
@@ -190,9 +190,29 @@ def test_a_slow_machine_gets_a_run_of_about_an_hour(make_data):
     assert (fast.epochs, fast.passes, why["epochs"]) == (50, 1, "50 passes over the images")  # 1000 steps
     slow, why = choose(settings, replace(CPU, threads=1))
     steps = recipe.epochs_of(slow, images=160).steps * slow.epochs
-    seconds = steps * 8 * 257**2 * 3 * SMALL.multiply_adds / recipe.SPEED
+    seconds = steps * 8 * 257**2 * 3 * SMALL.multiply_adds / recipe.SPEED["32"]
     assert seconds == pytest.approx(0.8 * 3600, rel=0.03)  # the rest is for validations
     assert why["epochs"] == "about 1 h on 1 of the cores"
+
+
+def test_a_cpu_that_computes_in_bf16_gets_larger_crops_and_as_many_steps(make_data):
+    labels = np.zeros((400, 600), np.uint8)
+    settings = make_data([labels.shape] * 4, labels=labels, val=False)
+    chosen, why = choose(settings, replace(CPU, bf16=True))
+    assert (chosen.precision, chosen.crop_size) == ("bf16", (353, 353))
+    assert why["crop_size"] == "short side of the images (400), at most 353 on cpu in bf16"
+    assert choose(replace(settings, precision="32"), replace(CPU, bf16=True))[0].crop_size == (257, 257)
+
+
+def test_lovasz_is_for_a_head_that_knows_classes(make_data):
+    settings = make_data([(40, 40)] * 2, num_classes=3)
+    assert choose(settings)[0].loss == "cross_entropy"
+    (settings.data / "classes.txt").write_text("background\nperson\nsky\n")
+    chosen, why = choose(replace(settings, weights="objects"))
+    assert (chosen.head, chosen.loss) == ("start", "cross_entropy+lovasz")
+    assert why["loss"] == "the head knows classes, and IoU is what is measured"
+    (settings.data / "classes.txt").write_text("background\nnucleus\nsky\n")
+    assert choose(replace(settings, weights="objects"))[0].loss == "cross_entropy"
 
 
 def test_a_large_network_on_a_slow_machine_gets_the_least_steps(make_data, monkeypatch):

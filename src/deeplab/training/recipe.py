@@ -60,8 +60,9 @@ By this measure CamVid and dsb2018_nuclei96 have 5 pixels, and both were best at
 
 LEAST_ENLARGEMENT, GREATEST_ENLARGEMENT = 1.25, 2.0
 
-LARGEST_CROP = {"cpu": 257, "mps": 513, "cuda": 513}
-"""Pixels. 513 is the papers' (v3, section 4.1); on a CPU a quarter of it leaves time for four times the steps."""
+LARGEST_CROP = {"cpu": 257, "cpu in bf16": 353, "mps": 513, "cuda": 513}
+"""Pixels. 513 is the papers' (v3, section 4.1); on a CPU a quarter of it leaves time for four times the steps, and half
+of it for twice of them, each of which takes as long in bf16 as one of a quarter in float32."""
 
 OUTPUT_STRIDES = ((128, 16), (64, 8), (0, 4))
 """Least short side of the crop, in pixels, for an output stride: at least 8 features along it, as far as it goes."""
@@ -111,8 +112,9 @@ MOST_EPOCHS = 50
 HOURS = {"cpu": 1.0}
 """That a run may take where it chooses its length, by the speed below; where a GPU computes, it is not reckoned."""
 
-SPEED = 13e9
-"""Multiply-adds a second of one core in training: DeepLab v3+ on MobileNetV2, crops of 193, an EPYC of 2 cores."""
+SPEED = {"32": 13e9, "bf16": 25e9}
+"""Multiply-adds a second of one core in training, by precision: of an EPYC with AVX2 for DeepLab v3+ on MobileNetV2 with
+crops of 193; of one with AVX512-BF16 on MobileNet-EdgeTPU with crops of 353."""
 
 VALIDATION_SHARE = 0.2
 """Of those hours."""
@@ -144,6 +146,7 @@ def choose(
     _choose_arithmetic(choices, machine)
     _choose_start(choices, dataset)
     _choose_sizes(choices, data)
+    _choose_loss(choices, dataset)
     _choose_balance(choices, data)
     to_reckon = choices.is_open("batch_size") or choices.is_open("epochs", "steps")
     cost = _cost(choices.settings, choices.start, num_classes=len(dataset.classes)) if to_reckon else None
@@ -277,8 +280,10 @@ def _choose_sizes(choices: _Choices, data: Fingerprint) -> None:
             choices.take("long_side", side, f"a quarter of the classes are at most {data.finest:.0f} pixels thick")
     short_side = min(size_at(choices.settings.long_side, data.median_size))
     if choices.is_open("crop_size"):
-        side = min(short_side, LARGEST_CROP[choices.kind])
-        reason = f"short side of the images ({short_side}), at most {LARGEST_CROP[choices.kind]} on {choices.kind}"
+        in_bf16 = f"{choices.kind} in bf16"
+        where = in_bf16 if choices.settings.precision == "bf16" and in_bf16 in LARGEST_CROP else choices.kind
+        side = min(short_side, LARGEST_CROP[where])
+        reason = f"short side of the images ({short_side}), at most {LARGEST_CROP[where]} on {where}"
         choices.take("crop_size", (side, side), reason)
     if choices.is_open("output_stride"):
         side = min(chosen(choices.settings.crop_size))
@@ -299,6 +304,14 @@ def _choose_sizes(choices: _Choices, data: Fingerprint) -> None:
         else:
             scale, reason = SCALE, "usual for photos"
         choices.take("scale", scale, reason)
+
+
+def _choose_loss(choices: _Choices, dataset: DataSet) -> None:
+    if choices.is_open("loss"):
+        if choices.start is not None and choices.head_stays and _known(choices.start, dataset):
+            choices.take("loss", "cross_entropy+lovasz", "the head knows classes, and IoU is what is measured")
+        else:
+            choices.take("loss", "cross_entropy", "the head is new")
 
 
 def _choose_balance(choices: _Choices, data: Fingerprint) -> None:
@@ -351,13 +364,16 @@ def _choose_length(choices: _Choices, cost: Cost | None, data: Fingerprint, mach
         steps, reason = _steps(choices.kind, a_pass=data.images / images)
         if choices.kind in HOURS:
             seconds = 3600 * HOURS[choices.kind]
-            speed = SPEED * machine.threads / cost.multiply_adds  # pixels a second, forward
-            a_step = 3 * images * _pixels(chosen(settings.crop_size)) / speed
+            pixels_a_second = {  # forward
+                precision: speed * machine.threads / cost.multiply_adds for precision, speed in SPEED.items()
+            }
+            a_step = 3 * images * _pixels(chosen(settings.crop_size)) / pixels_a_second[settings.precision]
             affordable = int((1 - VALIDATION_SHARE) * seconds / a_step)
             if affordable < steps:
                 steps = max(affordable, LEAST_STEPS[choices.kind])
                 reason = f"about {seconds / 3600:g} h on {machine.threads} of the cores"
-            validations = VALIDATION_SHARE * seconds * speed / _pixels(size_at(settings.long_side, data.median_size))
+            an_image = _pixels(size_at(settings.long_side, data.median_size)) / pixels_a_second["32"]
+            validations = VALIDATION_SHARE * seconds / an_image
             most_epochs = min(MOST_EPOCHS, max(1, int(validations / max(1, shown))))
     if choices.is_open("passes"):
         passes = max(1, round(steps * images / (most_epochs * data.images)))

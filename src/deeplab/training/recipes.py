@@ -59,6 +59,7 @@ SGD = {
     "warmup_steps": 0,
     "gradient_clip": 0.0,
     "ema": 0.0,
+    "loss": "cross_entropy",
     "class_weights": "none",
     "rare_crops": 0.0,
     "photometric": False,
