@@ -311,7 +311,7 @@ def _choose_loss(choices: _Choices, dataset: DataSet) -> None:
         if choices.start is not None and choices.head_stays and _known(choices.start, dataset):
             choices.take("loss", "cross_entropy+lovasz", "the head knows classes, and IoU is what is measured")
         else:
-            choices.take("loss", "cross_entropy", "the head is new")
+            choices.take("loss", "cross_entropy", "the head knows no class yet")
 
 
 def _choose_balance(choices: _Choices, data: Fingerprint) -> None:
