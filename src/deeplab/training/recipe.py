@@ -113,8 +113,8 @@ HOURS = {"cpu": 1.0}
 """That a run may take where it chooses its length, by the speed below; where a GPU computes, it is not reckoned."""
 
 SPEED = {"32": 13e9, "bf16": 25e9}
-"""Multiply-adds a second of one core in training, by precision: of an EPYC with AVX2 for DeepLab v3+ on MobileNetV2 with
-crops of 193; of one with AVX512-BF16 on MobileNet-EdgeTPU with crops of 353."""
+"""Multiply-adds a second of one core in training, by precision: of an EPYC with AVX2, DeepLab v3+ on MobileNetV2 and
+crops of 193; of one with AVX512-BF16, MobileNet-EdgeTPU and crops of 353."""
 
 VALIDATION_SHARE = 0.2
 """Of those hours."""
