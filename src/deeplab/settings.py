@@ -554,7 +554,12 @@ class TrainSettings(DataSettings):
         None, "Train as somebody published; flags and --config override it: {recipes}.", metavar="NAME"
     )
 
-    model: str = option("deeplabv3plus", "Model variant, from 'deeplab models'.", metavar="NAME")
+    model: str = option(
+        "auto",
+        "Model variant, from 'deeplab models'; auto: deeplabv3plus, or that of --weights where no other begins with "
+        "their head.",
+        metavar="NAME|auto",
+    )
     backbone: str = option(
         "auto",
         "Backbone, from 'deeplab models'; auto: that of --weights, or one whose weights are here.",

@@ -2,12 +2,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
+from deeplab.checkpoints import Checkpoint
 from deeplab.data import open_dataset
 from deeplab.errors import SettingsError
 from deeplab.images import read_image
 from deeplab.layers import ATROUS_RATES
+from deeplab.models import create_model
 from deeplab.settings import TrainSettings, build
 from deeplab.training import config, recipe
 from deeplab.training.cost import Cost
@@ -307,6 +310,30 @@ def test_weights_that_are_given_bring_their_head_whatever_it_knows(make_data):
     assert (chosen.atrous_rates, chosen.head_multiplier) == (None, 3.0)
     assert why["head_multiplier"] == "it comes with the weights"
     assert choose(replace(settings, atrous_rates=(1, 2, 3)))[0].head_multiplier == 10.0
+
+
+@pytest.mark.parametrize(
+    ("model", "options", "wanted", "stride"),
+    [
+        ("deeplabv3", {}, "deeplabv3plus", 16),
+        ("deeplabv3", {"head_conv": True, "output_stride": 8}, "deeplabv3", 8),
+        ("deeplabv3plus", {"output_stride": 32}, "deeplabv3plus", 16),
+        ("deeplabv2", {"output_stride": 8}, "deeplabv2", 8),
+        ("deeplabv1", {"backbone": "vgg16", "output_stride": 8}, "deeplabv1", 8),
+    ],
+)
+def test_the_variant_is_that_of_given_weights_unless_another_begins_with_their_head(
+    make_data, monkeypatch, model, options, wanted, stride
+):
+    with torch.device("meta"):
+        made = create_model(model, **{"backbone": "resnet18", "num_classes": 2, **options})
+    start = Checkpoint(made, ("class 0", "class 1"), np.zeros((2, 3), np.uint8))
+    monkeypatch.setattr(recipe, "start_from", lambda weights, *, backbone: start)
+    given = replace(make_data([(200, 200)]), weights="theirs", batch_size=8, epochs=1, long_side=200)
+    chosen, _ = choose(given)
+    assert (chosen.model, chosen.output_stride) == (wanted, stride)
+    assert choose(replace(given, head="new"))[0].model == "deeplabv3plus"
+    assert choose(replace(given, model="deeplabv3"))[0].model == "deeplabv3"
 
 
 def test_a_gpu_takes_the_best_backbone_whose_weights_are_here(make_data, monkeypatch):

@@ -24,7 +24,7 @@ from deeplab.training.batches import Epochs, workers_that_fit
 from deeplab.training.cost import Cost, cost_of
 from deeplab.training.fingerprint import Fingerprint, Machine
 from deeplab.training.schedule import chosen
-from deeplab.training.start import brings_head, build_model
+from deeplab.training.start import brings_head, build_model, model_for
 from deeplab.weights import cached, known_classes, published, shipped, start_from
 
 __all__ = ["choose", "epochs_of", "training_samples", "validation_samples"]
@@ -235,6 +235,12 @@ def _choose_start(choices: _Choices, dataset: DataSet) -> None:
         else:
             known = len(_known(choices.start, dataset))
             choices.take("head", "start" if known else "new", f"the weights know {known or 'none'} of the classes")
+    if choices.is_open("model"):
+        own = model_for(choices.start) if choices.start is not None and weights_are_given else "deeplabv3plus"
+        if own == "deeplabv3plus" or choices.settings.head == "new":
+            choices.take("model", "deeplabv3plus", "the latest variant")
+        else:
+            choices.take("model", own, f"that of {choices.settings.weights}, as no other begins with its head")
 
 
 def _choose_both(choices: _Choices, dataset: DataSet) -> None:
@@ -289,6 +295,9 @@ def _choose_sizes(choices: _Choices, data: Fingerprint) -> None:
         side = min(chosen(choices.settings.crop_size))
         stride = next(stride for least, stride in OUTPUT_STRIDES if side >= least)
         choices.take("output_stride", stride, f"for crops of {side} pixels")
+        if choices.start is not None and choices.head_stays and choices.start.model.arguments["output_stride"] < stride:
+            own = choices.start.model.arguments["output_stride"]
+            choices.take("output_stride", own, "that of the weights, whose head is made for it")
     if choices.is_open("atrous_rates") and choices.settings.model in ("deeplabv3", "deeplabv3plus"):
         stride = chosen(choices.settings.output_stride)
         features = math.ceil(min(chosen(choices.settings.crop_size)) / stride)

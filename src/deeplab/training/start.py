@@ -26,7 +26,7 @@ from deeplab.training.task import to_float
 from deeplab.weights import start_from, transfer
 from deeplab.weights.batchnorm import is_folded, recalibrate_batchnorm
 
-__all__ = ["brings_head", "build_model", "calibrate", "start_model"]
+__all__ = ["brings_head", "build_model", "calibrate", "model_for", "start_model"]
 
 CALIBRATION_CROPS = 32
 """That BatchNorms without statistics see before the training."""
@@ -69,21 +69,29 @@ def build_model(settings: TrainSettings, start: Checkpoint | None, *, num_classe
     )
 
 
-def brings_head(start: Checkpoint, settings: TrainSettings) -> bool:
-    """Whether the model is to have the head of the start: both are of one kind, or a v3 becomes the encoder of a v3+.
+def model_for(start: Checkpoint) -> str:
+    """The variant that begins with the head of the start: its own, or a v3+ whose encoder it becomes.
 
-    It does so as it is: with its own ASPP, and with nothing behind that.
+    A v3 does so as it is: with its own ASPP, and with nothing behind that. Without a head, as of a classifier, v3+.
     """
+    entry = start.model.entry
+    if entry == "encoder":
+        return "deeplabv3plus"
+    theirs = {**_builder_options(entry), **start.model.arguments}
+    ends_in_aspp = entry == "deeplabv3" and not (theirs["head_conv"] or theirs["cascade_blocks"])
+    return "deeplabv3plus" if ends_in_aspp else entry
+
+
+def brings_head(start: Checkpoint, settings: TrainSettings) -> bool:
+    """Whether the model is to have the head of the start: both are of one kind, or the start becomes its encoder."""
     if settings.head == "new":
         return False
     if start.model.entry == settings.model:
         return True
-    if (start.model.entry, settings.model) != ("deeplabv3", "deeplabv3plus"):
+    if model_for(start) != settings.model:
         return False
-    theirs = {**_builder_options("deeplabv3"), **start.model.arguments}
     asked = {"dense_prediction_cell", *_builder_options("deeplabv3")} - {"dropout"}
-    others = settings.atrous_rates is not None or asked & (settings.model_options or {}).keys()
-    return not (others or theirs["head_conv"] or theirs["cascade_blocks"])
+    return settings.atrous_rates is None and not asked & (settings.model_options or {}).keys()
 
 
 def calibrate(model: SegmentationModel, norms: list[BatchNorm], crops: TrainingCrops) -> None:
