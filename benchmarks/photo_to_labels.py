@@ -1,4 +1,4 @@
-"""From a photo's file to its label map beside the libraries that people use: writes docs/benchmarks.md.
+r"""From a photo's file to its label map beside the libraries that people use: writes docs/benchmarks.md.
 
     pip install -e '.[train,onnx,bench]'
     python benchmarks/photo_to_labels.py --models /tmp/models --prepare
@@ -12,12 +12,20 @@ a process of its own, which takes turns with the others, so that what else the m
 is the median of those of neighbours in time. Times are medians and quartiles. What was measured is kept in the folder
 of the models, so that a long benchmark can be made in parts; measured again, a network gets new rows at that size.
 
-The weights are the same in all: published ones cannot be had without a network, so those of torchvision and
-segmentation-models-pytorch are random, from a seed, and made to behave: the statistics of BatchNorm are those of crops
-of the photo, and the last layer gives each class logits of mean 0 and deviation 1 there, so that every class is
-somewhere. Their label maps are busier than those of trained weights, which is the hard case for the label map, and for
-fewer bits a test that nothing passes. Hugging Face's network gets the weights of `objects`, which has the same layers;
-the TensorFlow Lite model is the official one, with its own.
+The weights are the same in all. Published ones of torchvision and segmentation-models-pytorch cannot be had without a
+network. Theirs are random at first, from a seed, and made to behave: the statistics of BatchNorm are those of crops of
+the photo, and the last layer gives each class logits of mean 0 and deviation 1 there, so that every class is somewhere.
+Such label maps are busier than those of trained weights, and for fewer bits a test that nothing passes; a network can
+therefore learn first what `objects` knows, from a few photos, by half an hour of
+
+    deeplab train ../shared/data/coco128_voc21 --weights /tmp/models/torchvision_mobilenet/deeplab.safetensors \
+        --teacher objects --distillation 1 --train-splits test --val-split none --long-side 513 --crop-size 257 \
+        --epochs 60 --output /tmp/torchvision_mobilenet
+    python benchmarks/photo_to_labels.py --models /tmp/models --networks torchvision_mobilenet \
+        --prepare --weights /tmp/torchvision_mobilenet/last.safetensors
+
+Hugging Face's network has the layers of `objects`, and gets its weights; the TensorFlow Lite model is the official one,
+with its own.
 
 Theirs runs as its documentation shows it, and at its best documented settings: channels-last memory in inference mode,
 `torch.compile` with frozen weights, and for the interpreter all threads. No system resizes the photo, so that all make
@@ -46,6 +54,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from speed_systems import (
+    ABOUT,
     BF16,
     DOCUMENTED,
     ENDINGS,
@@ -277,9 +286,7 @@ HEADER = (
     "those on padding, take at the peak over that of the row; bfloat16, 8-bit numbers and Winograd's convolutions can "
     "be above 100 %. Times are seconds for one photo, from its file to its label map, medians and quartiles; where "
     "those are far apart, the machine had other work too.\n\n"
-    "The weights of torchvision and segmentation-models-pytorch are random here, so that their *equal labels* in "
-    "bfloat16 and 8 bits say nothing of trained ones; those of Hugging Face's network (those of `objects`) and "
-    "of the TensorFlow Lite model are trained.\n"
+    "Where the weights are random, *equal labels* in bfloat16 and 8 bits say nothing of trained ones.\n"
 )
 
 COLUMNS = ("photo", "system", "seconds", "quartiles", "documented", "best", "equal labels", "of the peak")
@@ -303,8 +310,10 @@ def write(path: Path, folder: Path) -> None:
         own = sorted((row for row in rows if row["network"] == name), key=place)
         if not own:
             continue
-        work = json.loads((folder / name / "work.json").read_text(encoding="utf-8"))
-        parts.append(f"\n## {title}\n\n{table(COLUMNS, [cells(row, work, machine) for row in own])}")
+        about = json.loads((folder / name / ABOUT).read_text(encoding="utf-8"))
+        work = about["work"]
+        rows_of_table = [cells(row, work, machine) for row in own]
+        parts.append(f"\n## {title}\n\nWeights: {about['weights']}.\n\n{table(COLUMNS, rows_of_table)}")
         by_size = [[row for row in own if row["size"] == size] for size in SIZES]
         bars += [bar_of(name, those, work, machine, results.get("miou", {})) for those in by_size if those]
     parts.append(f"\n## The bars\n\n{BARS}\n{table(BAR_COLUMNS, bars)}")
@@ -397,6 +406,9 @@ def main() -> None:
     parser.add_argument("--models", type=Path, required=True, help="folder for the models and what was measured")
     parser.add_argument("--shared", type=Path, default=Path("../shared"))
     parser.add_argument("--prepare", action="store_true", help="make the models, and measure nothing")
+    parser.add_argument(
+        "--weights", type=Path, help="make the one of --networks anew, with those of this model of ours"
+    )
     parser.add_argument("--networks", nargs="+", choices=TITLES, default=list(TITLES))
     parser.add_argument("--sizes", nargs="+", choices=SIZES, default=list(SIZES))
     parser.add_argument("--systems", nargs="+", choices=SYSTEMS, help="the first one is always there; default: all")
@@ -406,6 +418,8 @@ def main() -> None:
     parser.add_argument("--machine", action="store_true", help="measure what the processor and the memory reach")
     parser.add_argument("--write", type=Path, metavar="PAGE.md", help="write the page of what was measured so far")
     arguments = parser.parse_args()
+    if arguments.weights and len(arguments.networks) != 1:
+        parser.error("--weights are those of one network; name it by --networks")
     folder: Path = arguments.models
     os.environ["OMP_NUM_THREADS"] = str(arguments.threads)  # of the processes to come
     if arguments.write:
@@ -417,9 +431,9 @@ def main() -> None:
     for name in arguments.networks:
         if not is_installed(name):
             continue
-        if not (folder / name / "work.json").is_file():
+        if arguments.weights or not (folder / name / ABOUT).is_file():
             (folder / name).mkdir(parents=True, exist_ok=True)
-            prepare(name, folder / name, arguments.shared)
+            prepare(name, folder / name, arguments.shared, arguments.weights)
         if arguments.prepare:
             continue
         systems = [

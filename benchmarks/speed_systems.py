@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 import deeplab
 from deeplab import checkpoints, runtimes
+from deeplab.checkpoints import Checkpoint
 from deeplab.evaluation import pictures
 from deeplab.images import resize_image
 from deeplab.layers import counted
@@ -60,7 +61,7 @@ class TheirNetwork(NamedTuple):
     options: Mapping[str, Any] = {}
     """Of our model, where the converter's are not what this library does."""
     trained: str = ""
-    """The model of ours that has its weights; without one they are random."""
+    """The model of ours that has its weights; without one they are random, unless others are given."""
     fixed: bool = False
     """Whether a file is exported for each size: with paddings that follow any size, tracing does not end."""
 
@@ -167,6 +168,7 @@ SYSTEMS = {
     "deeplab, onnx int8": "the same with --int8",
     "deeplab, openvino": "the same with --format openvino",
     "deeplab, openvino bf16": "that file with precision bfloat16",
+    "deeplab, openvino int8": "with --format openvino --int8",
 }
 """In the order in which they take turns."""
 
@@ -177,49 +179,62 @@ ENDINGS = {
     "deeplab, onnx int8": "_int8.onnx",
     "deeplab, openvino": ".xml",
     "deeplab, openvino bf16": ".xml",
+    "deeplab, openvino int8": "_int8.xml",
 }
 """Of the file of each of ours."""
 
 BF16, INT8 = " bf16", " int8"
 """At the end of the names of those that do not compute in float32."""
 
+ABOUT = "about.json"
+"""In a network's folder: whose weights it has, and its work at each size."""
 
-def prepare(name: str, folder: Path, shared: Path) -> None:
-    """Write what the systems of a network open: their weights, ours, what `deeplab export` makes of them."""
-    if name == TFLITE:
-        conversion = import_module("deeplab.weights.tflite").convert(shared / TFLITE_FILE)
-        (folder / "theirs.tflite").write_bytes((shared / TFLITE_FILE).read_bytes())
-        seen = voc_photos(shared)
-    else:
-        network = NETWORKS[name]
-        convert = partial(
-            import_module(f"deeplab.weights.{network.source}").source.from_tensors,
-            what=network.title,
-            **network.options,
-        )
-        tensors = weights_of(network)
-        conversion = convert(tensors)
-        if network.trained:
-            trained = deeplab.load(network.trained, device="cpu").model.state_dict()
-            tensors |= {theirs: trained[ours].contiguous() for theirs, ours in conversion.placed.items()}
-            conversion = convert(tensors)
-        save_file(tensors, folder / "theirs.safetensors")
-        seen = voc_photos(shared) if network.trained else crops()
-    checkpoint = conversion.checkpoint
-    if name != TFLITE:
-        checkpoint = replace(checkpoint, preprocessing=checkpoints.Preprocessing(None))
+RANDOM, LEARNED = "random", "learned from `objects`, as the benchmark's first lines say"
+"""Whose weights a network can have."""
+
+
+def prepare(name: str, folder: Path, shared: Path, weights: Path | None = None) -> None:
+    """Write what the systems of a network open: their weights, ours, what `deeplab export` makes of them.
+
+    Args:
+        weights: A model of ours that was trained from the one that this wrote before.
+    """
+    checkpoint, origin = official(folder, shared) if name == TFLITE else converted(NETWORKS[name], folder, weights)
     checkpoints.save(folder / "deeplab.safetensors", checkpoint)
     work = {label: work_of(checkpoint.model, size) for label, size in sizes_of(name).items()}
-    (folder / "work.json").write_text(json.dumps(work), encoding="utf-8")
+    (folder / ABOUT).write_text(json.dumps({"weights": origin, "work": work}), encoding="utf-8")
     if not (find_spec("onnx") and find_spec("onnxscript") and find_spec("onnxruntime")):
         return
+    seen = crops() if origin == RANDOM else voc_photos(shared)
+    formats = ("onnx", "openvino") if find_spec("openvino") else ("onnx",)
     for size in fixed_sizes(name) or [""]:
         graph = Graph(checkpoint, fixed_size=fixed_sizes(name).get(size))
         int8 = runtimes.Int8([graph.description().padded(image) for image in seen])
-        runtimes.save(exported(folder, "deeplab, onnx", size), graph, format="onnx")
-        if find_spec("openvino"):
-            runtimes.save(exported(folder, "deeplab, openvino", size), graph, format="openvino")
-        runtimes.save(exported(folder, "deeplab, onnx int8", size), graph, format="onnx", int8=int8)
+        for format in formats:
+            runtimes.save(exported(folder, f"deeplab, {format}", size), graph, format=format)
+            runtimes.save(exported(folder, f"deeplab, {format}{INT8}", size), graph, format=format, int8=int8)
+
+
+def official(folder: Path, shared: Path) -> tuple[Checkpoint, str]:
+    """The TensorFlow Lite model, and whose its weights are."""
+    (folder / "theirs.tflite").write_bytes((shared / TFLITE_FILE).read_bytes())
+    return import_module("deeplab.weights.tflite").convert(shared / TFLITE_FILE).checkpoint, "its own"
+
+
+def converted(network: TheirNetwork, folder: Path, weights: Path | None) -> tuple[Checkpoint, str]:
+    """A network of a PyTorch library, whose weights are written for it, and whose they are."""
+    convert = partial(
+        import_module(f"deeplab.weights.{network.source}").source.from_tensors, what=network.title, **network.options
+    )
+    tensors, origin = weights_of(network), RANDOM
+    conversion = convert(tensors)
+    if weights or network.trained:
+        learned = deeplab.load(weights or network.trained, device="cpu")
+        state = learned.model.state_dict()
+        tensors |= {theirs: state[ours].contiguous() for theirs, ours in conversion.placed.items()}
+        conversion, origin = convert(tensors), LEARNED if weights else f"those of `{network.trained}`"
+    save_file(tensors, folder / "theirs.safetensors")
+    return replace(conversion.checkpoint, preprocessing=checkpoints.Preprocessing(None)), origin
 
 
 def voc_photos(shared: Path) -> list[NDArray[np.uint8]]:
@@ -230,7 +245,7 @@ def voc_photos(shared: Path) -> list[NDArray[np.uint8]]:
 
 def fixed_sizes(name: str) -> Mapping[str, Size]:
     """Those that a file is exported for each; none: a file takes any size."""
-    return NETWORKS[name].sizes if name in NETWORKS and NETWORKS[name].fixed else {}
+    return sizes_of(name) if name == TFLITE or NETWORKS[name].fixed else {}
 
 
 def exported(folder: Path, system: str, size: str = "") -> Path:

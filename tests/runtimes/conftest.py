@@ -8,6 +8,7 @@ from importlib.util import find_spec
 import pytest
 import torch
 from filelock import FileLock
+from torch import nn
 
 from deeplab import runtimes
 from deeplab.checkpoints import Checkpoint, Preprocessing
@@ -31,6 +32,20 @@ def checkpoint_of(few_layers):
         return Checkpoint(model.eval(), ("sky", "road", "tree"), color_map(3), Preprocessing(long_side=long_side))
 
     return make
+
+
+@pytest.fixture(scope="module")
+def in_8_bits():
+    """`in_8_bits(checkpoint)`: the same one with filters of whole steps, at most 127 of them away from zero."""
+
+    def change(checkpoint):
+        for module in checkpoint.model.modules():
+            if isinstance(module, nn.Conv2d):
+                step = module.weight.data.abs().max() / 127
+                module.weight.data = (module.weight.data / step).round() * step
+        return checkpoint
+
+    return change
 
 
 @pytest.fixture(scope="module")

@@ -10,10 +10,12 @@ pytest.importorskip("onnxscript", reason="needs the extra onnx")
 
 import onnx
 import torch
+from onnx import numpy_helper
 
 from deeplab import runtimes
 from deeplab.errors import SettingsError
 from deeplab.inference import Segmenter
+from deeplab.runtimes._int8 import trained_steps
 from deeplab.runtimes.graph import Graph
 
 SIZE = (24, 32)
@@ -44,6 +46,15 @@ def test_all_convolutions_have_8_bits_but_those_that_are_kept(graph, images, tmp
         assert layers_in_8_bits(tmp_path / "x.onnx").count(False) == len(kept)
 
 
+def test_no_activation_is_left_between_a_convolution_and_the_numbers_of_its_result(graph, images, tmp_path):
+    runtimes.save(tmp_path / "x.onnx", graph, format="onnx", int8=runtimes.Int8(images))
+    nodes = onnx.load(tmp_path / "x.onnx").graph.node
+    made = {output: node.op_type for node in nodes for output in node.output}
+    assert sum(made.get(node.input[0]) == "Conv" for node in nodes if node.op_type == "QuantizeLinear") > 10
+    between = [node for node in nodes if node.op_type in ("Relu", "Clip")]
+    assert all(made[node.input[0]] != "DequantizeLinear" for node in between)
+
+
 def test_the_file_is_a_quarter_and_its_labels_are_nearly_those_of_the_model(graph, images, tmp_path):
     for name, int8 in (("plain", None), ("small", runtimes.Int8(images))):
         runtimes.save(tmp_path / f"{name}.onnx", graph, format="onnx", int8=int8)
@@ -71,6 +82,35 @@ def test_a_layer_with_an_outlier_is_sensitive(graph, images):
         assert "aspp.project.conv" in graph.sensitive_layers(images[:1])[:2]
     finally:
         filters.data[:, 8] /= 1e4
+
+
+@pytest.mark.parametrize("zero_point", [128, 100])
+def test_the_steps_of_filters_of_8_bits_are_found_however_they_were_folded(zero_point):
+    numbers = np.random.default_rng(0).integers(0, 256, (40, 8, 3, 3)) - zero_point
+    numbers[:8] = numbers[:8].clip(-127, 127)
+    filters = (numbers * np.float32(0.0123) * np.float32(1.0000005)).astype(np.float32)
+    steps = trained_steps(filters)
+    np.testing.assert_allclose(steps[:8], 0.0123, rtol=1e-5)
+    np.testing.assert_allclose(steps, 0.0123 * np.maximum(np.abs(numbers).max(axis=(1, 2, 3)) / 127, 1), rtol=1e-5)
+
+
+def test_filters_of_more_bits_have_no_steps():
+    generator = np.random.default_rng(0)
+    for shape in ((40, 8, 3, 3), (32, 1, 3, 3), (3, 4, 1, 1)):
+        assert trained_steps(generator.normal(size=shape).astype(np.float32)) is None
+    assert trained_steps(np.zeros((4, 4, 1, 1), np.float32)) is None
+    assert trained_steps(np.float32([[1.0], [1.37], [-0.2]])) is None
+
+
+def test_filters_that_were_trained_in_8_bits_are_kept_exactly(checkpoint_of, in_8_bits, images, tmp_path):
+    graph = Graph(in_8_bits(checkpoint_of("deeplabv3", atrous_rates=())), fixed_size=SIZE)
+    runtimes.save(tmp_path / "x.onnx", graph, format="onnx", int8=runtimes.Int8(images))
+    plain, small = graph.onnx.graph, onnx.load(tmp_path / "x.onnx").graph
+    before, after = ({each.name: numpy_helper.to_array(each) for each in proto.initializer} for proto in (plain, small))
+    weights = [node.input[1] for node in plain.node if node.op_type == "Conv"]
+    for name in weights:
+        filters = after[f"{name}_quantized"] * after[f"{name}_scale"][:, None, None, None]
+        np.testing.assert_allclose(filters, before[name], rtol=0, atol=1e-5 * np.abs(before[name]).max())
 
 
 def test_one_image_is_too_few(images):

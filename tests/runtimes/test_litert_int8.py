@@ -102,6 +102,17 @@ def test_filters_have_a_scale_for_each_channel_and_biases_that_of_the_sums(file)
         assert -128 <= zero_point <= 127
 
 
+def test_filters_that_were_trained_in_8_bits_are_kept_exactly(checkpoint_of, in_8_bits, images, tmp_path):
+    graph = Graph(in_8_bits(checkpoint_of("deeplabv3", atrous_rates=())), fixed_size=SIZE)
+    runtimes.save(tmp_path / "x.tflite", graph, format="litert", int8=runtimes.Int8(images))
+    operators = Operators((tmp_path / "x.tflite").read_bytes())
+    modules = dict(graph.network().named_modules())
+    for (_, filters, _), _ in operators.of("CONV_2D"):
+        before = modules[filters.name.decode().removesuffix(".weight")].weight.detach().permute(0, 2, 3, 1).numpy()
+        after = operators.values(filters, np.int8) * np.array(filters.quantization.scale)[:, None, None, None]
+        np.testing.assert_allclose(after, before, rtol=0, atol=1e-5 * np.abs(before).max())
+
+
 def test_the_file_is_smaller_and_its_labels_are_nearly_those_of_the_model(file, file_of_graph, graph, images):
     plain = file_of_graph(None)
     assert file.stat().st_size < 0.3 * plain.stat().st_size

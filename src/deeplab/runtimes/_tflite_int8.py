@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.fx import GraphModule, Interpreter, Node
 
+from deeplab.runtimes._int8 import trained_steps
 from deeplab.runtimes._tflite_file import File, Operator, Quantization
 
 __all__ = ["Range", "in_8_bits", "seen_ranges"]
@@ -154,7 +155,9 @@ class _Translation:
         (step,), dimension = read.scales, CHANNELS[operator.kind]
         filters, bias = (self.values(tensor) for tensor in operator.inputs[1:])
         others = tuple(axis for axis in range(filters.ndim) if axis != dimension)
-        scales = np.maximum(np.abs(filters).max(axis=others) / 127, np.abs(bias) / (step * LARGEST_BIAS))
+        own = trained_steps(np.moveaxis(filters, dimension, 0))
+        scales = np.abs(filters).max(axis=others) / 127 if own is None else own
+        scales = np.maximum(scales, np.abs(bias) / (step * LARGEST_BIAS))
         scales = np.maximum(scales, LEAST_SCALE).astype(np.float32).astype(np.float64)
         return (
             Quantization(tuple(scales.tolist()), dimension=dimension),
