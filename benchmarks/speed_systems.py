@@ -22,7 +22,7 @@ import deeplab
 from deeplab import checkpoints, runtimes
 from deeplab.checkpoints import Checkpoint
 from deeplab.evaluation import pictures
-from deeplab.images import resize_image
+from deeplab.images import read_image, resize_image
 from deeplab.layers import counted
 from deeplab.models import SegmentationModel
 from deeplab.runtimes.graph import Graph
@@ -32,6 +32,7 @@ System = Callable[[Path], Labels]
 """From a file to its label map, (H, W)."""
 
 NUM_CLASSES = 21
+"""Of random weights."""
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 CROP, CROPS = 257, 8
 """Of the photo, for the statistics of BatchNorm and the ranges of 8-bit numbers: side in pixels, and how many."""
@@ -51,8 +52,8 @@ class TheirNetwork(NamedTuple):
     """The converter."""
     classifier: str
     """Its last layer."""
-    build: Callable[[], nn.Module]
-    """With random weights."""
+    build: Callable[[int], nn.Module]
+    """From the number of classes, with random weights."""
     read: Callable[[Path], Tensor]
     """(1, 3, H, W), normalised."""
     labels: Callable[[nn.Module, Tensor], Tensor]
@@ -66,11 +67,11 @@ class TheirNetwork(NamedTuple):
     """Whether a file is exported for each size: with paddings that follow any size, tracing does not end."""
 
 
-def build_torchvision(name: str) -> nn.Module:
+def build_torchvision(name: str, num_classes: int) -> nn.Module:
     """With the second head, as the published weights have it."""
     library = import_module("torchvision.models.segmentation")
     model: nn.Module = getattr(library, name)(
-        weights=None, weights_backbone=None, num_classes=NUM_CLASSES, aux_loss=True
+        weights=None, weights_backbone=None, num_classes=num_classes, aux_loss=True
     )
     return model
 
@@ -82,9 +83,9 @@ def read_torchvision(path: Path) -> Tensor:
     return batch
 
 
-def build_smp(encoder: str) -> nn.Module:
+def build_smp(encoder: str, num_classes: int) -> nn.Module:
     library = import_module("segmentation_models_pytorch")
-    model: nn.Module = library.DeepLabV3Plus(encoder, encoder_weights=None, classes=NUM_CLASSES)
+    model: nn.Module = library.DeepLabV3Plus(encoder, encoder_weights=None, classes=num_classes)
     return model
 
 
@@ -96,10 +97,10 @@ def read_smp(path: Path) -> Tensor:
     return torch.from_numpy(pixels.transpose(2, 0, 1).astype("float32")).unsqueeze(0)
 
 
-def build_hugging_face() -> nn.Module:
+def build_hugging_face(num_classes: int) -> nn.Module:
     """That of google/deeplabv3_mobilenet_v2_1.0_513."""
     library = import_module("transformers")
-    config = library.MobileNetV2Config(output_stride=16, num_labels=NUM_CLASSES)
+    config = library.MobileNetV2Config(output_stride=16, num_labels=num_classes)
     model: nn.Module = library.MobileNetV2ForSemanticSegmentation(config)
     return model
 
@@ -187,25 +188,27 @@ BF16, INT8 = " bf16", " int8"
 """At the end of the names of those that do not compute in float32."""
 
 ABOUT = "about.json"
-"""In a network's folder: whose weights it has, and its work at each size."""
+"""In a network's folder: whose weights it has, of how many classes, the photo and the work at each size."""
 
-RANDOM, LEARNED = "random", "learned from `objects`, as the benchmark's first lines say"
+RANDOM, LEARNED = "random", "learned here, as the benchmark's first lines say"
 """Whose weights a network can have."""
 
 
-def prepare(name: str, folder: Path, shared: Path, weights: Path | None = None) -> None:
+def prepare(name: str, folder: Path, shared: Path, *, weights: Path | None = None, of: Path | None = None) -> None:
     """Write what the systems of a network open: their weights, ours, what `deeplab export` makes of them.
 
     Args:
         weights: A model of ours that was trained from the one that this wrote before.
+        of: A photo with its classes, in a folder of such; None: Grace Hopper's.
     """
     checkpoint, origin = official(folder, shared) if name == TFLITE else converted(NETWORKS[name], folder, weights)
     checkpoints.save(folder / "deeplab.safetensors", checkpoint)
     work = {label: work_of(checkpoint.model, size) for label, size in sizes_of(name).items()}
-    (folder / ABOUT).write_text(json.dumps({"weights": origin, "work": work}), encoding="utf-8")
+    notes = {"weights": origin, "classes": len(checkpoint.classes), "photo": str(of) if of else None, "work": work}
+    (folder / ABOUT).write_text(json.dumps(notes), encoding="utf-8")
     if not (find_spec("onnx") and find_spec("onnxscript") and find_spec("onnxruntime")):
         return
-    seen = crops() if origin == RANDOM else voc_photos(shared)
+    seen = photos_beside(of) if of else crops() if origin == RANDOM else voc_photos(shared)
     formats = ("onnx", "openvino") if find_spec("openvino") else ("onnx",)
     for size in fixed_sizes(name) or [""]:
         graph = Graph(checkpoint, fixed_size=fixed_sizes(name).get(size))
@@ -226,11 +229,11 @@ def converted(network: TheirNetwork, folder: Path, weights: Path | None) -> tupl
     convert = partial(
         import_module(f"deeplab.weights.{network.source}").source.from_tensors, what=network.title, **network.options
     )
-    tensors, origin = weights_of(network), RANDOM
+    known = deeplab.load(weights or network.trained, device="cpu") if weights or network.trained else None
+    tensors, origin = weights_of(network, len(known.classes) if known else NUM_CLASSES), RANDOM
     conversion = convert(tensors)
-    if weights or network.trained:
-        learned = deeplab.load(weights or network.trained, device="cpu")
-        state = learned.model.state_dict()
+    if known:
+        state = known.model.state_dict()
         tensors |= {theirs: state[ours].contiguous() for theirs, ours in conversion.placed.items()}
         conversion, origin = convert(tensors), LEARNED if weights else f"those of `{network.trained}`"
     save_file(tensors, folder / "theirs.safetensors")
@@ -241,6 +244,13 @@ def voc_photos(shared: Path) -> list[NDArray[np.uint8]]:
     """Some with the classes of PASCAL VOC, for the ranges of 8-bit numbers."""
     paths = sorted((shared / "data" / "coco128_voc21").rglob("images/*"))[:16]
     return [padded_square(np.array(Image.open(path).convert("RGB")))[0] for path in paths]
+
+
+def photos_beside(path: Path) -> list[NDArray[np.uint8]]:
+    """Some of the same folder, for the ranges of 8-bit numbers; sides are multiples of 16, as some networks want."""
+    others = [each for each in sorted(path.parent.iterdir()) if each != path]
+    images = [read_image(each) for each in others[:: max(1, len(others) // 16)]]
+    return [image[: image.shape[0] // 16 * 16, : image.shape[1] // 16 * 16] for image in images]
 
 
 def fixed_sizes(name: str) -> Mapping[str, Size]:
@@ -254,10 +264,10 @@ def exported(folder: Path, system: str, size: str = "") -> Path:
 
 
 @torch.no_grad()
-def weights_of(network: TheirNetwork) -> dict[str, Tensor]:
+def weights_of(network: TheirNetwork, num_classes: int) -> dict[str, Tensor]:
     """Random ones that behave, by name."""
     torch.manual_seed(0)
-    model = network.build().train()
+    model = network.build(num_classes).train()
     norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
     for norm in norms:
         norm.momentum = None  # the mean over all batches
@@ -281,9 +291,15 @@ def weights_of(network: TheirNetwork) -> dict[str, Tensor]:
     return {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
 
 
-def photo() -> NDArray[np.uint8]:
-    """Grace Hopper's, which matplotlib brings."""
-    return pictures(None, split="", limit=1)[0].image
+def photo(path: str | None = None) -> NDArray[np.uint8]:
+    """Grace Hopper's, which matplotlib brings, or another."""
+    return read_image(Path(path)) if path else pictures(None, split="", limit=1)[0].image
+
+
+def notes_of(folder: Path) -> dict[str, Any]:
+    """What `prepare` noted of a network."""
+    noted: dict[str, Any] = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
+    return noted
 
 
 def crops() -> list[NDArray[np.uint8]]:
@@ -317,7 +333,7 @@ def open_system(name: str, system: str, size: str, folder: Path, threads: int) -
     if name == TFLITE:
         return open_interpreter(folder / "theirs.tflite", threads=threads if system == "all threads" else None)
     network = NETWORKS[name]
-    model = network.build()
+    model = network.build(notes_of(folder)["classes"])
     model.load_state_dict(load_file(folder / "theirs.safetensors"))
     model.eval()
     if system == DOCUMENTED:

@@ -88,7 +88,8 @@ def test_a_layer_with_an_outlier_is_sensitive(graph, images):
 def test_the_steps_of_filters_of_8_bits_are_found_however_they_were_folded(zero_point):
     numbers = np.random.default_rng(0).integers(0, 256, (40, 8, 3, 3)) - zero_point
     numbers[:8] = numbers[:8].clip(-127, 127)
-    filters = (numbers * np.float32(0.0123) * np.float32(1.0000005)).astype(np.float32)
+    factors = 1 + np.random.default_rng(1).uniform(-1e-6, 1e-6, (40, 1, 1, 1))
+    filters = (numbers * 0.0123 * factors).astype(np.float32)
     steps = trained_steps(filters)
     np.testing.assert_allclose(steps[:8], 0.0123, rtol=1e-5)
     np.testing.assert_allclose(steps, 0.0123 * np.maximum(np.abs(numbers).max(axis=(1, 2, 3)) / 127, 1), rtol=1e-5)

@@ -19,8 +19,9 @@ from deeplab.errors import SettingsError
 FEWEST = 8
 """Images that ranges are taken from: one image's are not those of others."""
 
-WHOLE = 0.01
-"""Of a step: how far the values of filters may be from a multiple of it, having been rounded when they were folded."""
+SAME, WHOLE = 1e-5, 0.01
+"""How far two values of filters may be apart, over the largest one, and how far they may be from a multiple of a step,
+over the step, having been rounded when they were folded."""
 
 ACTIVATIONS = ("Clip", "Relu")
 """Operators that cut off what an 8-bit number with the range of their result cannot hold anyway."""
@@ -96,10 +97,11 @@ def trained_steps(filters: NDArray[np.float32]) -> NDArray[np.float32] | None:
         Of each channel, for whole numbers of -127 .. 127; None: they had more bits.
     """
     peak = np.abs(filters).max(initial=0)
-    values = np.unique(np.round(filters / peak, 6)) if peak else np.zeros(0)
-    if not 2 <= len(values) <= 256:
+    gaps = np.diff(np.unique(filters)) / peak if peak else np.zeros(0)
+    gaps = gaps[gaps > SAME]
+    if not 1 <= len(gaps) < 256:
         return None
-    step = peak / np.rint(1 / np.diff(values).min())
+    step = peak / np.rint(1 / gaps.min())
     numbers = filters / step
     if np.abs(numbers - np.rint(numbers)).max() > WHOLE:
         return None
