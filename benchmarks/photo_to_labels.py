@@ -4,7 +4,7 @@ r"""From a photo's file to its label map beside the libraries that people use: w
     python benchmarks/photo_to_labels.py --models /tmp/models --prepare
     python benchmarks/photo_to_labels.py --models /tmp/models --networks torchvision_mobilenet --sizes 513
     python benchmarks/photo_to_labels.py --models /tmp/models --miou ../shared/data/coco128_voc21
-    deeplab benchmark objects street --growth docs/benchmarks-growth.png
+    deeplab benchmark objects street --sizes 513x513 --growth docs/benchmarks-growth.png
     python benchmarks/photo_to_labels.py --models /tmp/models --write docs/benchmarks.md
 
 Everything counts: the file is decoded, the network runs, the label map is an array of the photo's size. Each system has

@@ -1,7 +1,8 @@
 """How the time and the memory of a model grow with the picture, the batch and the classes, as numbers and as a drawing.
 
-Memory is the most that a process has held, which never falls: each model has a new process for each of the three, and
-there goes from the smallest to the largest.
+Every picture is shown to the network at its own size, as far as that takes any. Memory is the most that a process has
+held, which never falls: each model has a new process for each of the three, and there goes from the smallest to the
+largest.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ SIDE = 512
 ROUNDS = 3
 
 LABELS: Mapping[Axis, str] = {
-    "pixels": "pixels of the picture; grey: as they grow",
+    "pixels": "side of the square picture, in pixels; grey: as their number grows",
     "batch": f"pictures of {SIDE} x {SIDE} in a batch",
     "classes": f"classes, at {SIDE} x {SIDE}",
 }
@@ -132,6 +133,8 @@ def grow(
     """Send seconds and bytes for each of the values, or what went wrong."""
     try:
         segmenter = open_segmenter()
+        if not segmenter.network.fixed_size:
+            segmenter.long_side = None
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / "picture.jpg"
             for value in values:
@@ -168,9 +171,14 @@ def with_classes(segmenter: Segmenter, num_classes: int) -> Segmenter:
 
 
 def peak_memory() -> int:
-    """Bytes that this process has held at most."""
+    """Bytes that this process has held at most; on Linux, what `resource` tells begins with those of its parent."""
     import resource
 
+    status = Path("/proc/self/status")
+    told = status.read_text(encoding="utf-8").splitlines() if status.is_file() else []
+    for line in told:
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 2**10
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 2**10)
 
 
@@ -188,12 +196,19 @@ def draw_growth(path: Path, points: Sequence[Growth]) -> None:
         for model in dict.fromkeys(point.model for point in points if point.axis == axis):
             line = [point for point in points if (point.model, point.axis) == (model, axis)]
             values = [point.value for point in line]
-            above.loglog(values, [point.seconds for point in line], "o-", label=model)
+            above.semilogx(values, [point.seconds for point in line], "o-", label=model)
             below.semilogx(values, [point.memory / 2**20 for point in line], "o-", label=model)
-        if axis == "pixels":
-            above.loglog(values, [line[-1].seconds * each / values[-1] for each in values], color="grey", linewidth=0.8)
         above.set(ylabel="seconds for a picture")
         below.set(ylabel="MiB held at most", xlabel=LABELS[axis], ylim=(0, None))
+        if axis == "pixels":
+            above.loglog(values, [line[-1].seconds * each / values[-1] for each in values], color="grey", linewidth=0.8)
+            above.yaxis.set_major_formatter("{x:g}")
+        else:
+            above.set_ylim(0, None)
+        marks = [f"{value**0.5:.0f}" if axis == "pixels" else str(value) for value in values]
+        for field in (above, below):
+            field.set_xticks(values, marks)
+            field.set_xticks([], minor=True)
     fields[0, 0].legend()
     with written_aside(path) as aside:
         figure.savefig(aside, dpi=100, format="png")
