@@ -15,6 +15,8 @@ from deeplab.settings import TrainSettings, build
 from deeplab.training import config, recipe
 from deeplab.training.cost import Cost
 from deeplab.training.fingerprint import Machine, read_data
+from deeplab.training.start import build_model
+from deeplab.weights.encoders import Encoder
 
 CPU = Machine(device="cpu", name="CPU", memory_gb=16, cores=2, threads=2, bf16=False)
 GPU = Machine(device="cuda", name="GPU", memory_gb=24, cores=8, threads=8, bf16=True)
@@ -334,6 +336,16 @@ def test_the_variant_is_that_of_given_weights_unless_another_begins_with_their_h
     assert (chosen.model, chosen.output_stride) == (wanted, stride)
     assert choose(replace(given, head="new"))[0].model == "deeplabv3plus"
     assert choose(replace(given, model="deeplabv3"))[0].model == "deeplabv3"
+
+
+def test_a_classifier_has_no_head_to_begin_with(make_data, monkeypatch):
+    encoder = Encoder("resnet18")
+    start = Checkpoint(encoder.eval(), (), np.zeros((0, 3), np.uint8))
+    monkeypatch.setattr(recipe, "start_from", lambda weights, *, backbone: start)
+    given = replace(make_data([(200, 200)]), weights="theirs", batch_size=8, epochs=1, long_side=200)
+    chosen, _ = choose(given)
+    assert (chosen.model, chosen.loss, chosen.head_multiplier) == ("deeplabv3plus", "cross_entropy", 10.0)
+    assert build_model(chosen, start, num_classes=2).arguments["backbone"] == "resnet18"
 
 
 def test_a_gpu_takes_the_best_backbone_whose_weights_are_here(make_data, monkeypatch):

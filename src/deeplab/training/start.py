@@ -31,6 +31,9 @@ __all__ = ["brings_head", "build_model", "calibrate", "model_for", "start_model"
 CALIBRATION_CROPS = 32
 """That BatchNorms without statistics see before the training."""
 
+HEADLESS = "encoder"
+"""The entry of start weights that are those of a backbone alone, as of a classifier."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -75,7 +78,7 @@ def model_for(start: Checkpoint) -> str:
     A v3 does so as it is: with its own ASPP, and with nothing behind that. Without a head, as of a classifier, v3+.
     """
     entry = start.model.entry
-    if entry == "encoder":
+    if entry == HEADLESS:
         return "deeplabv3plus"
     theirs = {**_builder_options(entry), **start.model.arguments}
     ends_in_aspp = entry == "deeplabv3" and not (theirs["head_conv"] or theirs["cascade_blocks"])
@@ -84,7 +87,7 @@ def model_for(start: Checkpoint) -> str:
 
 def brings_head(start: Checkpoint, settings: TrainSettings) -> bool:
     """Whether the model is to have the head of the start: both are of one kind, or the start becomes its encoder."""
-    if settings.head == "new":
+    if settings.head == "new" or start.model.entry == HEADLESS:
         return False
     if start.model.entry == settings.model:
         return True
