@@ -514,7 +514,7 @@ class BenchmarkSettings(UseSettings):
     batch_size: int = option(1, "Pictures at a time.", at_least=1)
     growth: Path | None = option(
         None,
-        "Also draw how time and memory grow with the picture, the batch and the classes.",
+        "Also draw how time and memory grow with the picture, seen at its own size, the batch and the classes.",
         metavar="FILE.png",
     )
 

@@ -294,10 +294,12 @@ def _choose_sizes(choices: _Choices, data: Fingerprint) -> None:
     if choices.is_open("output_stride"):
         side = min(chosen(choices.settings.crop_size))
         stride = next(stride for least, stride in OUTPUT_STRIDES if side >= least)
-        choices.take("output_stride", stride, f"for crops of {side} pixels")
-        if choices.start is not None and choices.head_stays and choices.start.model.arguments["output_stride"] < stride:
-            own = choices.start.model.arguments["output_stride"]
+        start = choices.start if choices.head_stays else None
+        own = start.model.arguments["output_stride"] if start is not None else stride
+        if own < stride:
             choices.take("output_stride", own, "that of the weights, whose head is made for it")
+        else:
+            choices.take("output_stride", stride, f"for crops of {side} pixels")
     if choices.is_open("atrous_rates") and choices.settings.model in ("deeplabv3", "deeplabv3plus"):
         stride = chosen(choices.settings.output_stride)
         features = math.ceil(min(chosen(choices.settings.crop_size)) / stride)
