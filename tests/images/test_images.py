@@ -27,6 +27,7 @@ from deeplab.images import (
     read_image,
     read_labels,
     read_small,
+    reading,
     resize_image,
     resize_labels,
     size_at,
@@ -788,6 +789,13 @@ def test_pixels_are_turned_upright_as_a_file_is(tmp_path, orientation):
     assert np.array_equal(turn_upright(values, orientation), read_labels(path))
 
 
+@pytest.mark.parametrize("size", [(23, 31), (24, 32), (3, 300)])
+def test_a_large_image_read_strip_by_strip_is_the_same(tmp_path, monkeypatch, make_image, size):
+    image = make_image(*size)
+    monkeypatch.setattr(reading, "STRIP", 128)  # 4 rows, or less than one
+    assert np.array_equal(read_image(saved(tmp_path, Image.fromarray(image))), image)
+
+
 def test_a_data_uri_is_the_picture(make_image):
     uri = data_uri(make_image(8, 9))
     assert uri.startswith("data:image/png;base64,")
@@ -803,9 +811,11 @@ def test_a_mirrored_picture_goes_on_in_its_mirror_images(make_image):
     np.testing.assert_array_equal(large[8:, 10:], image[:1, :2])
 
 
-@pytest.mark.parametrize(("mode", "bytes_each"), [("RGB", 13), ("RGBA", 26)])
-def test_an_image_is_read_only_where_its_decoding_fits_into_memory(tmp_path, monkeypatch, mode, bytes_each):
-    path = saved(tmp_path, plain(COLOR, mode))
+@pytest.mark.parametrize(
+    ("mode", "format", "bytes_each"), [("RGB", "png", 12), ("RGBA", "png", 24), ("RGB", "webp", 17), ("RGB", "jp2", 21)]
+)
+def test_an_image_is_read_only_where_its_decoding_fits_into_memory(tmp_path, monkeypatch, mode, format, bytes_each):
+    path = saved(tmp_path, plain(COLOR, mode), f"x.{format}")
     monkeypatch.setattr(opening, "free_memory", lambda: 4 * 3 * bytes_each)
     assert read_image(path).shape == (3, 4, 3)
     monkeypatch.setattr(opening, "free_memory", lambda: 4 * 3 * bytes_each - 1)

@@ -27,6 +27,9 @@ from deeplab.images.sizes import resize_image
 
 __all__ = ["described", "read_image", "read_small"]
 
+STRIP = 2**17
+"""Pixels that Pillow hands out at a time: of a whole image it makes two more copies on the way."""
+
 
 def read_image(source: str | File | Image.Image | NDArray[Any]) -> NDArray[np.uint8]:
     """An image as uint8 (H, W, 3) RGB, upright (EXIF orientation applied).
@@ -105,7 +108,19 @@ def _as_rgb(image: Image.Image, *, name: str) -> NDArray[np.uint8]:
         if image.has_transparency_data:
             white = Image.new("RGBA", image.size, "white")
             image = Image.alpha_composite(white, image.convert("RGBA"))
-        return np.array(image if image.mode == "RGB" else image.convert("RGB"))
+        return _pixels(image if image.mode == "RGB" else image.convert("RGB"))
+
+
+def _pixels(image: Image.Image) -> NDArray[np.uint8]:
+    """Those of an RGB image, strip by strip if they are many."""
+    if image.width * image.height <= 4 * STRIP:
+        return np.array(image)
+    pixels = np.empty((image.height, image.width, 3), np.uint8)
+    rows = max(1, STRIP // image.width)
+    for top in range(0, image.height, rows):
+        bottom = min(top + rows, image.height)
+        pixels[top:bottom] = np.asarray(image.crop((0, top, image.width, bottom)))
+    return pixels
 
 
 def described(array: NDArray[Any]) -> str:

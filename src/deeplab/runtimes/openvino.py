@@ -85,7 +85,7 @@ def load(path: Path, *, precision: str = "float32") -> Exported:
 
     def run(images: NDArray[np.uint8]) -> NDArray[np.float32]:
         with alone:
-            found: NDArray[np.float32] = compiled(images)[0].copy()
+            found: NDArray[np.float32] = compiled(images)[0]  # a copy
         return found
 
     return Exported(EngineNetwork(run, description, engine="OpenVINO", path=path))
