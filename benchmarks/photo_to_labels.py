@@ -9,8 +9,9 @@ r"""From a photo's file to its label map beside the libraries that people use: w
 
 Everything counts: the file is decoded, the network runs, the label map is an array of the photo's size. Each system has
 a process of its own, which takes turns with the others, so that what else the machine does touches all alike; a ratio
-is the median of those of neighbours in time. Times are medians and quartiles. What was measured is kept in the folder
-of the models, so that a long benchmark can be made in parts; measured again, a network gets new rows at that size.
+is the median of those of neighbours in time. Times are medians and quartiles, of systems that have labelled four
+million pixels before. What was measured is kept in the folder of the models, so that a long benchmark can be made in
+parts; measured again, a network gets new rows at that size.
 
 The weights are the same in all. Published ones of torchvision and segmentation-models-pytorch cannot be had without a
 network. Theirs are random at first, from a seed, and made to behave: the statistics of BatchNorm are those of crops of
@@ -80,6 +81,10 @@ from deeplab.training.fingerprint import has_bf16
 
 REST = 0.1
 """Seconds between two turns: the threads of onnxruntime wait busily for more work, for 0.05 seconds."""
+
+WARM = 2**22
+"""Pixels that each system labels before it is timed: engines prepare themselves, and the compiled label map of ours is
+loaded once there were so many."""
 
 RESULTS = "results.json"
 """In the folder of the models: what was measured so far."""
@@ -162,7 +167,8 @@ def measure(name: str, size: str, systems: Sequence[str], folder: Path, *, round
     file = folder / name / f"{height}x{width}.jpg"
     write_image(file, mirrored(photo(notes_of(folder / name)["photo"]), (height, width)))
     with Processes(name, systems, size, folder / name, threads) as processes:
-        labels = {system: processes.ask(system, file)[1] for system in systems}  # the first run prepares an engine
+        for _ in range(-(-WARM // (height * width))):
+            labels = {system: processes.ask(system, file)[1] for system in systems}
         times = [{system: processes.ask(system, file)[0] for system in systems} for _ in range(rounds)]
     theirs = [system for system in systems if system not in ENDINGS]
     forget(folder, f"{name} {size} ")

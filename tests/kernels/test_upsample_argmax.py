@@ -132,11 +132,13 @@ def test_infinite_logits_are_as_good_as_the_largest_numbers(align_corners):
     assert not upsample_argmax(np.full((3, 2, 2), -np.inf, np.float32), (5, 5), align_corners=align_corners).any()
 
 
-@pytest.mark.parametrize("worth, loaded", [(2**22, False), (50, True)])
-def test_numba_is_loaded_where_there_is_enough_to_do(worth, loaded):
+@pytest.mark.parametrize(
+    "before, loaded", [("", False), ("room.WORTH_LOADING = 50", True), ("room.compile_now()", True)]
+)
+def test_numba_is_loaded_where_there_is_enough_to_do(before, loaded):
     code = (
         "import sys, numpy as np; from deeplab.kernels import upsample_argmax as room\n"
-        f"room.WORTH_LOADING = {worth}\n"
+        f"{before}\n"
         "for _ in range(2): room.upsample_argmax(np.ones((2, 3, 3), np.float32), (6, 6), align_corners=False)\n"
         "print('numba' in sys.modules)"
     )

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from deeplab._machine import cores
 from deeplab.kernels.taps import Taps, part_of, taps
 
-__all__ = ["LARGEST", "sample_argmax", "upsample_argmax"]
+__all__ = ["LARGEST", "compile_now", "sample_argmax", "upsample_argmax"]
 
 Labels = NDArray[np.uint8 | np.uint16]
 
@@ -81,6 +81,12 @@ def sample_argmax(logits: NDArray[np.float32], rows: NDArray[np.float64], column
     with ThreadPoolExecutor(cores()) as threads:
         list(threads.map(fill_strip, strips))
     return labels
+
+
+def compile_now() -> None:
+    """Have numba make all labels from now on, as where many photos were segmented before."""
+    global _asked_for
+    _asked_for = WORTH_LOADING
 
 
 def _fill(pixels: int) -> Callable[..., None]:
