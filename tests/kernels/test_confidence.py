@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from deeplab.kernels import _numba
-from deeplab.kernels.confidence import _those_that_count, sample_confidence
+from deeplab.kernels._cells import those_above
+from deeplab.kernels.confidence import NEGLIGIBLE, sample_confidence
 from deeplab.kernels.upsample_argmax import sample_argmax
 
 needs_numba = pytest.mark.skipif(not _numba.COMPILES, reason="numba is not installed")
@@ -76,5 +77,8 @@ def test_no_points_give_empty_maps():
 def test_only_classes_that_can_come_near_the_winner_count():
     corners = [[5, 4, 6, 7], [0, 0, 0, 0], [-22, -30, -30, -30], [-21, -30, -30, -30], [-90, -90, -90, -90]]
     counting = np.empty(5, np.intp)
-    count = _those_that_count(counting, *np.array(corners, np.float32).T.copy())
+    pixels = np.array(corners, np.float32).T.reshape(2, 2, 5).copy()
+    count = those_above(counting, NEGLIGIBLE, pixels, 0, 1, 0, 1)
     assert counting[:count].tolist() == [0, 1, 3]  # the winner is at 4 or above, and 25 below that is nothing
+    count = those_above(counting, np.float32(0), pixels, 0, 1, 0, 1)
+    assert counting[:count].tolist() == [0]

@@ -51,8 +51,13 @@ def test_it_is_the_argmax_of_the_resized_logits(coarse, size, align_corners):
 
 @needs_numba
 @pytest.mark.parametrize("coarse, size", SIZES)
-def test_the_compiled_version_equals_the_reference(coarse, size, monkeypatch):
+@pytest.mark.parametrize("kind", ["random", "smooth", "far apart"])
+def test_the_compiled_version_equals_the_reference(coarse, size, kind, monkeypatch):
     logits = random_logits(21, *coarse, seed=1)
+    if kind == "smooth":  # few classes can be on top in a cell
+        logits = logits.cumsum(axis=1, dtype=np.float32).cumsum(axis=2, dtype=np.float32)
+    elif kind == "far apart":
+        logits = (np.sign(logits) * 10.0 ** (9 * np.abs(logits)).clip(max=38)).astype(np.float32)
     monkeypatch.setattr(_numba, "COMPILES", True)
     compiled = upsample_argmax(logits, size, align_corners=False)
     monkeypatch.setattr(_numba, "COMPILES", False)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from deeplab._machine import cores
 from deeplab.kernels import _numba
+from deeplab.kernels._cells import those_above
 from deeplab.kernels._numba import njit
 from deeplab.kernels.taps import Taps, part_of, taps
 
@@ -102,7 +103,7 @@ def _fill_compiled(
         while end < width and across.lower[end] == across.lower[start]:
             end += 1
         l, r = across.lower[start], across.upper[start]  # noqa: E741 (top, bottom, left, right)
-        count = _those_that_count(counting, pixels[t, l], pixels[t, r], pixels[b, l], pixels[b, r])
+        count = those_above(counting, NEGLIGIBLE, pixels, t, b, l, r)
         for row in range(height):
             f = down.fraction[row]
             for column in range(start, end):
@@ -122,25 +123,3 @@ def _fill_compiled(
                 probability[row, column] = one / total
                 margin[row, column] = (one - np.exp(second - first)) / total
         start = end
-
-
-@njit
-def _those_that_count(
-    counting: NDArray[np.intp],
-    top_left: NDArray[np.float32],
-    top_right: NDArray[np.float32],
-    bottom_left: NDArray[np.float32],
-    bottom_right: NDArray[np.float32],
-) -> int:
-    """Put the classes that are not negligible in a cell into `counting`, and return how many they are."""
-    floor = np.float32(-np.inf)
-    for label in range(len(counting)):
-        lowest = min(min(top_left[label], top_right[label]), min(bottom_left[label], bottom_right[label]))
-        floor = max(floor, lowest)
-    count = 0
-    for label in range(len(counting)):
-        highest = max(max(top_left[label], top_right[label]), max(bottom_left[label], bottom_right[label]))
-        if highest >= floor - NEGLIGIBLE:
-            counting[count] = label
-            count += 1
-    return count

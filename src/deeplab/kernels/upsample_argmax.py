@@ -2,8 +2,9 @@
 
 Along a row, between two coarse columns, every class is a straight line. So the pixels where one class is on
 top are one run, and a class that is on top at all four corners of a coarse cell is on top in the whole cell:
-such cells are filled, and in the others only the ends of the runs are searched for. The labels are exact;
-another implementation may choose differently only where two classes are within float32's rounding.
+such cells are filled, and in the others only the ends of the runs are searched for, among the classes that
+can be on top there at all. The labels are exact; another implementation may choose differently only where two
+classes are within float32's rounding.
 """
 
 from __future__ import annotations
