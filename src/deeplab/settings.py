@@ -443,6 +443,9 @@ class ExportSettings(Settings):
         "Folder of images, or data set, that --int8 takes the ranges of all values from; its split train first.",
         metavar="DATA",
     )
+    precision: Literal["float32", "bfloat16"] = option(
+        "float32", "How an openvino file is run to be compared: in what is not in 8 bits, bfloat16 is faster."
+    )
     classes: tuple[str, ...] | None = option(
         None,
         "Keep only these of the model's classes, and rename: person, cycle=bicycle, *: each of the rest.",
@@ -460,7 +463,7 @@ class ExportSettings(Settings):
     agreement: float | None = option(
         None,
         "Least share of equal labels; below it nothing is written.",
-        shown="0.999, 0.98 with --int8",
+        shown="0.999, 0.98 with --int8 or bfloat16",
         above=0,
         at_most=1,
     )
@@ -478,6 +481,8 @@ class ExportSettings(Settings):
             raise SettingsError(f"output wants a name that ends in {suffix} for {format}, got {output}")
         if self.int8 != (self.calibration is not None):
             raise SettingsError("int8 and calibration go together: the images tell the ranges of the 8-bit numbers")
+        if self.precision != "float32" and format != "openvino":
+            raise SettingsError(f"precision {self.precision} is for openvino, not {format}; leave it out")
         if self.unproven and (format != "coreml" or self.data or self.int8):
             raise SettingsError("unproven is for coreml, without data and int8, for it compares nothing; leave one out")
         if format == "coreml" and not self.unproven and sys.platform != "darwin":
@@ -486,7 +491,8 @@ class ExportSettings(Settings):
             )
         object.__setattr__(self, "format", format)
         object.__setattr__(self, "output", output)
-        object.__setattr__(self, "agreement", self.agreement or (0.98 if self.int8 else 0.999))
+        fewer_bits = self.int8 or self.precision != "float32"
+        object.__setattr__(self, "agreement", self.agreement or (0.98 if fewer_bits else 0.999))
 
 
 @dataclass(frozen=True, kw_only=True)

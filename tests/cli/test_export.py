@@ -101,6 +101,7 @@ def test_nothing_is_written_below_the_agreement(run: Any, model: Path, tmp_path:
         (("--int8",), "int8 and calibration go together"),
         (("--calibration", "photos"), "int8 and calibration go together"),
         (("--format", "coreml"), "coreml files run on macOS only, so that nothing would be proven here; export there"),
+        (("--precision", "bfloat16"), "precision bfloat16 is for openvino, not onnx; leave it out"),
         (("--unproven",), "unproven is for coreml, without data and int8, for it compares nothing; leave one out"),
         (("--format", "coreml", "--unproven", "--data", "x"), "unproven is for coreml, without data and int8"),
     ],
@@ -144,6 +145,21 @@ def test_eight_bits_need_more_than_one_image(run: Any, model: Path, data: Path, 
     assert not output.exists()
 
 
+def test_a_file_is_compared_in_the_precision_that_it_will_be_opened_with(
+    run: Any, model: Path, data: Path, tmp_path: Path
+) -> None:
+    openvino = pytest.importorskip("openvino", reason="needs the extra openvino")
+    options = ("--output", tmp_path / "few.xml", "--data", data, "--precision", "bfloat16", "--json")
+    status, out, err = run("export", model, *options)
+    if "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        assert status == 0
+        assert 1e-4 < json.loads(out.splitlines()[-1])["logits"] < 0.1
+        assert f"{tmp_path / 'few.xml'} --precision bfloat16" in out
+    else:
+        assert (status, err.count("\n")) == (2, 1)
+        assert "precision bfloat16: this processor has no instructions for it" in err
+
+
 @pytest.mark.parametrize("suffix", [".onnx", ".tflite"])
 def test_eight_bits_say_what_they_lose_and_keep_layers_until_it_is_little(
     run: Any, model: Path, data: Path, tmp_path: Path, monkeypatch: Any, suffix: str
@@ -159,7 +175,9 @@ def test_eight_bits_say_what_they_lose_and_keep_layers_until_it_is_little(
     assert status == 0
     assert out.startswith("8-bit convolutions; in float32: none\nequal labels\t\t")
     assert out.count("8-bit convolutions") == out.count("equal labels") == 3
-    assert len(json.loads(out.splitlines()[-1])["float32_layers"]) == 2
+    (*_, kept) = (line.partition("in float32: ")[2] for line in out.splitlines() if line.startswith("8-bit"))
+    assert kept.split(", ") == json.loads(out.splitlines()[-1])["float32_layers"]
+    assert len(kept.split(", ")) >= 2
 
 
 @pytest.mark.parametrize("classes", [(), ("--classes", "cat,background")])

@@ -24,7 +24,7 @@ def export(settings: ExportSettings, *, json: Json = False) -> None:
     def report(parity: Parity, int8: Int8 | None) -> None:
         if int8:
             figures["float32_layers"] = list(int8.kept)
-            print(f"8-bit convolutions; in float32: {', '.join(int8.kept) or 'none'}")
+            print(f"8-bit convolutions; in {settings.precision}: {', '.join(int8.kept) or 'none'}")
         figures.update(_figures(parity))
         print_table(("", "Model", str(settings.format)), _rows(parity), figures=("Model", str(settings.format)))
 
@@ -36,7 +36,8 @@ def export(settings: ExportSettings, *, json: Json = False) -> None:
         print(f"{output}: {size}, not compared with the model; next, on macOS: {command}")
     else:
         compared = f"{number_of(figures['images'], 'image')} compared"
-        print(f"{output}: {size}, {compared}; next: deeplab segment photo.jpg --model {output}")
+        how = "" if settings.precision == "float32" else f" --precision {settings.precision}"
+        print(f"{output}: {size}, {compared}; next: deeplab segment photo.jpg --model {output}{how}")
     if json:
         print_json(figures)
 

@@ -68,7 +68,7 @@ def export_checkpoint(
     with written_together(settings.output) as aside:
         for int8 in plans:
             runtimes.save(aside, graph, format=settings.format, int8=int8)
-            exported = Segmenter(runtimes.load(aside))
+            exported = Segmenter(runtimes.load(aside, precision=settings.precision))
             with (progress or no_progress)("Comparing", total=len(images)) as advance:
                 parity = compare_exported(segmenter, exported, images, bound=settings.agreement, on_image=advance)
             if on_compared:

@@ -35,6 +35,9 @@ __all__ = [
     "save",
 ]
 
+SHARES_KEPT = (1 / 64, 1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2)
+"""Of the work of the convolutions, what is kept from 8 bits at most: less and less is lost, and less and less saved."""
+
 
 def is_exported(path: str | Path) -> bool:
     """Whether a file of this name is of one of the formats."""
@@ -96,7 +99,7 @@ def reference(graph: Graph, run: Run) -> Exported:
 
 
 def less_and_less_int8(graph: Graph, images: Sequence[NDArray[np.uint8]]) -> Iterator[Int8]:
-    """All convolutions in 8 bits, then more and more of the most sensitive ones in float32: 1, 2, 4, 8 ... of them.
+    """All convolutions in 8 bits, then without those that lose the most for their work, until these do half of it.
 
     Args:
         images: (1, H, W, 3) RGB each, as the network sees them.
@@ -106,10 +109,10 @@ def less_and_less_int8(graph: Graph, images: Sequence[NDArray[np.uint8]]) -> Ite
     """
     yield Int8(images)
     layers = graph.sensitive_layers(images[:1])
-    kept = 1
-    while kept < len(layers):
-        yield Int8(images, kept=tuple(layers[:kept]))
-        kept *= 2
+    work = np.cumsum([layer.multiply_adds for layer in layers])
+    counts = {int(np.searchsorted(work, share * work[-1], side="right")) for share in SHARES_KEPT}
+    for count in sorted(counts - {0}):
+        yield Int8(images, kept=tuple(layer.name for layer in layers[:count]))
 
 
 def _module(format: str) -> Any:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -15,12 +16,22 @@ from torch.export import Dim, ExportedProgram
 
 from deeplab.checkpoints import Checkpoint
 from deeplab.errors import SettingsError
-from deeplab.layers import folded
+from deeplab.layers import counted, folded
 from deeplab.models import SegmentationModel
 from deeplab.runtimes._exported import Description, own_version
 
 TRACED_SIZE = (75, 90)
 """Of the images that the graph is traced with where it is to take any: no number that a network treats apart."""
+
+
+class SensitiveLayer(NamedTuple):
+    """What a convolution loses in 8 bits."""
+
+    name: str
+    """In the model."""
+    loss: float
+    """The mean square of the change of the logits."""
+    multiply_adds: int
 
 
 @dataclass(frozen=True)
@@ -70,27 +81,23 @@ class Graph:
         return to_onnx(self)
 
     @torch.no_grad()
-    def sensitive_layers(self, images: Sequence[NDArray[np.uint8]]) -> list[str]:
-        """The convolutions by how much the logits of `images`, (1, H, W, 3), change if that one alone has 8 bits.
+    def sensitive_layers(self, images: Sequence[NDArray[np.uint8]]) -> list[SensitiveLayer]:
+        """The convolutions, first those that lose the most for their work if they alone have 8 bits.
 
-        The most sensitive first, by their names in the model.
+        Args:
+            images: (1, H, W, 3) each, whose logits tell what is lost.
         """
         network = self.network()
-        convolutions = {name: module for name, module in network.named_modules() if isinstance(module, nn.Conv2d)}
         batches = [torch.from_numpy(image) for image in images]
         exact = [_logits(network, batch) for batch in batches]
-        changes = {}
-        for name, module in convolutions.items():
-            weight = module.weight.data
-            module.weight.data = _rounded(weight, dims=(1, 2, 3), levels=127)
-            hook = module.register_forward_pre_hook(lambda _, given: (_rounded(given[0], dims=None, levels=255),))
-            try:
-                found = [_logits(network, batch) for batch in batches]
-            finally:
-                hook.remove()
-                module.weight.data = weight
-            changes[name] = sum(float((a - b).square().mean()) for a, b in zip(found, exact, strict=True))
-        return [name.removeprefix("model.") for name in sorted(changes, key=lambda name: -changes[name])]
+        layers = []
+        for name, module in network.named_modules():
+            if isinstance(module, nn.Conv2d):
+                with _in_8_bits(module), counted(module) as work:
+                    found = [_logits(network, batch) for batch in batches]
+                loss = sum(float((a - b).square().mean()) for a, b in zip(found, exact, strict=True))
+                layers.append(SensitiveLayer(name.removeprefix("model."), loss, work.inside))
+        return sorted(layers, key=lambda layer: -layer.loss / layer.multiply_adds)
 
     @cached_property
     def program(self) -> ExportedProgram:
@@ -138,6 +145,19 @@ def _logits(network: nn.Module, image: Tensor) -> Tensor:
     outputs = network(image)
     logits: Tensor = outputs[0] if isinstance(outputs, tuple) else outputs
     return logits
+
+
+@contextmanager
+def _in_8_bits(layer: nn.Conv2d) -> Iterator[None]:
+    """Have the layer compute about as it would with 8-bit filters and values."""
+    weight = layer.weight.data
+    layer.weight.data = _rounded(weight, dims=(1, 2, 3), levels=127)
+    hook = layer.register_forward_pre_hook(lambda _, given: (_rounded(given[0], dims=None, levels=255),))
+    try:
+        yield
+    finally:
+        hook.remove()
+        layer.weight.data = weight
 
 
 def _rounded(x: Tensor, *, dims: tuple[int, ...] | None, levels: int) -> Tensor:
