@@ -9,9 +9,9 @@ r"""From a photo's file to its label map beside the libraries that people use: w
 
 Everything counts: the file is decoded, the network runs, the label map is an array of the photo's size. Each system has
 a process of its own, which takes turns with the others, so that what else the machine does touches all alike; a ratio
-is the median of those of neighbours in time. Times are medians and quartiles, of systems that have labelled four
-million pixels before. What was measured is kept in the folder of the models, so that a long benchmark can be made in
-parts; measured again, a network gets new rows at that size.
+is the median of those of neighbours in time. A turn is a million pixels, four of the smallest photos in a row, after
+four million that do not count. Times are medians and quartiles. What was measured is kept in the folder of the models,
+so that a long benchmark can be made in parts; measured again, a network gets new rows at that size.
 
 The weights are the same in all. Published ones of torchvision and segmentation-models-pytorch cannot be had without a
 network. Theirs are random at first, from a seed, and made to behave: the statistics of BatchNorm are those of crops of
@@ -36,6 +36,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import platform
 import statistics
@@ -82,6 +83,9 @@ from deeplab.training.fingerprint import has_bf16
 REST = 0.1
 """Seconds between two turns: the threads of onnxruntime wait busily for more work, for 0.05 seconds."""
 
+TURN = 2**20
+"""Pixels that a system labels when it is its turn: four small photos in a row, or one that is larger."""
+
 WARM = 2**22
 """Pixels that each system labels before it is timed: engines prepare themselves, and the compiled label map of ours is
 loaded once there were so many."""
@@ -91,14 +95,16 @@ RESULTS = "results.json"
 
 
 def serve(connection: Connection, name: str, system: str, size: str, folder: Path, threads: int) -> None:
-    """A process that answers each path with its seconds and its label map."""
+    """A process that answers each path, and how often to label it, with the seconds of one time and the label map."""
     torch.set_num_threads(threads)
     labels = open_system(name, system, size, folder, threads)
     connection.send(None)
-    while (path := connection.recv()) is not None:
+    while True:
+        path, times = connection.recv()
         start = time.perf_counter()
-        found = labels(path)
-        connection.send((time.perf_counter() - start, found.astype(np.uint8)))
+        for _ in range(times):
+            found = labels(path)
+        connection.send(((time.perf_counter() - start) / times, found.astype(np.uint8)))
 
 
 class Processes:
@@ -121,10 +127,10 @@ class Processes:
             except EOFError:
                 sys.exit(f"photo_to_labels: {name}, {system}: its process has ended; its own words are above")
 
-    def ask(self, system: str, path: Path) -> tuple[float, Labels]:
-        """Seconds and labels."""
+    def ask(self, system: str, path: Path, times: int = 1) -> tuple[float, Labels]:
+        """Seconds, each of so many times, and labels."""
         time.sleep(REST)
-        self.ends[system].send(path)
+        self.ends[system].send((path, times))
         try:
             seconds, labels = self.ends[system].recv()
         except EOFError:
@@ -164,12 +170,12 @@ def is_installed(name: str) -> bool:
 def measure(name: str, size: str, systems: Sequence[str], folder: Path, *, rounds: int, threads: int) -> None:
     """Let the systems take turns, print the rows, and keep them in the place of all earlier ones of this size."""
     height, width = sizes_of(name)[size]
+    warm, turn = (math.ceil(pixels / (height * width)) for pixels in (WARM, TURN))
     file = folder / name / f"{height}x{width}.jpg"
     write_image(file, mirrored(photo(notes_of(folder / name)["photo"]), (height, width)))
     with Processes(name, systems, size, folder / name, threads) as processes:
-        for _ in range(-(-WARM // (height * width))):
-            labels = {system: processes.ask(system, file)[1] for system in systems}
-        times = [{system: processes.ask(system, file)[0] for system in systems} for _ in range(rounds)]
+        labels = {system: processes.ask(system, file, warm)[1] for system in systems}
+        times = [{system: processes.ask(system, file, turn)[0] for system in systems} for _ in range(rounds)]
     theirs = [system for system in systems if system not in ENDINGS]
     forget(folder, f"{name} {size} ")
     best = min(theirs, key=lambda system: statistics.median(turns[system] for turns in times))
