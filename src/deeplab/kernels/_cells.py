@@ -17,8 +17,8 @@ def those_above(
     pixels: NDArray[np.float32],
     t: int,
     b: int,
-    l: int,
-    r: int,  # noqa: E741
+    l: int,  # noqa: E741 (left)
+    r: int,
 ) -> int:
     """Put the classes that come within `below` of the winner somewhere in a cell into `found`, and return their number.
 
