@@ -154,7 +154,8 @@ def present(name: str, folder: Path) -> list[str]:
             if any(folder.glob(f"deeplab*{ENDINGS[system]}")):
                 found.append(system)
             else:
-                print(f"{name}: {system} is left out, what writes its file is not installed", file=sys.stderr)
+                why = "what writes it is not installed, or it never has enough equal labels"
+                print(f"{name}: {system} is left out, it has no file: {why}", file=sys.stderr)
         elif system == DOCUMENTED or (system == "all threads") == (name == TFLITE):
             found.append(system)
     return found
@@ -322,8 +323,10 @@ def write(path: Path, folder: Path) -> None:
         own = sorted((row for row in rows if row["network"] == name), key=place)
         if not own:
             continue
-        notes = notes_of(folder / name)
-        parts.append(f"\n## {title}\n\nWeights: {notes['weights']}; {notes['classes']} classes.\n\n")
+        notes, turns = notes_of(folder / name), sorted({row["rounds"] for row in own})
+        counts = " or ".join(map(str, turns))
+        about = f"Weights: {notes['weights']}; {notes['classes']} classes; {counts} turns of each."
+        parts.append(f"\n## {title}\n\n{about}\n\n")
         parts.append(table(COLUMNS, [cells(row, notes["work"], machine) for row in own]))
         by_size = [[row for row in own if row["size"] == size] for size in SIZES]
         bars += [bar_of(name, those, notes["work"], machine, results.get("miou", {})) for those in by_size if those]

@@ -35,7 +35,7 @@ __all__ = [
     "save",
 ]
 
-SHARES_KEPT = (1 / 64, 1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2)
+SHARES_KEPT = (1 / 64, 1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 3 / 4, 7 / 8)
 """Of the work of the convolutions, what is kept from 8 bits at most: less and less is lost, and less and less saved."""
 
 
@@ -99,7 +99,7 @@ def reference(graph: Graph, run: Run) -> Exported:
 
 
 def less_and_less_int8(graph: Graph, images: Sequence[NDArray[np.uint8]]) -> Iterator[Int8]:
-    """All convolutions in 8 bits, then without those that lose the most for their work, until these do half of it.
+    """All convolutions in 8 bits, then without those that lose the most for their work, until these do most of it.
 
     Args:
         images: (1, H, W, 3) RGB each, as the network sees them.

@@ -97,7 +97,7 @@ class Graph:
                     found = [_logits(network, batch) for batch in batches]
                 loss = sum(float((a - b).square().mean()) for a, b in zip(found, exact, strict=True))
                 layers.append(SensitiveLayer(name.removeprefix("model."), loss, work.inside))
-        return sorted(layers, key=lambda layer: -layer.loss / layer.multiply_adds)
+        return sorted(layers, key=lambda layer: -layer.loss / max(1, layer.multiply_adds))  # a layer may be idle
 
     @cached_property
     def program(self) -> ExportedProgram:
