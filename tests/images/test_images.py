@@ -53,10 +53,10 @@ def saved(folder, image, name="image.png", **options):
 
 
 def png_16_bit(folder, values):
-    """A 16-bit colour PNG, (H, W, bands) with 3 or 4 bands, which Pillow cannot write."""
+    """A 16-bit PNG, (H, W, bands): grey or RGB, alpha behind them in even numbers, which Pillow cannot write."""
     height, width, bands = values.shape
     rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
-    header = struct.pack(">IIBBBBB", width, height, 16, {3: 2, 4: 6}[bands], 0, 0, 0)
+    header = struct.pack(">IIBBBBB", width, height, 16, {2: 4, 3: 2, 4: 6}[bands], 0, 0, 0)
     return png_of_chunks(folder, (b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
 
 
@@ -225,6 +225,14 @@ def test_16_bit_tiff_colours_are_read_in_both_byte_orders(tmp_path, order):
 def test_16_bit_colours_with_alpha_are_read(tmp_path):
     path = png_16_bit(tmp_path, np.array([[[65535, 0, 0, 65535], [0, 0, 0, 0]]]))
     assert read_image(path).tolist() == [[[255, 0, 0], [255, 255, 255]]]
+
+
+@pytest.mark.parametrize("grey", [False, True])
+def test_12_bit_images_with_alpha_are_not_black(tmp_path, grey):
+    colors = np.array([[[0] * 3, [4095] * 3, [1024] * 3]])
+    alpha = np.array([[[65535], [65535], [0]]])
+    path = png_16_bit(tmp_path, np.concatenate([colors[..., :1] if grey else colors, alpha], axis=2))
+    assert read_image(path).tolist() == [[[0] * 3, [255] * 3, [255] * 3]]
 
 
 def test_a_compressed_16_bit_black_image_is_black(tmp_path):

@@ -55,6 +55,18 @@ def test_rows_are_those_of_the_image_read_as_a_whole(tmp_path, pixels, name):
 
 
 @needs_rasterio
+def test_transparency_of_16_bits_behind_colours_of_12(tmp_path, pixels):
+    rasterio = pytest.importorskip("rasterio")
+    values = pixels.astype(np.uint16) * 16
+    values[..., 3] = np.where(pixels[..., 3] > 127, 65535, 0)
+    profile = {"driver": "PNG", "height": 41, "width": 67, "count": 4, "dtype": "uint16"}
+    with pytest.warns(rasterio.errors.NotGeoreferencedWarning), rasterio.open(tmp_path / "a.png", "w", **profile) as f:
+        f.write(np.moveaxis(values, -1, 0))
+    with open_large(tmp_path / "a.png") as image:
+        np.testing.assert_array_equal(image.rows(0, 41), read_image(tmp_path / "a.png"))
+
+
+@needs_rasterio
 @pytest.mark.parametrize("factor", [1, 3, 9])
 def test_a_smaller_copy_is_that_of_the_whole_image(tmp_path, factor):
     smooth = np.add.outer(np.arange(360), np.arange(540))[..., None] * np.array([0.25, 0.1, 0.2])

@@ -7,6 +7,7 @@ from deeplab._machine import free_memory
 from deeplab.crf import DenseCRF
 from deeplab.errors import SettingsError
 from deeplab.images import read_labels
+from deeplab.images.large import write_label_rows
 from deeplab.inference import Segmenter, segment_file
 
 pytest.importorskip("rasterio", reason="large images are read by rasterio")
@@ -70,6 +71,14 @@ def test_an_image_that_the_network_sees_at_another_size(
     assert (labels != segmenter(image).labels).mean() < 0.02  # thinned out before it is resized
 
 
+def test_what_the_network_sees_is_in_one_piece_where_it_fits_into_the_memory(
+    make_segmenter, local_network, make_image, save, tmp_path
+):
+    network = local_network(stride=1)
+    segment_file(make_segmenter(network, checkpoint_side=1000), save(make_image(300, 1200)), tmp_path / "labels.png")
+    assert network.calls == [(1, 3, 250, 1000)]
+
+
 @pytest.mark.parametrize("size", [(70, 333), (333, 70), (101, 100)])
 def test_an_overview_holds_every_nth_pixel_of_the_image_and_of_its_labels(
     make_segmenter, noise, save, tmp_path, monkeypatch, size
@@ -99,6 +108,22 @@ def test_no_row_is_read_twice_and_few_are_held(make_segmenter, noise, save, tmp_
     segment_file(make_segmenter(tile_size=64), save(noise(500, 70)), tmp_path / "labels.png")
     assert [row for start, stop in read for row in range(start, stop)] == list(range(500))
     assert max(stop - start for start, stop in read) <= 64
+
+
+@pytest.mark.parametrize("side", [None, 64])
+def test_few_rows_of_labels_are_held(make_segmenter, noise, save, tmp_path, monkeypatch, side):
+    heights = []
+
+    def spy(path, rows, **options):
+        rows = list(rows)
+        heights.extend(map(len, rows))
+        write_label_rows(path, rows, **options)
+
+    monkeypatch.setattr("deeplab.inference.large.write_label_rows", spy)
+    monkeypatch.setattr("deeplab.inference.large.STRIP", 7 * 70)
+    segment_file(make_segmenter(tile_size=64, checkpoint_side=side), save(noise(500, 70)), tmp_path / "labels.png")
+    assert max(heights) == 7
+    assert sum(heights) == 500
 
 
 def test_progress_is_told_by_rows_of_tiles(make_segmenter, noise, save, tmp_path):

@@ -128,11 +128,12 @@ class LargeImage:
                 "gdal_translate -b 1 -b 2 -b 3 before.tif after.tif"
             )
         if self.palette is not None:
-            self.full = 255
+            self.full = self.opaque = 255
         elif file.dtypes[0] == "uint8":
-            self.full = 2 ** int(file.tags(1, ns="IMAGE_STRUCTURE").get("NBITS", 8)) - 1
+            self.full = self.opaque = 2 ** int(file.tags(1, ns="IMAGE_STRUCTURE").get("NBITS", 8)) - 1
         else:
             self.full = self._full_scale()
+            self.opaque = np.iinfo(file.dtypes[0]).max if "int" in file.dtypes[0] else self.full
 
     def rows(self, start: int, stop: int) -> NDArray[np.uint8]:
         """uint8 (stop - start, W, 3); to go back up costs most formats a new start.
@@ -147,7 +148,7 @@ class LargeImage:
         if self.full != 255:
             colors = scaled(colors, self.full)
         if self.alpha or self.palette is not None:
-            opaque = pixels[..., -1:] / np.float32(self.full)
+            opaque = pixels[..., -1:] / np.float32(self.opaque)
             colors = np.rint(255 - opaque * (255 - colors.astype(np.float32))).astype(np.uint8)
         if colors.shape[2] == 1:
             colors = np.repeat(colors, 3, axis=2)

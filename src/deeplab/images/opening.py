@@ -19,6 +19,7 @@ from deeplab.files import File
 
 __all__ = [
     "FORMATS",
+    "GREY_ALPHA",
     "IMAGE_SUFFIXES",
     "LOSSY_FORMATS",
     "MAX_PIXELS",
@@ -85,12 +86,16 @@ UPRIGHT = {
 }
 """EXIF orientation -> what turns the picture upright."""
 
+GREY_ALPHA = "LA;16B"
+
 OTHER_BYTE = {
-    "RGB;16B": "RGB;16L",
-    "RGB;16L": "RGB;16B",
-    "RGB;16N": "RGB;16B" if sys.byteorder == "little" else "RGB;16L",
+    **{f"{bands};16B": f"{bands};16L" for bands in ("RGB", "RGBA", "RGBX")},
+    **{f"{bands};16L": f"{bands};16B" for bands in ("RGB", "RGBA", "RGBX")},
+    **{f"{bands};16N": f"{bands};16{'B' if sys.byteorder == 'little' else 'L'}" for bands in ("RGB", "RGBA", "RGBX")},
+    GREY_ALPHA: "RGBA",
 }
-"""Pillow reads 16-bit colours as their high bytes; read in the other byte order, it gives the low ones."""
+"""Pillow reads 16-bit colours as their high bytes. Read in the other byte order, it gives the low ones; of grey with
+transparency, read as 8-bit colours, the high one, the low one and those of the transparency."""
 
 _open_lock = Lock()
 

@@ -13,6 +13,7 @@ from deeplab.errors import ImageError
 from deeplab.files import File
 from deeplab.images.depth import as_8_bit
 from deeplab.images.opening import (
+    GREY_ALPHA,
     OTHER_BYTE,
     Header,
     check_memory,
@@ -82,14 +83,24 @@ def _file_as_rgb(path: str | File) -> NDArray[np.uint8]:
     with opened(path) as image:
         check_memory(image, str(path))
         rawmode = rawmode_of(image)
-        rgb = _as_rgb(image, name=str(path))
-    if rawmode not in OTHER_BYTE or rgb.max() > 63:
-        return rgb
-    other = OTHER_BYTE[rawmode]  # 14 bits or fewer: the byte that Pillow drops counts
-    with opened(path) as image:
-        image.tile = [tile._replace(args=_with_rawmode(tile.args, other)) for tile in image.tile]
-        low = _as_rgb(image, name=str(path))
-    return as_8_bit(rgb.astype(np.uint16) << 8 | low, name=str(path))
+        if rawmode not in OTHER_BYTE:
+            return _as_rgb(image, name=str(path))
+        high = _stored(image, name=str(path))
+        if high[..., :3].max() > 63:
+            return _as_rgb(image, name=str(path))
+    with opened(path) as image:  # 14 bits or fewer: the byte that Pillow drops counts
+        image.tile = [tile._replace(args=_with_rawmode(tile.args, OTHER_BYTE[rawmode])) for tile in image.tile]
+        low = _stored(image, name=str(path))
+    low = low[..., 1:2] if rawmode == GREY_ALPHA else low[..., :3]
+    high[..., :3] = as_8_bit(high[..., :3].astype(np.uint16) << 8 | low, name=str(path))
+    return _as_rgb(Image.fromarray(high), name=str(path))
+
+
+def _stored(image: Image.Image, *, name: str) -> NDArray[np.uint8]:
+    """The values of a file, upright, (H, W, bands)."""
+    with decoding(name):
+        image.load()
+        return np.array(upright(image))
 
 
 def _with_rawmode(args: Any, rawmode: str) -> Any:

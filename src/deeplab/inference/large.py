@@ -26,6 +26,9 @@ __all__ = ["Overview", "segment_file"]
 OVERVIEW_SIDE = 2048
 """Pixels of an overview's longer side, at most."""
 
+STRIP = 2**22
+"""Pixels of labels that are in memory at a time: a few logits can be those of all of a large image."""
+
 Labels = NDArray[np.uint8 | np.uint16]
 
 
@@ -63,8 +66,10 @@ def segment_file(
     with open_large(image) as source:
         size, seen = source.size, segmenter.seen_size(source.size)
         thinned = _Thinned(size, len(segmenter.classes))
-        in_one = segmenter.network.fixed_size or (TILE_SIZE,)  # what is shown to a network of one size fits into it
-        network = Tiled(segmenter.network, tile_size=segmenter.tile_size or max(in_one))
+        network = segmenter.by_tiles(seen)
+        if not isinstance(network, Tiled):
+            by_rows = seen == size and not network.fixed_size
+            network = Tiled(network, tile_size=TILE_SIZE if by_rows else max(seen))
         if seen == size:
             window: Window = _Rows(source, thinned.add_image)
         else:
@@ -102,12 +107,17 @@ def _label_rows(
             logits = np.concatenate([held, band[0]], axis=1)
         last = above + logits.shape[1] - 1
         stop = int(np.searchsorted(rows, last))
-        if stop > done:
-            yield sample_argmax(logits, rows[done:stop] - above, columns)
+        yield from _strips(logits, rows[done:stop] - above, columns)
         held, above, done = logits[:, -1:].copy(), last, max(done, stop)
     assert held is not None
-    if done < size[0]:
-        yield sample_argmax(held, rows[done:] - above, columns)
+    yield from _strips(held, rows[done:] - above, columns)
+
+
+def _strips(logits: NDArray[np.float32], rows: NDArray[np.float64], columns: NDArray[np.float64]) -> Iterator[Labels]:
+    """The labels at `rows` and `columns` of the logits, some rows at a time."""
+    step = max(1, STRIP // len(columns))
+    for start in range(0, len(rows), step):
+        yield sample_argmax(logits, rows[start : start + step], columns)
 
 
 class _Rows:
