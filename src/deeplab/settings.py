@@ -786,7 +786,7 @@ def loss_weights(text: str) -> dict[str, float]:
 
 
 def _check_loss(settings: TrainSettings) -> None:
-    """Raise SettingsError where an option is given that none of the losses has."""
+    """Raise SettingsError where an option is given, and not as "none", that none of the losses has."""
     names = loss_weights("cross_entropy" if settings.loss == "auto" else settings.loss)
     owners = {
         "label_smoothing": ("cross_entropy",),
@@ -797,7 +797,7 @@ def _check_loss(settings: TrainSettings) -> None:
     }
     defaults = {each.name: each.default for each in fields(settings)}
     for name, losses in owners.items():
-        if getattr(settings, name) != defaults[name] and not names.keys() & set(losses):
+        if getattr(settings, name) not in (defaults[name], "none") and not names.keys() & set(losses):
             raise SettingsError(
                 f"{name} is an option of {' and '.join(losses)}, which is not in the loss {settings.loss}; leave it out"
             )

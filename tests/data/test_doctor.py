@@ -455,6 +455,16 @@ def test_the_way_out_is_that_of_the_cause(root: Path, act: str, fix: str) -> Non
     assert fix in " ".join(finding.fix for finding in diagnose(root).findings)
 
 
+def test_masks_of_other_names_are_paired_in_splits_below_images_and_masks(root: Path) -> None:
+    rename_masks(root)
+    for split in ("train", "val"):
+        for part in ("images", "masks"):
+            (root / part).mkdir(exist_ok=True)
+            (root / split / part).rename(root / part / split)
+    found = diagnose(root)
+    assert "Rename the masks as their images, as in 0_mask to 0" in " ".join(each.fix for each in found.findings)
+
+
 @pytest.mark.parametrize(
     ("labels", "num_classes", "guess"),
     [

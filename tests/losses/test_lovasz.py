@@ -43,6 +43,12 @@ def test_it_is_the_sum_over_growing_sets_of_mistakes(dtype, rounding):
     assert lovasz(logits, labels).item() == pytest.approx(np.mean(extensions), rel=rounding)
 
 
+def test_logits_that_are_no_numbers_give_a_loss_that_is_none():
+    logits = torch.zeros(1, 2, 2, 2)
+    logits[0, 0, 0, 0] = torch.nan
+    assert lovasz(logits, torch.tensor([[[0, 1], [1, 1]]])).isnan()
+
+
 def test_its_gradient_does_not_cancel_among_many_pixels():
     logits = torch.zeros(1, 2, 300, 300)
     logits[:, 0] = torch.linspace(-1, 1, 300 * 300).view(300, 300)

@@ -87,6 +87,11 @@ def test_what_is_given_stays(settings, tmp_path):
     assert (chosen.learning_rate, chosen.crop_size, chosen.passes) == (0.1, (17, 17), 1)
 
 
+@pytest.mark.parametrize("loss", ["dice", "lovasz", "lovasz+dice"])
+def test_a_loss_without_class_weights_can_be_given(settings, tmp_path, loss):
+    assert choose(settings(tmp_path, loss=loss))[0].loss == loss
+
+
 def test_the_crop_is_the_short_side_of_the_images(settings, data, tmp_path):
     dataset = open_dataset(data)
     height, width = np.median([read_image(sample.image).shape[:2] for sample in dataset.split("train")], axis=0)

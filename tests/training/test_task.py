@@ -125,6 +125,14 @@ def test_statistics_are_a_plain_mean_of_the_first_steps(make_task):
     assert task.model.norm.running_mean.item() == pytest.approx(torch.stack(means).mean().item())
 
 
+def test_statistics_settle_once_processes_share_them(make_task):
+    task = make_task(epochs=10_000)
+    task.model = torch.nn.SyncBatchNorm.convert_sync_batchnorm(task.model)
+    task.settle_statistics(0)
+    assert isinstance(task.model.norm, torch.nn.SyncBatchNorm)
+    assert task.model.norm.momentum == 1
+
+
 def test_statistics_with_a_given_momentum_keep_it(make_task):
     task = make_task(epochs=10, batch_norm_momentum=0.25)
     task.settle_statistics(0)

@@ -79,6 +79,8 @@ class Stray:
     folder: Path
     """Where the missing files belong, or where those of the same stem are."""
     files: tuple[Path, ...]
+    split: str
+    """What they would be a part of."""
 
     def error(self) -> DataError:
         """Why the data set cannot be opened."""

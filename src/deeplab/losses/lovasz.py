@@ -62,7 +62,8 @@ def _rise(errors: Tensor, truth: Tensor, *, group: ProcessGroup | None) -> Tenso
     everywhere, here = gathered(errors, group)
     missed = gathered(truth, group)[0].flatten()
     least = everywhere.flatten().where(missed, torch.inf).min()
-    counting = (everywhere.flatten() >= least).nonzero().flatten()  # after these the intersection is empty: no rise
+    # after these the intersection is empty: no rise; where the least is no number, all count, and the loss is none
+    counting = (~(everywhere.flatten() < least)).nonzero().flatten()
     order = _largest_first(everywhere.flatten(), counting)
     missed = missed.gather(0, order)
     found = missed.cumsum(dim=0)  # of the class, so far

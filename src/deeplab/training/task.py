@@ -137,8 +137,10 @@ class SegmentationTask(LightningModule):
 
     def settle_statistics(self, step: int) -> None:
         """Have BatchNorm's running statistics be a plain mean at first, and then follow as fast as the run allows."""
-        for module, momentum in self.statistics:
-            module.momentum = max(momentum, 1 / (1 + step))
+        for name, momentum in self.statistics:
+            norm = self.model.get_submodule(name)
+            assert isinstance(norm, nn.modules.batchnorm._BatchNorm)
+            norm.momentum = max(momentum, 1 / (1 + step))
 
     def training_step(self, batch: Batch | DeepLabError, batch_index: int) -> Tensor:
         if isinstance(batch, DeepLabError):
@@ -278,10 +280,10 @@ def to_float(image: Tensor) -> Tensor:
     return image.contiguous(memory_format=torch.channels_last).float() / 255
 
 
-def _statistics(
-    model: nn.Module, *, steps: int, momentum: float | None
-) -> list[tuple[nn.modules.batchnorm._BatchNorm, float]]:
+def _statistics(model: nn.Module, *, steps: int, momentum: float | None) -> list[tuple[str, float]]:
     """BatchNorm's running statistics that have to settle in a run of `steps`, and the momentum at which they do.
+
+    By their names in the model: what shares them among processes puts another module in the place of each.
 
     The momentum of the official head, 0.0003, is made for 30 000 steps; in a short run its statistics would end near
     where they started. Weights that learn fast leave them behind even so: a window of a twentieth of the run, and the
@@ -289,13 +291,16 @@ def _statistics(
     statistics taken anew gave 0.45. Hence a window of a 200th of it, or ten steps. A given `momentum`, and that of the
     layers in a long run, is for every step.
     """
-    norms = [module for module in model.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    norms = {
+        name: module for name, module in model.named_modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)
+    }
     if momentum is not None:
-        for module in norms:
+        for module in norms.values():
             module.momentum = momentum
     if momentum is not None or steps >= LONG_RUN:
         return []
-    return [(module, max(module.momentum, min(0.1, 200 / steps))) for module in norms if module.momentum is not None]
+    fastest = min(0.1, 200 / steps)
+    return [(name, max(norm.momentum, fastest)) for name, norm in norms.items() if norm.momentum is not None]
 
 
 def _average(model: nn.Module, *, decay: float) -> AveragedModel:

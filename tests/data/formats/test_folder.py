@@ -145,6 +145,12 @@ def test_of_two_samples_without_splits_each_split_has_one(undivided, number):
     assert {split: len(found) for split, found in stems(open_dataset(undivided)).items()} == {"train": 1, "val": 1}
 
 
+@pytest.mark.parametrize("name", ["valid", "validation", "Val"])
+def test_splits_have_our_names(root, name):
+    (root / "train").rename(root / name)
+    assert set(open_dataset(root).splits) == {"val"}
+
+
 def test_a_missing_mask_is_named_also_without_splits(undivided):
     (undivided / "masks/7.png").unlink()
     with pytest.raises(DataError, match=r"1 image has no mask \(7\)"):

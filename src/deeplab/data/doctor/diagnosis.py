@@ -117,10 +117,6 @@ class Evidence:
         """The data set as it is in the files."""
         return self.dataset if self.dataset.regrouped is None else self.dataset.regrouped.origin
 
-    def split_of(self, folder: Path) -> str:
-        """The split whose images and masks lie in `folder`; train where the data set has no folders of splits."""
-        return "train" if folder == self.origin.root else folder.name
-
     def scale(self, long_side: float) -> float:
         """By what a training multiplies the size of an image whose longer side has so many pixels."""
         return min(1.0, self.largest_side / long_side) if self.long_side is None else self.long_side / long_side

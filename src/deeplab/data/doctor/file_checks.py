@@ -23,16 +23,16 @@ def check_files(evidence: Evidence) -> Iterator[Finding]:
 
 
 def affixes(evidence: Evidence) -> Mapping[tuple[str, str], str]:
-    """What mask stems have around those of the images, as in "0042_mask", by what is the folder of both.
+    """What mask stems have around those of the images, as in "0042_mask".
 
     Returns:
-        (folder, stem of a mask) -> stem of its image, for the masks without an image where half of the images without
+        (split, stem of a mask) -> stem of its image, for the masks without an image where half of the images without
         a mask are found in this way.
     """
     paired: dict[tuple[str, str], str] = {}
-    lonely = {(stray.files[0].parent.parent, stray.kind): stray.files for stray in evidence.strays}
-    for (folder, kind), masks in lonely.items():
-        images = {file.stem for file in lonely.get((folder, "image without mask"), ())}
+    lonely = {(stray.split, stray.kind): stray.files for stray in evidence.strays}
+    for (split, kind), masks in lonely.items():
+        images = {file.stem for file in lonely.get((split, "image without mask"), ())}
         if kind != "mask without image" or not images:
             continue
         stems = [mask.stem for mask in masks]
@@ -41,7 +41,7 @@ def affixes(evidence: Evidence) -> Mapping[tuple[str, str], str]:
             around.update(tuple(stem.split(image, 1)) for image in images if image in stem)  # type: ignore[misc]
         for (before, after), _ in around.most_common(1):
             names = {f"{before}{image}{after}": image for image in images}
-            matching = {(str(folder), stem): names[stem] for stem in stems if stem in names}
+            matching = {(split, stem): names[stem] for stem in stems if stem in names}
             paired |= matching if 2 * len(matching) >= len(images) else {}
     return paired
 
@@ -55,14 +55,13 @@ def _strays(evidence: Evidence) -> Iterator[Finding]:
             files = " and ".join(file.name for file in stray.files)
             yield found("same-stem", f"{files} have the same stem in {stray.folder.name}", cases)
             continue
-        split = stray.folder.parent
-        pairs = [(mask, image) for (folder, mask), image in named.items() if folder == str(split)]
+        pairs = [(mask, image) for (split, mask), image in named.items() if split == stray.split]
         if pairs:
             fix = f"Rename the masks as their images, as in {pairs[0][0]} to {pairs[0][1]}; --fix does."
         kind, missing = stray.kind.replace(" ", "-"), stray.kind.rpartition(" ")[2]
         noun = stray.kind.partition(" ")[0]
-        place, verb = evidence.split_of(split), "has" if len(cases) == 1 else "have"
-        yield found(kind, f"{number_of(len(cases), noun)} in {place} {verb} no {missing}", cases, fix=fix)
+        verb = "has" if len(cases) == 1 else "have"
+        yield found(kind, f"{number_of(len(cases), noun)} in {stray.split} {verb} no {missing}", cases, fix=fix)
 
 
 def _unreadable(evidence: Evidence) -> Iterator[Finding]:

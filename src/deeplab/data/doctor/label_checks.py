@@ -94,7 +94,7 @@ def _classes(evidence: Evidence, *, any_wrong: bool) -> Iterator[Finding]:
 
 
 def _splits(evidence: Evidence) -> Iterator[Finding]:
-    strays = {evidence.split_of(stray.folder.parent) for stray in evidence.strays}
+    strays = {stray.split for stray in evidence.strays}
     train, val = (evidence.dataset.splits.get(split, ()) for split in ("train", "val"))
     if "train" not in strays and all(sample.mask is None for sample in train):
         yield found("no-train", f"no {'masks' if train else 'images'} in split 'train'")

@@ -120,14 +120,12 @@ def _class_list(dataset: DataSet) -> Iterator[str]:
 
 def _paired_anew(evidence: Evidence) -> list[Examined]:
     """The samples that are whole once their masks are named as the images are."""
-    files = {
-        (stray.kind, str(file.parent.parent), file.stem): file for stray in evidence.strays for file in stray.files
-    }
+    files = {(stray.kind, stray.split, file.stem): file for stray in evidence.strays for file in stray.files}
     found = []
-    for (folder, stem), image_stem in affixes(evidence).items():
-        image = files["image without mask", folder, image_stem]
-        sample = Sample(image, files["mask without image", folder, stem])
-        found.append(Examined(evidence.split_of(Path(folder)), sample, inspect(sample, evidence.origin)))
+    for (split, stem), image_stem in affixes(evidence).items():
+        image = files["image without mask", split, image_stem]
+        sample = Sample(image, files["mask without image", split, stem])
+        found.append(Examined(split, sample, inspect(sample, evidence.origin)))
     return found
 
 

@@ -16,7 +16,7 @@ import os
 from pathlib import Path
 
 from deeplab.data.dataset import DataSet, Stray
-from deeplab.data.formats._listing import folders_in, has_folder, images_in, read_class_list
+from deeplab.data.formats._listing import folders_in, has_folder, images_in, named_splits, read_class_list, split_name
 from deeplab.data.sample import Sample
 from deeplab.errors import DataError
 
@@ -53,17 +53,14 @@ def survey(root: Path) -> tuple[DataSet, list[Stray]]:
     folders = {folder.parent.name: (folder, folder.parent / "masks") for folder in images}
     if not folders and _has_splits_below(root):
         folders = {folder.name: (folder, root / "masks" / folder.name) for folder in folders_in(root / "images")}
-    splits: dict[str, tuple[Sample, ...]] = {}
-    strays: list[Stray] = []
     if not folders and _has_no_splits(root):
-        samples, strays = _survey_split(root / "images", root / "masks")
-        splits = _divided(samples, root)
-    elif not folders:
+        samples, strays = _survey_split("train", root / "images", root / "masks")
+        return DataSet(root, classes, palette, _divided(samples, root), class_list), strays
+    if not folders:
         raise DataError(f"{root}: no images; wanted {LAYOUT}")
-    for name in sorted(folders):
-        splits[name], left = _survey_split(*folders[name])
-        strays += left
-    return DataSet(root, classes, palette, splits, class_list), strays
+    parts = [(name, *_survey_split(split_name(name), *folders[name])) for name in sorted(folders)]
+    splits = named_splits(((name, samples) for name, samples, _ in parts), root)
+    return DataSet(root, classes, palette, splits, class_list), [stray for *_, left in parts for stray in left]
 
 
 def _has_no_splits(root: Path) -> bool:
@@ -102,24 +99,24 @@ def _place(stem: str) -> float:
     return int.from_bytes(hashlib.sha256(os.fsencode(stem)).digest()[:4]) / 2**32
 
 
-def _survey_split(image_folder: Path, mask_folder: Path) -> tuple[tuple[Sample, ...], list[Stray]]:
-    images, strays = _by_stem(image_folder)
+def _survey_split(split: str, image_folder: Path, mask_folder: Path) -> tuple[tuple[Sample, ...], list[Stray]]:
+    images, strays = _by_stem(image_folder, split)
     if not mask_folder.is_dir():
         return tuple(map(Sample, images.values())), strays
-    masks, more = _by_stem(mask_folder)
+    masks, more = _by_stem(mask_folder, split)
     strays += more
     known = {file.stem for stray in strays for file in stray.files}  # not missing, but there twice
     if bare := tuple(images[stem] for stem in images if stem not in masks and stem not in known):
-        strays.append(Stray("image without mask", mask_folder, bare))
+        strays.append(Stray("image without mask", mask_folder, bare, split))
     if lonely := tuple(masks[stem] for stem in masks if stem not in images and stem not in known):
-        strays.append(Stray("mask without image", image_folder, lonely))
+        strays.append(Stray("mask without image", image_folder, lonely, split))
     return tuple(Sample(images[stem], masks[stem]) for stem in images if stem in masks), strays
 
 
-def _by_stem(folder: Path) -> tuple[dict[str, Path], list[Stray]]:
+def _by_stem(folder: Path, split: str) -> tuple[dict[str, Path], list[Stray]]:
     """The files of one stem each, sorted, and those that share theirs."""
     files: dict[str, list[Path]] = {}
     for file in images_in(folder):
         files.setdefault(file.stem, []).append(file)
-    strays = [Stray("same stem", folder, tuple(same)) for same in files.values() if len(same) > 1]
+    strays = [Stray("same stem", folder, tuple(same), split) for same in files.values() if len(same) > 1]
     return {stem: same[0] for stem, same in files.items() if len(same) == 1}, strays
