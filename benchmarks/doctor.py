@@ -106,8 +106,9 @@ def main() -> None:
                 "findings": [finding.kind for finding in diagnosis.findings],
             }
             print(json.dumps(figures), flush=True)
-    prints = [item.facts.image.fingerprint for item in diagnosis.evidence.examined]
-    clock, _, pairs = timed(lambda: list(alike(prints)))
+    examined = diagnosis.evidence.examined
+    prints, splits = [item.facts.image.fingerprint for item in examined], [item.split for item in examined]
+    clock, _, pairs = timed(lambda: list(alike(prints, splits)))
     print(json.dumps({"comparing all images, seconds": round(clock, 2), "alike": len(pairs)}))
 
 

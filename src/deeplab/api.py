@@ -29,6 +29,7 @@ from deeplab.settings import (
     TuneCRFSettings,
     UseSettings,
     build,
+    laid_over,
     takes,
 )
 from deeplab.training.processes import is_first
@@ -622,7 +623,7 @@ def with_config(options: Mapping[str, Any]) -> dict[str, Any]:
         if not path.is_file() and not options.get("data"):
             raise SettingsError(f"no run lies in {path.parent}, which has no {path.name}; name that of one by --output")
         path = path if path.is_file() else None
-    return with_recipe(dict(options) if path is None else {**_read_config(path), **options})
+    return with_recipe(dict(options) if path is None else laid_over(_read_config(path), options))
 
 
 def _open(settings: DataSettings) -> DataSet:

@@ -62,6 +62,9 @@ ENGINE_PRECISIONS = {
 LOSSES = ("cross_entropy", "focal", "dice", "lovasz")
 """The losses by name; `losses/` has them."""
 
+LENGTHS = (("epochs", "steps"), ("warmup_epochs", "warmup_steps"))
+"""Options of a training of which one is given, not both."""
+
 CRFPreset = Literal[
     "v1",
     "v1-msc",
@@ -738,7 +741,7 @@ class TrainSettings(DataSettings):
             raise SettingsError("shard is for several devices but there is one; give --devices, or leave --shard out")
         if self.scale is not None and self.scale[0] > self.scale[1]:
             raise SettingsError(f"scale wants MIN,MAX with MIN <= MAX, got {self.scale}")
-        for first, second in (("epochs", "steps"), ("warmup_epochs", "warmup_steps")):
+        for first, second in LENGTHS:
             if None not in (getattr(self, first), getattr(self, second)):
                 raise SettingsError(f"{first} and {second} both say how long; leave one out")
         if self.auxiliary > 0 and self.freeze in ("res4", "backbone"):
@@ -753,6 +756,15 @@ class TrainSettings(DataSettings):
     def processes(self) -> int:
         """All of them, on all machines."""
         return self.devices * self.nodes
+
+
+def laid_over(options: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """The options with those that are `given` over them; one that stands in the place of another drops that one."""
+    rest = dict(options)
+    for pair in LENGTHS:
+        if any(given.get(each) is not None for each in pair):
+            rest = {name: value for name, value in rest.items() if name not in pair}
+    return {**rest, **given}
 
 
 def names_crf(text: str) -> bool:

@@ -58,6 +58,18 @@ def test_flags_override_the_file(run: Run, seen: list[TrainSettings], tmp_path: 
     assert (settings.learning_rate, settings.crop_size) == (5e-4, (32, 48))
 
 
+@pytest.mark.parametrize("given", ["epochs", "steps"])
+def test_a_length_that_is_given_stands_in_the_place_of_that_in_the_file(
+    run: Run, seen: list[TrainSettings], tmp_path: Path, given: str
+) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text("data: pets\nepochs: 9\nsteps: null\nwarmup_steps: 7\n")
+    assert run("train", "--config", config, f"--{given}", 3, "--warmup-epochs", 1).status == 0
+    (settings,) = seen
+    assert (settings.epochs, settings.steps) == ((3, None) if given == "epochs" else (None, 3))
+    assert (settings.warmup_epochs, settings.warmup_steps) == (1, None)
+
+
 def test_a_resumed_run_goes_on_with_its_own_options(run: Run, seen: list[TrainSettings], tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text("data: pets\nepochs: 9\n")
     assert run("train", "--resume", "--output", tmp_path).status == 0

@@ -15,6 +15,7 @@ from PIL import Image
 from deeplab.data import DataSet, Sample, load_sample, open_dataset, regroup, survey
 from deeplab.data.doctor import KINDS, Diagnosis, examination, examine, repair, write_page
 from deeplab.data.doctor import remembered as memory
+from deeplab.data.doctor.duplicates import alike, fingerprint
 from deeplab.data.doctor.inspection import Inspection, inspect
 from deeplab.errors import DataError, OutputError
 from deeplab.images import color_map, turn_upright
@@ -453,6 +454,17 @@ def test_every_kind_of_finding_is_provoked_here() -> None:
 def test_the_way_out_is_that_of_the_cause(root: Path, act: str, fix: str) -> None:
     SABOTAGE[act][0](root)
     assert fix in " ".join(finding.fix for finding in diagnose(root).findings)
+
+
+def test_of_frames_that_are_all_alike_the_nearest_of_each_split_are_told() -> None:
+    still = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    prints = ["", *[fingerprint(still)] * 50, fingerprint(255 - still)]
+    pairs = list(alike(prints, ["train"] * 40 + ["val"] * 12))
+    assert pairs == sorted(set(pairs))
+    assert {index for pair in pairs for index in pair} == set(range(1, 51))
+    for index in range(1, 51):
+        assert any(index in pair and pair[0] < 40 <= pair[1] for pair in pairs)
+    assert len(pairs) <= 50 * 16
 
 
 def test_masks_of_other_names_are_paired_in_splits_below_images_and_masks(root: Path) -> None:

@@ -111,6 +111,14 @@ def test_crops_are_aimed_at_classes_by_the_inverse_of_their_share():
     np.testing.assert_allclose(found, weights / weights.sum(), atol=0.06)  # three standard deviations
 
 
+def test_a_stray_pixel_does_not_take_the_crops_of_all():
+    counts = np.array([[900, 0], [900, 1], *[[900, 0]] * 98])
+    rare, generator = RareCrops(counts, share=0.5), seeded(0)
+    drawn = [rare.draw(generator) for _ in range(2000)]
+    assert drawn.count((1, 1)) == pytest.approx(200, abs=40)  # ten times its turn of 20
+    assert drawn.count(None) > 1700
+
+
 def test_a_share_of_the_crops_is_aimed_and_none_where_nothing_is_labelled():
     generator = seeded(1)
     rare = RareCrops(np.ones((2, 2), np.int64), share=0.25)

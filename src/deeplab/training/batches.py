@@ -37,6 +37,9 @@ __all__ = [
 
 logger = logging.getLogger(__name__)
 
+MOST_TURNS = 10
+"""How much oftener than by its turn a photo is shown for one rare class, at most."""
+
 CACHE_BYTES = 2 * 2**30
 """Decoded images are kept in memory when all of them take less."""
 
@@ -100,7 +103,11 @@ class Photos:
 
 @dataclass(frozen=True)
 class RareCrops:
-    """Aims some of the crops at a class, drawn by the inverse of its share: at one of its pixels, in any photo."""
+    """Aims some of the crops at a class, drawn by the inverse of its share: at one of its pixels, in any photo.
+
+    A class of a few stray pixels would take nearly all of them, and teach its photos by heart: no photo is shown more
+    than MOST_TURNS times as often for a class as it would be without.
+    """
 
     counts: NDArray[np.int64]
     """Pixels of each class in each photo, (photos, num_classes)."""
@@ -108,16 +115,18 @@ class RareCrops:
     """Of the crops that are aimed, 0 .. 1."""
 
     @cached_property
-    def rarity(self) -> Tensor:
-        """One over the pixels of each class, (num_classes,); 0 where there are none."""
-        there = self.counts.sum(axis=0)
-        return torch.from_numpy(np.where(there > 0, 1 / np.maximum(there, 1), 0.0))
+    def chances(self) -> Tensor:
+        """Of each class to be what an aimed crop is aimed at, (num_classes,); what is missing to 1 is not aimed."""
+        there, photos = self.counts.sum(axis=0), np.count_nonzero(self.counts, axis=0)
+        rarity = np.where(there > 0, 1 / np.maximum(there, 1), 0.0)
+        most = MOST_TURNS * photos / max(1, len(self.counts)) / max(self.share, 1e-9)
+        return torch.from_numpy(np.minimum(rarity / max(rarity.sum(), 1e-9), most))
 
     def draw(self, generator: Generator) -> tuple[int, int] | None:
         """The index of a photo and the class to aim at in it, or None."""
-        if torch.rand((), generator=generator) >= self.share or not self.rarity.any():
+        if torch.rand((), generator=generator) >= self.share * self.chances.sum():
             return None
-        label = int(torch.multinomial(self.rarity, 1, generator=generator))
+        label = int(torch.multinomial(self.chances, 1, generator=generator))
         photos = np.flatnonzero(self.counts[:, label])
         return int(photos[torch.randint(len(photos), (), generator=generator)]), label
 

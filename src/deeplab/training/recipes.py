@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from deeplab.errors import unknown_name
+from deeplab.settings import laid_over
 
 __all__ = ["RECIPES", "Recipe", "with_recipe"]
 
@@ -42,15 +43,12 @@ def with_recipe(options: Mapping[str, Any]) -> dict[str, Any]:
     if name not in RECIPES:
         raise unknown_name("recipe", name, RECIPES, listed_by="deeplab models --recipes")
     taken = dict(RECIPES[name].options)
-    for pair in (("epochs", "steps"), ("warmup_epochs", "warmup_steps")):
-        if any(options.get(each) is not None for each in pair):
-            taken = {option: value for option, value in taken.items() if option not in pair}
     if "batch_size" in taken:
         processes = int(options.get("devices") or 1) * int(options.get("nodes") or 1)
         taken["batch_size"] = max(1, taken["batch_size"] // processes)
     if isinstance(options.get("model_options"), Mapping):
         options = {**options, "model_options": {**taken.get("model_options", {}), **options["model_options"]}}
-    return {**taken, **options}
+    return laid_over(taken, options)
 
 
 SGD = {

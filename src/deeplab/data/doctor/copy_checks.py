@@ -25,7 +25,10 @@ OTHER_LABELS = 0.05
 
 
 def find_twins(evidence: Evidence) -> list[Twins]:
-    """All pairs of images that look alike, but for those of two splits that have images in common by design."""
+    """Pairs of images that look alike, but for those of two splits that have images in common by design.
+
+    Of an image that is like many, those with the nearest of its own split and of the others.
+    """
     items = evidence.examined
     images: dict[str, set[File]] = {}
     for item in items:
@@ -34,7 +37,7 @@ def find_twins(evidence: Evidence) -> list[Twins]:
     prints = [item.facts.image.fingerprint for item in items]
     return [
         (items[i], items[j], prints[i] == prints[j] and _same_bytes(items[i].sample.image, items[j].sample.image))
-        for i, j in alike(prints)
+        for i, j in alike(prints, [item.split for item in items])
         if (items[i].split, items[j].split) not in shared
     ]
 
