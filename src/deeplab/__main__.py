@@ -35,6 +35,8 @@ def main(arguments: list[str] | None = None) -> int:
         what = f"{error.filename}: " if error.filename else ""
         return _say(f"{what}{error.strerror or error}", status=2, arguments=arguments)
     except Exception as error:
+        if isinstance(error, ModuleNotFoundError) and error.name == "torch":
+            return _say("this needs PyTorch; run: pip install torch", status=2, arguments=arguments)
         if isinstance(error, MemoryError) or NO_MEMORY.search(str(error)):
             what = "batch-size or --crop-size" if arguments[:1] == ["train"] else "tile-size or --long-side"
             return _say(f"out of memory; choose a smaller --{what}", status=2, arguments=arguments)

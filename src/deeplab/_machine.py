@@ -22,9 +22,11 @@ def cores() -> int:
 def free_memory(device: str = "cpu") -> int | None:
     """Bytes that programs may still take there, where the system says so: Linux, and GPUs that PyTorch can use."""
     if device.startswith("cuda"):
-        import torch
-
-        if not torch.cuda.is_available():  # another engine may be for GPUs where PyTorch is not
+        try:
+            import torch
+        except ModuleNotFoundError:  # another engine is for it
+            return None
+        if not torch.cuda.is_available():  # as above
             return None
         kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)  # for what comes next
         free: int = torch.cuda.mem_get_info(device)[0] + kept

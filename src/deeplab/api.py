@@ -115,7 +115,7 @@ def load(model: str | Path = "objects", *, progress: Progress | None = None, **o
 
 def _exported(model: Path, engine: str, *, device: str, precision: str, progress: Progress | None) -> Exported | None:
     """A model in an engine, for which it is made ready if it was not; None where the engine is torch."""
-    if engine in ("torch", "compiled") or (engine == "auto" and (device not in ("auto", "cpu") or may_have_gpu())):
+    if engine in ("torch", "compiled") or (engine == "auto" and _may_be_on_gpu(device)):
         return None
     from deeplab import runtimes
 
@@ -139,6 +139,10 @@ def _exported(model: Path, engine: str, *, device: str, precision: str, progress
         except CheckpointError:  # damaged in the cache
             ready.forget()
     raise CheckpointError(f"{model}: what was made for {engine} in {ready.folder} cannot be opened; is the disk full?")
+
+
+def _may_be_on_gpu(device: str) -> bool:
+    return may_have_gpu() if device == "auto" else device != "cpu"
 
 
 @takes(LoadSettings)

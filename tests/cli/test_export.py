@@ -17,6 +17,7 @@ pytest.importorskip("onnxscript", reason="needs the extra onnx")
 import deeplab
 from deeplab import checkpoints
 from deeplab.checkpoints import Checkpoint
+from deeplab.errors import SettingsError
 from deeplab.images import color_map, read_labels
 from deeplab.models import create_model
 
@@ -64,6 +65,12 @@ def test_classes_are_dropped_by_one_option(model: Path, data: Path, tmp_path: Pa
     assert deeplab.load(path).classes == ("tom", "background")
     assert compared[0].agreement == 1
     assert compared[0].miou is not None
+
+
+def test_classes_are_not_merged(model: Path, tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="classes: animal is made of 2 classes, which a model has to learn"):
+        deeplab.export(model, tmp_path / "x.pt2", classes=["background", "animal=*"], fixed_size=(24, 32))
+    assert not (tmp_path / "x.pt2").exists()
 
 
 def test_masks_of_other_classes_are_not_compared_and_that_is_said(

@@ -95,6 +95,14 @@ def test_a_mistake_of_ours_is_one_line_and_status_1(
     assert "--debug" in err
 
 
+def test_what_needs_torch_says_so_where_there_is_none(
+    run: Callable[..., Any], photo: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(api, "load", fails_with(ModuleNotFoundError("No module named 'torch'", name="torch")))
+    status, _, err = run("segment", photo("x.png"), "--output", photo("o/y.png").parent)
+    assert (status, one_line(err)) == (2, "this needs PyTorch; run: pip install torch")
+
+
 @pytest.mark.parametrize(
     "error",
     [

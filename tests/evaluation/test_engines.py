@@ -135,6 +135,9 @@ def test_auto_is_torch_where_there_may_be_a_gpu_or_another_device_is_named(model
     monkeypatch.setattr("deeplab.api.may_have_gpu", lambda: True)
     assert isinstance(deeplab.load(model, engine="auto").network, TorchNetwork)
     assert exported[1] == []
+    with pytest.raises(CheckpointError, match="cannot be opened"):  # what the fixture exports
+        deeplab.load(model, engine="auto", device="cpu")
+    assert exported[1]
 
 
 def test_of_two_processes_one_exports_and_the_other_waits_for_it(model, exported):
@@ -292,3 +295,4 @@ def test_compiled_is_what_torch_compiles(model, make_image, monkeypatch):
     compiled = deeplab.load(model, engine="compiled", device="cpu")
     np.testing.assert_array_equal(compiled(image).labels, deeplab.load(model, device="cpu")(image).labels)
     assert asked == [{"dynamic": False, "options": {"freezing": True}}]
+    assert torch._dynamo.config.recompile_limit >= 256

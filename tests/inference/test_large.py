@@ -1,3 +1,5 @@
+import sys
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -165,6 +167,11 @@ def test_what_does_not_fit_into_the_memory_is_shown_in_tiles(make_segmenter, loc
 def test_free_memory_is_known_on_linux():
     free = free_memory()
     assert free is None or free > 2**20
+
+
+def test_an_engine_may_have_a_gpu_where_there_is_no_torch(monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    assert free_memory("cuda") is None
 
 
 def test_the_memory_that_torch_keeps_of_a_gpu_is_free(monkeypatch):

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from deeplab import runtimes
 from deeplab._progress import Progress, no_progress
 from deeplab.checkpoints import Checkpoint
+from deeplab.data import group_classes
+from deeplab.errors import SettingsError
 from deeplab.evaluation.parity import Parity, compare_exported, pictures
 from deeplab.files import written_together
 from deeplab.images import resize_image
@@ -96,5 +98,11 @@ def _graph(checkpoint: Checkpoint, settings: ExportSettings) -> Graph:
     from deeplab.runtimes.graph import Graph
 
     if settings.classes is not None:
+        groups = group_classes(settings.classes, checkpoint.classes)
+        if merged := [name for name, olds in groups.items() if len(olds) > 1]:
+            raise SettingsError(
+                f"classes: {merged[0]} is made of {len(groups[merged[0]])} classes, which a model has to learn; keep "
+                "them apart, or drop some, or train it: deeplab train DATA --weights MODEL --classes ..."
+            )
         checkpoint = reclass(checkpoint, settings.classes)
     return Graph(checkpoint, fixed_size=settings.fixed_size, labels=settings.labels)

@@ -17,6 +17,9 @@ from deeplab.models import SegmentationModel
 
 __all__ = ["TorchNetwork", "pick_device"]
 
+MOST_SIZES = 256
+"""Of images that torch.compile makes programs for, in all networks of a process; what comes then is not compiled."""
+
 
 class TorchNetwork:
     """Runs a model on a device, without its BatchNorms."""
@@ -60,6 +63,8 @@ class TorchNetwork:
             options: dict[str, Any] = (
                 {"mode": "reduce-overhead"} if device.type == "cuda" else {"options": {"freezing": True}}
             )
+            dynamo = torch._dynamo.config
+            dynamo.recompile_limit = max(dynamo.recompile_limit, MOST_SIZES)
             self._coarse_logits = torch.compile(self._coarse_logits, dynamic=False, **options)
 
     def of(self, model: SegmentationModel) -> TorchNetwork:
