@@ -627,7 +627,9 @@ def with_config(options: Mapping[str, Any]) -> dict[str, Any]:
         if not path.is_file() and not options.get("data"):
             raise SettingsError(f"no run lies in {path.parent}, which has no {path.name}; name that of one by --output")
         path = path if path.is_file() else None
-    return with_recipe(dict(options) if path is None else laid_over(_read_config(path), options))
+    if path is not None:  # which says all options: the recipe that is given goes over them
+        options = laid_over(_read_config(path), with_recipe(options))
+    return with_recipe(options)
 
 
 def _open(settings: DataSettings) -> DataSet:

@@ -70,6 +70,14 @@ def test_a_length_that_is_given_stands_in_the_place_of_that_in_the_file(
     assert (settings.warmup_epochs, settings.warmup_steps) == (1, None)
 
 
+def test_a_recipe_that_is_given_goes_over_the_file(run: Run, seen: list[TrainSettings], tmp_path: Path) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text("data: pets\nbackbone: resnet18\nseed: 7\nlearning_rate: 0.5\n")
+    assert run("train", "--config", config, "--recipe", "torchvision", "--learning-rate", 0.25).status == 0
+    (settings,) = seen
+    assert (settings.backbone, settings.learning_rate, settings.seed) == ("resnet101", 0.25, 7)
+
+
 def test_a_resumed_run_goes_on_with_its_own_options(run: Run, seen: list[TrainSettings], tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text("data: pets\nepochs: 9\n")
     assert run("train", "--resume", "--output", tmp_path).status == 0

@@ -467,6 +467,19 @@ def test_of_frames_that_are_all_alike_the_nearest_of_each_split_are_told() -> No
     assert len(pairs) <= 50 * 16
 
 
+def test_equal_files_are_found_among_many_that_look_alike(root: Path) -> None:
+    still = np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)
+    for split, seed in (("train", 1), ("val", 1)):
+        mask = next((root / split / "masks").iterdir()).read_bytes()
+        for number in range(12):
+            frame = np.clip(still + np.random.default_rng((seed, number)).normal(0, 1, still.shape), 0, 255)
+            Image.fromarray(frame.astype(np.uint8)).save(root / f"{split}/images/still{number:02}.png")
+            (root / f"{split}/masks/still{number:02}.png").write_bytes(mask)
+    (finding,) = (each for each in diagnose(root).findings if each.kind == "copies-across-splits")
+    same = {case.files[0].stem for case in finding.cases if case.remark == "the same file"}
+    assert same == {f"still{number:02}" for number in range(12)}
+
+
 def test_masks_of_other_names_are_paired_in_splits_below_images_and_masks(root: Path) -> None:
     rename_masks(root)
     for split in ("train", "val"):

@@ -174,6 +174,12 @@ def test_a_class_that_is_absent_from_train_is_no_rare_one(make_data):
     assert chosen.rare_crops == 0
 
 
+def test_a_class_in_no_image_that_was_looked_at_may_be_a_rare_one(make_data, monkeypatch):
+    monkeypatch.setattr("deeplab.training.fingerprint.LOOKED_AT", 1)
+    chosen, _ = choose(make_data([(40, 50)] * 2, num_classes=3, labels=np.eye(40, 50, dtype=np.uint8)))
+    assert chosen.rare_crops > 0
+
+
 @pytest.mark.parametrize(("pixels", "crops"), [(40, 0), (2, 1 / 3)])
 def test_rare_classes_are_aimed_at_but_not_weighed(make_data, pixels, crops):
     labels = np.zeros((50, 50), np.uint8)
@@ -376,6 +382,7 @@ def test_a_length_in_steps_has_epochs_to_validate_at(make_data):
     [
         ({"warmup_epochs": 4}, "warmup_epochs 4 is longer than the training of 3 epochs"),
         ({"warmup_epochs": None, "warmup_steps": 10}, "warmup_steps 10 is longer than the training of 9 steps"),
+        ({"end_learning_rate": 0.1}, "end_learning_rate 0.1 is above the learning rate of 0.0005, which falls to it"),
         ({"validate_every": 4}, "validate_every 4 is longer than the training of 3 epochs"),
         ({"devices": 2, "device": "mps"}, "devices is 2 but mps has 1 here; use --devices 1"),
         ({"devices": 2, "batch_norm": "sync"}, "batch_norm sync is for GPUs, as in PyTorch, but device is cpu; use"),

@@ -344,6 +344,11 @@ def test_two_batches_with_their_gradients_added_are_one_of_twice_the_size(settin
     assert all(torch.allclose(value, other[key], atol=1e-5) for key, value in whole.model.state_dict().items())
 
 
+def test_the_last_epoch_is_validated_whatever_lies_between_two(quick, tmp_path):
+    train(quick(tmp_path / "run", epochs=3, validate_every=2))
+    assert [row["epoch"] for row in rows(tmp_path / "run/validation.csv")] == ["1", "2"]
+
+
 def test_a_run_of_given_steps_ends_there_and_is_resumed_as_it_was(settings, tmp_path, stop_at, monkeypatch):
     options = {"epochs": None, "steps": 5, "passes": 1, "warmup_epochs": None, "rare_crops": 0.5}
     train(settings(tmp_path / "whole", **options))

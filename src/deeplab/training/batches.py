@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import logging
+import math
+import multiprocessing
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -43,6 +47,12 @@ MOST_TURNS = 10
 CACHE_BYTES = 2 * 2**30
 """Decoded images are kept in memory when all of them take less."""
 
+SHARED_MEMORY = Path("/dev/shm")
+"""Where Linux keeps the batches that a worker hands over."""
+
+AHEAD = 3
+"""Batches of a worker that are there at a time: two that wait, and one that is used."""
+
 
 class Batch(NamedTuple):
     """What a training step gets; the tensors are those of `TrainingSample`, stacked."""
@@ -71,11 +81,16 @@ class Photos:
         """Image uint8 (H, W, 3) and labels (H, W)."""
         return self._kept[index] if self._kept is not None else self._read(index)
 
-    def keep(self, limit: int = CACHE_BYTES) -> None:
-        """Read everything into memory if it takes less than `limit` bytes, judged by up to 20 images."""
+    def keep(self, *, workers: int = 0, limit: int = CACHE_BYTES) -> None:
+        """Read everything into memory if it takes less than `limit` bytes, judged by up to 20 images.
+
+        Args:
+            workers: Processes that will read from it. Where they are not forked, each holds a copy.
+        """
+        copies = 1 if multiprocessing.get_start_method() == "fork" else 1 + workers
         some = range(0, len(self), -(-len(self) // 20))
         needed = len(self) * sum(part.nbytes for index in some for part in self._read(index)) / len(some)
-        if needed < limit:
+        if copies * needed < limit:
             with ThreadPoolExecutor(cores()) as pool:
                 self._kept = list(pool.map(self._read, range(len(self))))
             logger.info("%s kept in memory (%.0f MB)", number_of(len(self), "image"), needed / 1e6)
@@ -118,9 +133,16 @@ class RareCrops:
     def chances(self) -> Tensor:
         """Of each class to be what an aimed crop is aimed at, (num_classes,); what is missing to 1 is not aimed."""
         there, photos = self.counts.sum(axis=0), np.count_nonzero(self.counts, axis=0)
+        most = MOST_TURNS * photos / (max(1, len(self.counts)) * max(self.share, 1e-9))
         rarity = np.where(there > 0, 1 / np.maximum(there, 1), 0.0)
-        most = MOST_TURNS * photos / max(1, len(self.counts)) / max(self.share, 1e-9)
-        return torch.from_numpy(np.minimum(rarity / max(rarity.sum(), 1e-9), most))
+        chances = np.zeros(len(there))
+        while rarity.any():  # what some cannot have goes to the others
+            wanted = (1 - chances.sum()) * rarity / rarity.sum()
+            chances = np.where(rarity > 0, np.minimum(wanted, most), chances)
+            if (wanted <= most).all():
+                break
+            rarity[wanted > most] = 0
+        return torch.from_numpy(chances)
 
     def draw(self, generator: Generator) -> tuple[int, int] | None:
         """The index of a photo and the class to aim at in it, or None."""
@@ -213,7 +235,12 @@ def seeded(*numbers: int) -> Generator:
 
 
 def loader(crops: TrainingCrops, epochs: Epochs, *, batch_size: int, workers: int, pin_memory: bool) -> DataLoader[Any]:
-    """Batches of `batch_size`; each is a `Batch`, or the DeepLabError of a file that cannot be used."""
+    """Batches of `batch_size`; each is a `Batch`, or the DeepLabError of a file that cannot be used.
+
+    Args:
+        workers: Processes that read; as many of them as there is shared memory for, where that is little.
+    """
+    workers = _with_room(workers, crops, batch_size) if workers else 0
     return DataLoader(
         crops,
         batch_size=batch_size,
@@ -225,9 +252,31 @@ def loader(crops: TrainingCrops, epochs: Epochs, *, batch_size: int, workers: in
     )
 
 
-def workers_that_fit(device: str) -> int:
-    """Processes that read images: on a GPU one per core up to 8; on a CPU few, as they share its cores."""
-    return min(8, cores()) if device != "cpu" else min(2, cores() // 4)
+def workers_that_fit(device: str, *, devices: int) -> int:
+    """Processes that read images for each of the devices: on GPUs one per core up to 8; on a CPU, which shares its
+    cores with them, few.
+    """
+    mine = cores() // devices
+    return max(1, min(8, mine)) if device != "cpu" else min(2, mine // 4)
+
+
+def _with_room(workers: int, crops: TrainingCrops, batch_size: int) -> int:
+    """How many of the workers can hand over their batches: where there is no room, torch waits for ever."""
+    if not SHARED_MEMORY.is_dir():
+        return workers
+    height, width = crops.augmentation.size
+    pixel = 3 + 4 + 1  # bytes of the image, the labels, and whether it is inside
+    if crops.probabilities is not None:
+        pixel += math.ceil(4 * len(crops.photos.dataset.classes) / crops.augmentation.probabilities_stride**2)
+    needed, free = batch_size * height * width * pixel, shutil.disk_usage(SHARED_MEMORY).free
+    room = int(free / (AHEAD * needed))
+    if room < workers:
+        logger.warning(
+            "%s has %.0f MB left, so that %d of %d processes read images, and this one where there are none; "
+            "a container gets more by --shm-size 2g",
+            SHARED_MEMORY, free / 1e6, room, workers,
+        )  # fmt: skip
+    return min(workers, room)
 
 
 def _collate(items: list[Any]) -> Batch | DeepLabError:

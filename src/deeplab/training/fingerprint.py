@@ -70,8 +70,9 @@ class Fingerprint:
 
     @property
     def present(self) -> dict[str, float]:
-        """The shares of the classes that are there."""
-        return {name: share for name, share in self.class_shares.items() if share > 0}
+        """The shares of the classes that are there, or may be in images that were not looked at."""
+        all_seen = self.looked_at == self.images
+        return {name: share for name, share in self.class_shares.items() if share > 0 or not all_seen}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -202,7 +202,8 @@ def _choose_arithmetic(choices: _Choices, machine: Machine) -> None:
         words = "computes" if machine.bf16 else "does not compute"
         choices.take("precision", "bf16" if machine.bf16 else "32", f"{device} {words} bf16 fast")
     if choices.settings.workers < 0:
-        choices.take("workers", workers_that_fit(device), f"fits the cores for training on {device}")
+        workers = workers_that_fit(device, devices=choices.settings.devices)
+        choices.take("workers", workers, f"fits the cores for training on {device}")
 
 
 def _choose_start(choices: _Choices, dataset: DataSet) -> None:
@@ -495,6 +496,11 @@ def _check(settings: TrainSettings, dataset: DataSet, *, images: int) -> None:
         raise SettingsError(
             f"validate_every {settings.validate_every} is longer than the training "
             f"of {math.ceil(epochs)} epochs; lower it, or use --val-split none"
+        )
+    if settings.end_learning_rate > chosen(settings.learning_rate):
+        raise SettingsError(
+            f"end_learning_rate {settings.end_learning_rate:g} is above the learning rate of "
+            f"{settings.learning_rate:g}, which falls to it; lower it"
         )
     if len(dataset.classes) < 2:
         raise SettingsError(

@@ -74,6 +74,11 @@ def run(settings: TrainSettings) -> Path:
     settings, reasons = recipe.choose(settings, dataset, data, machine, before=before)
     if settings.recipe is not None and RECIPES[settings.recipe].differs:
         logger.info("recipe %s, but for this: %s", settings.recipe, RECIPES[settings.recipe].differs)
+    if settings.weights == "none" and "weights" in reasons:
+        logger.warning(
+            "%s begins with random weights, as %s; 'deeplab models --weights' lists those for --weights",
+            settings.backbone, reasons["weights"],
+        )  # fmt: skip
     if settings.resume:
         config.check_same_run(folder / CONFIG, settings)
         fingerprint.check_same_data(folder / FINGERPRINT, data, root=dataset.root)
@@ -89,7 +94,7 @@ def run(settings: TrainSettings) -> Path:
     instructor = teacher.load(settings.teacher, dataset) if settings.teacher is not None else None
 
     photos = Photos(recipe.training_samples(settings, dataset), dataset, long_side=settings.long_side)
-    photos.keep()
+    photos.keep(workers=settings.workers)
     if instructor is None and not photos.labelled():
         raise SettingsError(
             f"every pixel of the masks in {', '.join(settings.train_splits)} of {dataset.root} is "

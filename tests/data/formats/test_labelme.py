@@ -79,6 +79,15 @@ def test_without_a_list_the_classes_are_the_labels_sorted(make):
     assert open_dataset(make("labelme").root).classes == ("background", "a cat", "road")
 
 
+def test_json_files_of_something_else_are_passed_over(make):
+    root = make("labelme").root
+    before = open_dataset(root)
+    (root / "notes.json").write_text(" [1, 2]")
+    (root / "more.json").write_text('{"notes": []}')
+    after = open_dataset(root)
+    assert (after.classes, list(after.splits)) == (before.classes, list(before.splits))
+
+
 def test_a_list_gives_the_classes_and_their_order(make):
     root = make("labelme").root
     (root / "labels.txt").write_text("__ignore__\r\n_background_\r\nroad\r\nsky\r\na cat\r\n")

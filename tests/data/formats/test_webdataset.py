@@ -68,6 +68,12 @@ def test_shards_are_read_in_order_and_may_lie_in_folders(root):
     }
 
 
+def test_a_shard_may_say_how_many_there_are(root):
+    (root / "train-000000.tar").rename(root / "train-000000-of-000002.tar")
+    (root / "train-000001-of-000002.tar").write_bytes((root / "train-000000-of-000002.tar").read_bytes())
+    assert {name: len(samples) for name, samples in open_dataset(root).splits.items()} == {"train": 4, "val": 1}
+
+
 def test_a_packed_or_damaged_shard_is_refused(root):
     shard = root / "train-000000.tar"
     content = shard.read_bytes()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import suppress
 
@@ -27,17 +29,23 @@ OTHER_LABELS = 0.05
 def find_twins(evidence: Evidence) -> list[Twins]:
     """Pairs of images that look alike, but for those of two splits that have images in common by design.
 
-    Of an image that is like many, those with the nearest of its own split and of the others.
+    Of an image that is like many, those with the nearest of its own split and of the others; of one that is equal to
+    many, those with the first of each split.
     """
     items = evidence.examined
     images: dict[str, set[File]] = {}
     for item in items:
         images.setdefault(item.split, set()).add(item.sample.image)
     shared = {(one, other) for one in images for other in images if one != other and _may_share(one, other, images)}
-    prints = [item.facts.image.fingerprint for item in items]
+    groups = _equal(items)
+    equal = {index: number for number, group in enumerate(groups) for index in group}
+    pairs = set(alike([item.facts.image.fingerprint for item in items], [item.split for item in items]))
+    for group in groups:
+        first_of = {items[index].split: index for index in reversed(group)}
+        pairs |= {(min(i, j), max(i, j)) for i in group for j in first_of.values() if i != j}
     return [
-        (items[i], items[j], prints[i] == prints[j] and _same_bytes(items[i].sample.image, items[j].sample.image))
-        for i, j in alike(prints, [item.split for item in items])
+        (items[i], items[j], equal.get(i, -1) == equal.get(j, -2))
+        for i, j in sorted(pairs)
         if (items[i].split, items[j].split) not in shared
     ]
 
@@ -78,10 +86,17 @@ def _images(pair: Twins) -> tuple[File, ...]:
     return pair[0].sample.image, pair[1].sample.image
 
 
-def _same_bytes(one: File, other: File) -> bool:
-    with suppress(OSError):
-        return one.read_bytes() == other.read_bytes()
-    return False
+def _equal(items: Sequence[Examined]) -> list[list[int]]:
+    """The numbers of the images that are the same byte for byte, of each such image."""
+    alike: dict[str, list[int]] = defaultdict(list)
+    for index, item in enumerate(items):
+        alike[item.facts.image.fingerprint].append(index)
+    groups: dict[bytes, list[int]] = defaultdict(list)
+    for text, indices in alike.items():
+        for index in indices if text and len(indices) > 1 else ():
+            with suppress(OSError):
+                groups[hashlib.sha256(items[index].sample.image.read_bytes()).digest()].append(index)
+    return [group for group in groups.values() if len(group) > 1]
 
 
 def _groups(twins: Sequence[Twins]) -> Iterator[tuple[File, ...]]:

@@ -44,7 +44,7 @@ def detect(root: Path) -> bool:
 
 def read(root: Path) -> DataSet:
     """List `root`. Raises DataError for an image that is missing, or a file that is not as labelme writes it."""
-    files = (file for file in sorted(root.rglob("*.json")) if not file.name.startswith("."))
+    files = (file for file in sorted(root.rglob("*.json")) if not file.name.startswith(".") and not _is_list(file))
     contents = {file: content for file in files if "shapes" in (content := _without_picture(read_json(file)))}
     if not contents:
         raise DataError(f"{root}: no files of shapes; wanted {LAYOUT}")
@@ -78,6 +78,11 @@ class _Picture:
 
     def __str__(self) -> str:
         return self.name
+
+
+def _is_list(file: Path) -> bool:
+    """Whether it is none of labelme's: JSON of something else."""
+    return peek(file).lstrip().startswith("[")
 
 
 def _without_picture(content: Mapping[str, Any]) -> dict[str, Any]:

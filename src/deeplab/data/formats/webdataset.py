@@ -43,7 +43,7 @@ def read(root: Path) -> DataSet:
     classes, palette, class_list = find_class_list(root)
     splits: dict[str, list[Sample]] = defaultdict(list)
     for shard in shards:
-        name = shard.parent.name if shard.parent != root else re.sub(r"[-_.]?\d*$", "", shard.stem)
+        name = shard.parent.name if shard.parent != root else re.sub(r"([-_.]?\d+[-_.]of)?[-_.]?\d*$", "", shard.stem)
         splits[split_name(name or "train")] += _samples(shard)
     return DataSet(root, classes, palette, {name: tuple(samples) for name, samples in splits.items()}, class_list)
 
