@@ -2,6 +2,7 @@ import shutil
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from deeplab.data import open_dataset
 from deeplab.errors import DataError, InputNotFoundError, UnknownNameError
@@ -88,8 +89,49 @@ def test_a_class_list_in_another_encoding_is_refused(root):
         open_dataset(root)
 
 
-def test_a_missing_class_list_is_asked_for(root):
+@pytest.mark.parametrize(
+    ("values", "classes"),
+    [
+        ([0, 1], ("background", "object")),
+        ([0, 255], ("background", "object")),
+        ([0, 2, 255], ("class 0", "class 1", "class 2")),
+        ([0, 128, 255], ("class 0", "class 1", "class 2")),
+        ([[0, 0, 0], [255, 0, 0]], ("background", "object")),
+        ([[0, 0, 0], [255, 0, 0], [0, 0, 255], [224, 224, 192]], ("#000000", "#0000ff", "#ff0000")),
+    ],
+)
+def test_without_a_class_list_what_the_masks_hold_is_numbered(root, write, values, classes, caplog):
     (root / "classes.txt").unlink()
+    for name in ("a", "b"):
+        write(
+            root / f"train/masks/{name}.png",
+            np.resize(np.array(values, np.uint8), (6, 8, 3)[: np.ndim(values) + 1]),
+        )
+    assert open_dataset(root).classes == classes
+    (warning,) = caplog.messages
+    assert f"classes.txt: no such file; what the masks hold is called {classes[0]}, {classes[1]}" in warning
+
+
+@pytest.mark.parametrize(
+    ("write_mask", "held"),
+    [
+        (lambda path: path.write_bytes(b""), "nothing that can be read"),
+        (lambda path: Image.effect_noise((40, 30), 50).convert("RGB").save(path), "colours and 0 numbers"),
+        (lambda path: Image.fromarray(np.array([[0, 33001]], np.uint16)).save(path), "numbers up to 33001"),
+    ],
+)
+def test_a_class_list_is_asked_for_where_the_masks_do_not_tell(root, write_mask, held):
+    (root / "classes.txt").unlink()
+    for mask in (root / "train/masks").iterdir():
+        write_mask(mask)
+    with pytest.raises(DataError, match=rf"classes\.txt: no such file, and the masks hold .*{held}; write one class a"):
+        open_dataset(root)
+
+
+def test_a_class_list_is_asked_for_where_there_are_no_masks(root):
+    (root / "classes.txt").unlink()
+    shutil.rmtree(root / "train/masks")
+    (root / "train/masks").mkdir()
     with pytest.raises(DataError, match=r"classes\.txt: no such file; write one class a line"):
         open_dataset(root)
 

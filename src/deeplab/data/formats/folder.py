@@ -3,9 +3,9 @@
 The folders of splits may also lie below those of images and masks, as DATA/images/train/* and DATA/masks/train/*.png;
 and where there are none, DATA/images/* and DATA/masks/*.png are read, of which about a fifth are val.
 
-`classes.txt` has one class a line, `name` or `name R G B`; a mask is an 8-bit or 16-bit image of class
-indices with the stem of its image, in which 255 (or 65535) is ignored. A split without a `masks` folder is
-unlabelled.
+`classes.txt` has one class a line, `name` or `name R G B`; without it what the masks hold is numbered, and a warning
+says so. A mask is an 8-bit or 16-bit image of class indices with the stem of its image, in which 255 (or 65535) is
+ignored. A split without a `masks` folder is unlabelled.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pathlib import Path
 
 from deeplab.data.dataset import DataSet, Stray
 from deeplab.data.formats._listing import folders_in, has_folder, images_in, named_splits, read_class_list, split_name
+from deeplab.data.formats._unnamed import unnamed_classes
 from deeplab.data.sample import Sample
 from deeplab.errors import DataError
 
@@ -47,20 +48,27 @@ def read(root: Path) -> DataSet:
 
 def survey(root: Path) -> tuple[DataSet, list[Stray]]:
     """What of `root` makes whole samples, and the files that do not. Raises DataError for a missing class list."""
-    class_list = root / "classes.txt"
-    classes, palette = read_class_list(class_list)
     images = [folder for folder in root.glob("*/images") if folder.is_dir()]
     folders = {folder.parent.name: (folder, folder.parent / "masks") for folder in images}
     if not folders and _has_splits_below(root):
         folders = {folder.name: (folder, root / "masks" / folder.name) for folder in folders_in(root / "images")}
     if not folders and _has_no_splits(root):
         samples, strays = _survey_split("train", root / "images", root / "masks")
-        return DataSet(root, classes, palette, _divided(samples, root), class_list), strays
+        return _named(root, _divided(samples, root)), strays
     if not folders:
         raise DataError(f"{root}: no images; wanted {LAYOUT}")
     parts = [(name, *_survey_split(split_name(name), *folders[name])) for name in sorted(folders)]
     splits = named_splits(((name, samples) for name, samples, _ in parts), root)
-    return DataSet(root, classes, palette, splits, class_list), [stray for *_, left in parts for stray in left]
+    return _named(root, splits), [stray for *_, left in parts for stray in left]
+
+
+def _named(root: Path, splits: dict[str, tuple[Sample, ...]]) -> DataSet:
+    """With the classes of the list, or where there is none, what the masks hold."""
+    class_list = root / "classes.txt"
+    masks = [sample.mask for samples in splits.values() for sample in samples if isinstance(sample.mask, Path)]
+    unnamed = masks and not class_list.is_file()
+    classes, palette = unnamed_classes(masks, class_list) if unnamed else read_class_list(class_list)
+    return DataSet(root, classes, palette, splits, class_list)
 
 
 def _has_no_splits(root: Path) -> bool:
