@@ -349,6 +349,13 @@ def test_the_last_epoch_is_validated_whatever_lies_between_two(quick, tmp_path):
     assert [row["epoch"] for row in rows(tmp_path / "run/validation.csv")] == ["1", "2"]
 
 
+def test_a_model_that_knows_one_class_is_told(quick, tmp_path, caplog):
+    train(quick(tmp_path / "run", epochs=1, passes=1, learning_rate=1e-9))
+    (told,) = (text for text in caplog.messages if "everywhere" in text)
+    assert "the best model says '" in told
+    assert "after 3 steps it has learnt nothing else" in told
+
+
 def test_a_run_of_given_steps_ends_there_and_is_resumed_as_it_was(settings, tmp_path, stop_at, monkeypatch):
     options = {"epochs": None, "steps": 5, "passes": 1, "warmup_epochs": None, "rare_crops": 0.5}
     train(settings(tmp_path / "whole", **options))

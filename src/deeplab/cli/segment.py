@@ -25,6 +25,7 @@ Fail = Callable[[Any, DeepLabError], None]
 
 def segment(settings: SegmentSettings, *, json: Json = False) -> None:
     """Segment photos and print the share of each class."""
+    from deeplab.images.georeference import copy_georeference
     from deeplab.inference.read_ahead import read_ahead
 
     failed: dict[str, str] = {}
@@ -61,6 +62,7 @@ def segment(settings: SegmentSettings, *, json: Json = False) -> None:
         large = [path for path in targets if _goes_by_rows(path, settings)]
         small = [path for path in targets if path not in large]
         for path, areas in chain(in_memory(segmenter, small), by_rows(segmenter, large)):
+            copy_georeference(path, targets[path]["labels"])
             written = {kind: str(file) for kind, file in targets[path].items()}
             done.append({"image": str(path), **written, "areas": areas})
             yield from ((str(path), name, f"{share:.1%}") for name, share in areas.items())

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
+from deeplab._words import number_of
 from deeplab.errors import OutputError
 from deeplab.files import STATE, STATE_BEFORE, written_aside
 from deeplab.metrics import iou, mean_accuracy, miou, pixel_accuracy
@@ -153,6 +154,16 @@ class Record(Callback):
             if trainer.is_global_zero and zipfile.is_zipfile(state):
                 state.replace(self.folder / STATE_BEFORE)
         logger.info("%s", words)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        there = {name: self.best[key] for name in self.classes if self.best.get(key := f"iou {name}") is not None}
+        found = [name for name, score in there.items() if score > 0]
+        if len(found) == 1 < len(there):
+            logger.warning(
+                "the best model says '%s' everywhere: after %s it has learnt nothing else; train longer, without "
+                "--epochs and --steps as long as the data want, and look what 'deeplab doctor' says of them",
+                found[0], number_of(trainer.global_step, "step"),
+            )  # fmt: skip
 
 
 def _known(scores: dict[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,50 @@
+"""Where on Earth the pixels of a map lie, for the pictures that are made of it."""
+
+from __future__ import annotations
+
+import warnings
+from importlib.util import find_spec
+from pathlib import Path
+from xml.sax.saxutils import escape
+
+from deeplab._optional import require
+from deeplab.files import written_aside
+from deeplab.images.opening import bytes_of, orientation_of
+
+__all__ = ["copy_georeference"]
+
+MAPS = (".tif", ".tiff", ".jp2", ".j2k")
+"""Files that may say it."""
+
+
+def copy_georeference(source: Path, picture: Path) -> None:
+    """Write beside a picture of the size of `source` where its pixels lie, as GDAL, and so QGIS, read it.
+
+    That is the coordinate system and the affine transform, in picture.aux.xml ("PAM"). Nothing is written where the
+    source does not say, or is shown turned, or where rasterio (extra geo) is not installed.
+
+    Raises:
+        OutputError: It cannot be written.
+    """
+    if source.suffix.lower() not in MAPS or find_spec("rasterio") is None:
+        return
+    rasterio = require("rasterio", extra="geo")
+    with bytes_of(source, str(source)) as file:
+        if orientation_of(file) != 1:
+            return
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of pictures that are no maps
+        try:
+            with rasterio.open(source) as opened:
+                system, transform = opened.crs, opened.transform
+        except rasterio.errors.RasterioError:  # what Pillow reads and GDAL does not
+            return
+    if system is None or transform.is_identity:
+        return
+    numbers = ", ".join(f"{number:.17g}" for number in transform.to_gdal())
+    with written_aside(picture.with_name(f"{picture.name}.aux.xml")) as aside:
+        aside.write_text(
+            f"<PAMDataset>\n  <SRS>{escape(system.to_wkt())}</SRS>\n  <GeoTransform>{numbers}</GeoTransform>\n"
+            "</PAMDataset>\n",
+            encoding="utf-8",
+        )
