@@ -270,6 +270,19 @@ def test_a_large_image_goes_row_by_row_and_gives_the_same(
             np.testing.assert_array_equal(np.array(one), np.array(other))
 
 
+@pytest.mark.parametrize(("side", "told"), [(16, True), (60, False)])
+def test_a_large_image_of_which_the_network_sees_little_is_said(
+    run: Run, photo: Photo, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, side: int, told: bool
+) -> None:
+    pytest.importorskip("rasterio", reason="large images are read by rasterio")
+    monkeypatch.setattr("deeplab.images.large.LARGE", 100)
+    path = photo("large.png")
+    Image.new("RGB", (100, 80), "red").save(path)
+    err = run("segment", path, "--model", tiny, "--output", tmp_path / "out", "--long-side", side).err
+    words = "large.png: 80 x 100 pixels, which the network sees as 13 x 16; to find what is small, --long-side 100"
+    assert (words in err) == told
+
+
 def test_a_large_image_that_is_damaged_is_told_and_the_rest_goes_on(
     run: Run, photo: Photo, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from deeplab.errors import ImageError
 from deeplab.layers import Prepare
 
 
@@ -20,3 +21,11 @@ def test_padding_is_the_mean_and_lies_after_the_image():
     assert prepared.shape == (1, 1, 5, 5)
     assert (prepared[0, 0, :3] == 2).all()  # (1 - 0.5) / 0.25
     assert (prepared[0, 0, 3:] == 0).all()
+
+
+@pytest.mark.parametrize(
+    "images", [torch.zeros(1, 3, 4, 4, dtype=torch.uint8), torch.zeros(1, 4, 4, 4), torch.zeros(1, 4, 4, 3)]
+)
+def test_what_is_no_batch_of_floats_is_refused(images):
+    with pytest.raises(ImageError, match=r"images wanted as floats in 0\.\.1, \(N, 3, H, W\); came torch\."):
+        Prepare([0.5] * 3, [0.5] * 3, stride=1)(images)

@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from deeplab.errors import ImageError
+
 
 class Prepare(nn.Module):
     """Subtract the mean, divide by the standard deviation, pad the bottom and the right to k * stride + 1.
@@ -17,6 +19,9 @@ class Prepare(nn.Module):
     for that reason. Padding is with the mean. `stride` 1 pads nothing.
 
     Shape: (N, C, H, W) -> (N, C, H', W'), where (H', W') = `grid_size((H, W))`
+
+    Raises:
+        ImageError: What came is no such batch of floats.
     """
 
     mean: Tensor
@@ -34,6 +39,12 @@ class Prepare(nn.Module):
         return height, width
 
     def forward(self, image: Tensor) -> Tensor:
+        channels = len(self.mean)
+        if image.ndim != 4 or image.shape[1] != channels or not image.is_floating_point():
+            raise ImageError(
+                f"images wanted as floats in 0..1, (N, {channels}, H, W); came {image.dtype} {tuple(image.shape)}; "
+                "of bytes (N, H, W, C) it is images.permute(0, 3, 1, 2).float() / 255"
+            )
         height, width = image.shape[-2:]
         grid_height, grid_width = self.grid_size((height, width))
         image = (image - self.mean) / self.std
