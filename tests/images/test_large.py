@@ -121,6 +121,20 @@ def test_what_is_decoded_in_one_piece_goes_by_rows_only_if_it_has_to(tmp_path, p
     assert is_large(tmp_path / "image.avif")
 
 
+@needs_rasterio
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+@pytest.mark.parametrize(("bands", "dtype", "by_rows"), [(3, "float32", True), (6, "uint8", False)])
+def test_a_map_that_pillow_cannot_read_goes_by_rows(tmp_path, pixels, bands, dtype, by_rows):
+    rasterio = pytest.importorskip("rasterio")
+    path = tmp_path / "map.tif"
+    with rasterio.open(path, "w", driver="GTiff", height=41, width=67, count=bands, dtype=dtype) as file:
+        file.write(np.moveaxis(np.tile(pixels[..., :3], bands // 3), -1, 0).astype(dtype))
+    assert is_large(path) == by_rows
+    if by_rows:
+        with open_large(path) as image:
+            np.testing.assert_array_equal(image.rows(0, 41), pixels[..., :3])
+
+
 def test_rasterio_is_not_asked_for_where_an_image_is_small(tmp_path, pixels, monkeypatch):
     Image.fromarray(pixels).save(tmp_path / "small.png")
     asked = []

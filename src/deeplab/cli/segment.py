@@ -149,20 +149,17 @@ def _goes_by_rows(path: Path, settings: SegmentSettings) -> bool:
 def _write_large(segmenter: Segmenter, path: Path, files: dict[str, Path]) -> dict[str, float]:
     """Segment an image row by row, and return the share of each class; the overlay is of a smaller copy."""
     from deeplab.images import write_image
-    from deeplab.images.opening import bytes_of, size_of
     from deeplab.inference import segment_file
 
-    with bytes_of(path, str(path)) as file:
-        height, width = size_of(file)
-    seen = segmenter.seen_size((height, width))
+    overview = segment_file(segmenter, path, files["labels"], progress=progress)
+    if "overlay" in files:
+        write_image(files["overlay"], overview.segmentation.overlay())
+    (height, width), seen = overview.size, overview.seen
     if NOTED * max(seen) < max(height, width):
         warn(
             f"{path}: {height} x {width} pixels, which the network sees as {seen[0]} x {seen[1]}; "
             f"to find what is small, --long-side {max(height, width)} shows all of them, in tiles"
         )
-    overview = segment_file(segmenter, path, files["labels"], progress=progress)
-    if "overlay" in files:
-        write_image(files["overlay"], overview.segmentation.overlay())
     return overview.areas
 
 

@@ -9,12 +9,10 @@ from xml.sax.saxutils import escape
 
 from deeplab._optional import require
 from deeplab.files import written_aside
+from deeplab.images.large import MAPS
 from deeplab.images.opening import bytes_of, orientation_of
 
 __all__ = ["copy_georeference"]
-
-MAPS = (".tif", ".tiff", ".jp2", ".j2k")
-"""Files that may say it."""
 
 
 def copy_georeference(source: Path, picture: Path) -> None:

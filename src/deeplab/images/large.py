@@ -5,6 +5,7 @@ The files are read by rasterio (GDAL), which knows GeoTIFF and the other formats
 
 from __future__ import annotations
 
+import math
 import struct
 import warnings
 import zlib
@@ -32,6 +33,9 @@ __all__ = ["LargeImage", "is_large", "open_large", "write_label_rows"]
 LARGE = 2**26
 """Pixels of an image of which only some rows should be in memory: the rest takes 10 bytes each to decode."""
 
+MAPS = (".tif", ".tiff", ".jp2", ".j2k")
+"""Files in which maps are kept."""
+
 IN_ONE_PIECE = ("AVIF",)
 """Formats that are decoded so by whatever reads them; the GDAL that comes with rasterio does not."""
 
@@ -49,14 +53,20 @@ REDUCED = 2
 
 def is_large(path: str | Path) -> bool:
     """Whether a file should be read row by row, and can be: not one that is damaged, or that is no larger than may be
-    read as a whole and is to be turned or of a format without rows.
+    read as a whole and is to be turned or of a format without rows. Maps that Pillow cannot read, as of three bands of
+    floats, are whatever their size.
     """
     try:
         with bytes_of(Path(path), str(path)) as file:
-            height, width = size_of(file)
-            if height * width <= LARGE or (height * width <= MAX_PIXELS and _wants_all(file)):
+            pixels = math.prod(size_of(file))
+            if 0 < pixels <= LARGE or (pixels <= MAX_PIXELS and pixels and _wants_all(file)):
+                return False
+            if not pixels and not str(path).lower().endswith(MAPS):
                 return False
         require("rasterio", extra="geo")  # after that, for it takes longer to load than to segment a small image
+        if not pixels:
+            with open_large(path):
+                return True
     except DeepLabError:
         return False
     return True

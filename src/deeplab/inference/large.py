@@ -40,6 +40,10 @@ class Overview:
     """Of every n-th pixel of every n-th row."""
     areas: dict[str, float]
     """The share of all pixels, 0..1, of every class that is present, largest first."""
+    size: tuple[int, int]
+    """Of the image, (height, width)."""
+    seen: tuple[int, int]
+    """At what size the network saw it."""
 
 
 def segment_file(
@@ -80,7 +84,7 @@ def segment_file(
             bands = _called_after_each(network.bands(window, seen), advance)
             strips = map(thinned.add_labels, _label_rows(bands, network, seen=seen, size=size))
             write_label_rows(labels, strips, size=size, palette=segmenter.palette)
-    return thinned.overview(segmenter)
+    return thinned.overview(segmenter, seen)
 
 
 def _label_rows(
@@ -145,6 +149,7 @@ class _Thinned:
     """Collects what is kept of a large image and its labels: every n-th pixel of every n-th row, and the areas."""
 
     def __init__(self, size: tuple[int, int], num_classes: int) -> None:
+        self.size = size
         self.step = -(-max(size) // OVERVIEW_SIDE)
         height, width = (len(range(0, length, self.step)) for length in size)
         self.image = np.zeros((height, width, 3), np.uint8)
@@ -171,7 +176,7 @@ class _Thinned:
         start = -(-first // self.step)
         target[start : start + len(taken)] = taken
 
-    def overview(self, segmenter: Segmenter) -> Overview:
+    def overview(self, segmenter: Segmenter, seen: tuple[int, int]) -> Overview:
         """Of all that was collected."""
         segmentation = Segmentation(
             labels=self.labels,
@@ -183,7 +188,7 @@ class _Thinned:
         order = np.argsort(-self.counts, kind="stable")
         total = int(self.counts.sum())
         areas = {segmenter.classes[i]: int(self.counts[i]) / total for i in order if self.counts[i]}
-        return Overview(segmentation, areas)
+        return Overview(segmentation, areas, self.size, seen)
 
 
 def _no_probabilities() -> NDArray[np.float32]:
