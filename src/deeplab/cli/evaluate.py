@@ -15,6 +15,9 @@ from deeplab.settings import EvaluateSettings
 if TYPE_CHECKING:
     from deeplab.metrics import Interval
 
+FEW = 10
+"""Images whose interval is narrower than what is known: resampled, they are the same few again."""
+
 
 def evaluate(settings: EvaluateSettings, *, json: Json = False) -> None:
     """Measure a model on a data set, each image at its own size."""
@@ -34,7 +37,9 @@ def evaluate(settings: EvaluateSettings, *, json: Json = False) -> None:
             print(f"mIoU within {width} px of a border\t{shown(miou)}")
     if report.calibration is not None:
         print(f"calibration error\t{shown(report.calibration_error)}")
-    print(f"{number_of(report.images, 'image')} of {settings.data}, {settings.split}; 95 %: interval over images")
+    few = f", of which {report.images} are too few to say much" if report.images < FEW else ""
+    images = number_of(report.images, "image")
+    print(f"{images} of {settings.data}, {settings.split}; 95 %: interval over images{few}")
     if settings.output:
         print(f"the report and the label maps are in {settings.output}")
     if settings.report:

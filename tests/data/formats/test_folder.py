@@ -21,6 +21,19 @@ def test_class_lists_may_have_windows_line_ends_and_blank_lines(root):
     assert open_dataset(root).classes == ("sky", "straße")
 
 
+@pytest.mark.parametrize("text", ["0 sky\n1 road 9 9 9\n2 traffic light\n", "0: sky\n1: road\n2: traffic light\n"])
+def test_the_numbers_of_the_classes_may_stand_before_their_names(root, text):
+    (root / "classes.txt").write_text(text)
+    assert open_dataset(root).classes == ("sky", "road", "traffic light")
+
+
+def test_a_name_may_begin_with_another_number(root):
+    (root / "classes.txt").write_text("0 sky\n2 lanes\n")
+    assert open_dataset(root).classes == ("0 sky", "2 lanes")
+    (root / "classes.txt").write_text("0 9 9 9\n1 8 8 8\n")
+    assert open_dataset(root).classes == ("0", "1")
+
+
 def test_a_name_may_end_in_a_number(root):
     (root / "classes.txt").write_text("lane 2\nlane 3\n")
     assert open_dataset(root).classes == ("lane 2", "lane 3")

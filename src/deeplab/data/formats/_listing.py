@@ -188,7 +188,7 @@ def read_class_list(file: Path) -> tuple[tuple[str, ...], NDArray[np.uint8]]:
     """Names and colours from a `classes.txt`, one class a line: `name` or `name R G B`. Raises DataError."""
     if not file.is_file():
         raise DataError(f"{file}: no such file; write one class a line in order of index, `name` or `name R G B`")
-    lines = read_lines(file)
+    lines = _without_numbers(read_lines(file))
     palette = color_map(len(lines)).copy()
     names = []
     colored: dict[tuple[int, ...], int] = {}
@@ -228,6 +228,14 @@ def only_once(names: Iterable[tuple[int, str]], file: Path, *, of: Literal["line
             raise DataError(f"{file}: {of} {number}: class '{name}' occurs twice; give each class its own name")
         seen[name] = number
     return tuple(seen)
+
+
+def _without_numbers(lines: Sequence[tuple[int, str]]) -> list[tuple[int, str]]:
+    """Lines without the class's own number before its name, as in "0 road" or "0: road", where all have it."""
+    found = [re.fullmatch(rf"{index}[\s:,]+([^\d\s].*)", line) for index, (_, line) in enumerate(lines)]
+    if not all(found):
+        return list(lines)
+    return [(number, match[1]) for (number, _), match in zip(lines, found, strict=True) if match]
 
 
 def _split_color(words: Sequence[str]) -> tuple[str, tuple[int, ...] | None]:
