@@ -88,11 +88,11 @@ def _images(pair: Twins) -> tuple[File, ...]:
 
 def _equal(items: Sequence[Examined]) -> list[list[int]]:
     """The numbers of the images that are the same byte for byte, of each such image."""
-    alike: dict[str, list[int]] = defaultdict(list)
+    by_print: dict[str, list[int]] = defaultdict(list)
     for index, item in enumerate(items):
-        alike[item.facts.image.fingerprint].append(index)
+        by_print[item.facts.image.fingerprint].append(index)
     groups: dict[bytes, list[int]] = defaultdict(list)
-    for text, indices in alike.items():
+    for text, indices in by_print.items():
         for index in indices if text and len(indices) > 1 else ():
             with suppress(OSError):
                 groups[hashlib.sha256(items[index].sample.image.read_bytes()).digest()].append(index)
