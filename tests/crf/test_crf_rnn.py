@@ -205,7 +205,7 @@ def test_half_precision_is_refined_in_float32(half, make_inputs):
 
 
 @pytest.mark.parametrize("name", ["num_classes", "training_iterations", "iterations"])
-@pytest.mark.parametrize("value", [0, -1, 1.5, True])
+@pytest.mark.parametrize("value", [0, -1, 1.5, 5.0, None, True])
 def test_a_number_that_cannot_work(name, value):
     with pytest.raises(SettingsError, match=f"{name} wants a whole number of at least 1, got {value}"):
         CRFRNN(**{"num_classes": 3, name: value})
@@ -244,6 +244,13 @@ def test_values_that_are_no_numbers(name, value, make_inputs):
     inputs[name][1, 2, 3, 4] = value
     with pytest.raises(ImageError, match=f"{name} wants? finite numbers; some are not"):
         CRFRNN(3)(**inputs)
+
+
+def test_values_that_float32_cannot_place_in_the_lattice(make_inputs):
+    image, logits = make_inputs(24, 25)
+    image[0, :, 0, 0] = -3.4e38
+    with pytest.raises(ImageError, match="standard deviations of a kernel from 0"):
+        CRFRNN(3).eval()(image, logits)
 
 
 def test_standard_deviations_of_another_number_of_bands(make_inputs):

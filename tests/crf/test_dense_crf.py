@@ -356,6 +356,7 @@ def test_one_class_is_everywhere(make_image):
         ({"sigma_xy": float("nan")}, "sigma_xy wants numbers above 0, got nan"),
         ({"sigma_xy": 3, "weight": float("inf")}, "weight wants a number, got inf"),
         ({"sigma_xy": 3, "normalization": "both"}, "normalization wants symmetric or before or after or none"),
+        ({"sigma_xy": 3, "compatibility": [[1], [1, 2]]}, "compatibility wants one row of numbers, or rows of as many"),
     ],
 )
 def test_a_kernel_that_cannot_be(options, message):
@@ -364,7 +365,13 @@ def test_a_kernel_that_cannot_be(options, message):
 
 
 @pytest.mark.parametrize(
-    "options", [{"iterations": -1}, {"iterations": 1.5}, {"threads": 0}, {"dimensions": 0}, {"iterations": True}]
+    "options",
+    [
+        *({"iterations": value} for value in (-1, 1.5, 5.0, float("inf"), None, True, "5")),
+        {"dimensions": 0},
+        {"dimensions": None},
+        {"threads": 0},
+    ],
 )
 def test_a_number_that_cannot_work(options):
     with pytest.raises(SettingsError, match="wants a whole number of at least"):
@@ -402,6 +409,38 @@ def test_probabilities_that_are_none(value, make_image):
 def test_an_image_with_holes():
     with pytest.raises(ImageError, match="image want finite numbers"):
         DenseCRF()(np.full((4, 5), np.nan), np.full((2, 4, 5), 0.5))
+
+
+@pytest.mark.parametrize(
+    "value, options",
+    [
+        (-3.4e38, {"sigma_xy": 3, "sigma_rgb": 3}),  # what stands for missing values in many a GeoTIFF
+        (1e8, {"sigma_xy": 3, "sigma_rgb": 3}),
+        (255, {"sigma_xy": 3, "sigma_rgb": 1e-7}),
+        (255, {"sigma_xy": 1e-50}),
+    ],
+)
+@pytest.mark.parametrize("compiles", [True, False])
+def test_values_that_float32_cannot_place_in_the_lattice(value, options, compiles, monkeypatch):
+    monkeypatch.setattr(_numba, "COMPILES", compiles)
+    image = np.zeros((32, 32, 3), np.float32)
+    image[0, 0] = value
+    with pytest.raises(ImageError, match=r"standard deviations of a kernel from 0, wanted at most 1\.0e\+06; replace"):
+        DenseCRF([PairwiseKernel(weight=1, **options)])(image, np.full((2, 32, 32), 0.5))
+
+
+@pytest.mark.parametrize("bands", [1, 3, 20])
+def test_values_at_the_edge_of_the_lattice_still_count(bands, make_image):
+    image = np.where(make_image(16, 16)[..., :1] > 127, 1e6, -1e6) * np.ones(bands)
+    probabilities = np.full((2, 16, 16), 0.5, np.float32)
+    probabilities[0, 3, 4] = 1
+    found = DenseCRF([PairwiseKernel(weight=1, sigma_xy=3, sigma_rgb=1)])(image, probabilities)
+    assert np.isfinite(found).all()
+    np.testing.assert_allclose(found.sum(axis=0), 1, atol=1e-5)
+
+
+def test_a_batch_of_nothing_is_nothing():
+    assert DenseCRF()(np.zeros((0, 8, 9, 3)), np.zeros((0, 2, 8, 9))).shape == (0, 2, 8, 9)
 
 
 def test_too_large_an_image_is_refused_before_the_work_starts(make_image, monkeypatch):

@@ -36,6 +36,12 @@ def test_a_file_holds_what_differs_and_what_people_want_to_know(tmp_path):
     }
 
 
+def test_numbers_of_numpy_are_written_as_numbers(tmp_path):
+    kernel = PairwiseKernel(weight=np.float32(4), sigma_xy=(np.int64(3), np.float32(2)))
+    save_crf(tmp_path / "crf.json", DenseCRF([kernel], iterations=np.int64(5)))
+    assert open_crf(tmp_path / "crf.json").kernels == (PairwiseKernel(weight=4, sigma_xy=(3, 2)),)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -48,7 +54,14 @@ def test_a_file_holds_what_differs_and_what_people_want_to_know(tmp_path):
         ('{"kernels": [{"weight": "much", "sigma_xy": 1}]}', "wanted kernels as"),
         ('{"kernels": [{"weight": 3, "sigma_xy": -1}]}', "sigma_xy wants numbers above 0"),
         ('{"kernels": [{"weight": 3, "sigma_xy": 1}], "iterations": -1}', "iterations wants a whole number"),
-        ('{"kernels": [{"weight": 3, "sigma_xy": 1}], "iterations": "x"}', "wanted kernels as"),
+        *(
+            (
+                f'{{"kernels": [{{"weight": 3, "sigma_xy": 1}}], "iterations": {value}}}',
+                "iterations wants a whole number",
+            )
+            for value in ('"x"', "null", "5.0", "Infinity", "[5]")
+        ),
+        ('{"kernels": [{"weight": 3, "sigma_xy": 1, "compatibility": [[1], [1, 2]]}]}', "compatibility wants"),
     ],
 )
 def test_a_broken_file_is_told_in_a_line(tmp_path, text, message):

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from deeplab.crf.mean_field import mean_field
-from deeplab.crf.pairwise import PairwiseKernel, check_memory, gains, kernels_named
-from deeplab.errors import ImageError, SettingsError
+from deeplab.crf.pairwise import PairwiseKernel, check_memory, check_whole, gains, kernels_named
+from deeplab.errors import ImageError
 from deeplab.kernels._workers import Workers
 
 __all__ = ["CRFRNN"]
@@ -47,16 +47,10 @@ class CRFRNN(nn.Module):
             SettingsError: A number below 1, or a kernel of other classes.
         """
         super().__init__()
-        for name, value in (
-            ("num_classes", num_classes),
-            ("training_iterations", training_iterations),
-            ("iterations", iterations),
-        ):
-            if isinstance(value, bool) or value != int(value) or value < 1:
-                raise SettingsError(f"{name} wants a whole number of at least 1, got {value!r}")
+        num_classes = check_whole("num_classes", num_classes, least=1)
         self.kernels = kernels_named(kernels)
-        self.training_iterations = training_iterations
-        self.iterations = iterations
+        self.training_iterations = check_whole("training_iterations", training_iterations, least=1)
+        self.iterations = check_whole("iterations", iterations, least=1)
         self.kernel_weights = nn.Parameter(torch.stack([gains(kernel, num_classes) for kernel in self.kernels]))
         """(kernels, num_classes, num_classes): what a class (row) hears of another one (column) through each kernel."""
         self.compatibility = nn.Parameter(torch.eye(num_classes))
@@ -71,7 +65,8 @@ class CRFRNN(nn.Module):
         """The refined logits.
 
         Raises:
-            ImageError: Sizes that disagree, values that are not finite, or too little memory.
+            ImageError: Sizes that disagree, values that are not finite or too far from 0 for a kernel, or too little
+                memory.
             SettingsError: Standard deviations of another number of bands.
         """
         self._check(image, logits)

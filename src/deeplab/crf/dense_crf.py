@@ -22,7 +22,7 @@ from torch import Tensor
 
 from deeplab.crf.field import Field, Terms
 from deeplab.crf.mean_field import mean_field
-from deeplab.crf.pairwise import PairwiseKernel, check_memory, gains, kernels_named
+from deeplab.crf.pairwise import PairwiseKernel, check_memory, check_whole, gains, kernels_named
 from deeplab.errors import ImageError, SettingsError
 from deeplab.kernels._workers import Workers
 
@@ -61,17 +61,10 @@ class DenseCRF:
             UnknownNameError: No preset of that name.
             SettingsError: A number that cannot work.
         """
-        for name, value, least in (
-            ("iterations", iterations, 0),
-            ("dimensions", dimensions, 1),
-            ("threads", threads, 1),
-        ):
-            if value is not None and (isinstance(value, bool) or value != int(value) or value < least):
-                raise SettingsError(f"{name} wants a whole number of at least {least}, got {value!r}")
         self.kernels = kernels_named(kernels)
-        self.iterations = iterations
-        self.dimensions = dimensions
-        self.threads = threads
+        self.iterations = check_whole("iterations", iterations, least=0)
+        self.dimensions = check_whole("dimensions", dimensions, least=1)
+        self.threads = None if threads is None else check_whole("threads", threads, least=1)
 
     def __call__(self, image: Any, probabilities: _Values) -> _Values:
         """The marginals of an image, or of a batch.
@@ -81,7 +74,7 @@ class DenseCRF:
             probabilities: Of each class at each pixel; they count as at least 1e-5.
 
         Raises:
-            ImageError: A value that is no number, or sizes that disagree.
+            ImageError: A value that is no number or too far from 0 for a kernel, or sizes that disagree.
             SettingsError: A kernel that does not fit the image or the classes, or too little memory.
         """
         known = _as_tensor(probabilities)
@@ -150,6 +143,8 @@ class DenseCRF:
         if unary.ndim == self.dimensions + 2:
             if len(image) != len(unary):
                 raise ImageError(f"{len(image)} images do not fit the probabilities of {len(unary)}")
+            if len(unary) == 0:
+                return unary
             return torch.stack([self._infer(*each) for each in zip(image, unary, strict=True)])
         image = self._checked(image.to(unary.device), unary)
         if unary.device.type != "cpu":

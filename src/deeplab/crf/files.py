@@ -56,8 +56,9 @@ def save_crf(path: str | Path, crf: DenseCRF, *, about: Mapping[str, Any] | None
     if Path(path).suffix.lower() != ".json":
         raise SettingsError(f"a CRF is written to a file that ends in .json, got {path}")
     values = {"kernels": [_plain(each) for each in crf.kernels], "iterations": crf.iterations, **(about or {})}
+    text = json.dumps(values, indent=2, ensure_ascii=False, default=np.generic.item)  # NumPy's numbers as Python's
     with written_aside(path) as aside:
-        aside.write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        aside.write_text(text + "\n", encoding="utf-8")
 
 
 def _kernel(values: Any) -> PairwiseKernel:
