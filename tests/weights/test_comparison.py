@@ -32,7 +32,7 @@ SOURCE = Source(
     title="a system of this test",
     rules=((r"", ""),),
     network=lambda tensors: {"name": "deeplabv3", **SMALL},
-    original=lambda tensors, model: Theirs(model.arguments["num_classes"]),
+    original=lambda tensors, model: Theirs(len(tensors["classify.bias"])),
 )
 
 
@@ -63,12 +63,16 @@ def conversion(theirs):
     return SOURCE.from_tensors(theirs.state_dict(), what="theirs.pth")
 
 
+def picture():
+    return torch.randn(1, 3, 65, 81, generator=torch.Generator().manual_seed(2))
+
+
 @pytest.fixture
 def golden(theirs, tmp_path):
     """`golden(...)`: a file of these arrays, over an input and its logits."""
 
     def write(**arrays):
-        x = torch.randn(1, 3, 65, 81, generator=torch.Generator().manual_seed(2))
+        x = picture()
         with torch.inference_mode():
             recorded = {"input": x.numpy(), "logits": theirs(x)["out"].numpy(), **arrays}
         path = tmp_path / "golden.npz"
@@ -224,6 +228,42 @@ def test_torchvision_itself_agrees(tmp_path):
     assert {name.partition(".")[0] for name in conversion.left} == {"aux_classifier"}
 
 
+@pytest.mark.parametrize("order", [(0, 1, 2, 3), (0, 2, 3, 1)])
+def test_a_model_of_one_logit_is_compared_as_it_is(golden, order):
+    theirs = randomised(Theirs(num_classes=1))
+    conversion = SOURCE.from_tensors(theirs.state_dict(), what="theirs.pth")
+    for comparison in (
+        compare(conversion),
+        compare(conversion, golden=golden(logits=theirs(picture())["out"].detach().permute(order).numpy())),
+    ):
+        assert comparison.logits < 1e-5
+        assert comparison.equal_labels == 1
+    assert "classify" in {layer.ours for layer in compare(conversion).layers}
+
+
+def test_a_model_of_one_logit_that_differs_is_told():
+    conversion = SOURCE.from_tensors(randomised(Theirs(num_classes=1)).state_dict(), what="theirs.pth")
+    with torch.no_grad():
+        conversion.checkpoint.model.classify.bias[1] += 10
+    comparison = compare(conversion)
+    assert not comparison.holds
+    assert comparison.equal_labels < 1
+    with pytest.raises(CheckpointError, match="the first layer that differs is classify -> classify"):
+        comparison.check("theirs.pth")
+
+
+@pytest.mark.parametrize("aux_loss", [False, True])
+def test_torchvision_itself_agrees_on_one_logit(aux_loss):
+    segmentation = pytest.importorskip("torchvision.models.segmentation")
+    build = segmentation.deeplabv3_mobilenet_v3_large
+    network = randomised(build(weights=None, weights_backbone=None, num_classes=1, aux_loss=aux_loss))
+    conversion = torchvision.source.from_tensors(network.state_dict(), what="theirs.pth")
+    comparison = compare(conversion)
+    assert comparison.logits < LIMIT
+    assert comparison.equal_labels == 1
+    assert bool(conversion.left) == aux_loss
+
+
 def test_torchvision_has_no_other_output_stride(tmp_path):
     segmentation = pytest.importorskip("torchvision.models.segmentation")
     network = segmentation.deeplabv3_resnet50(weights=None, weights_backbone=None, num_classes=3)
@@ -231,17 +271,19 @@ def test_torchvision_has_no_other_output_stride(tmp_path):
     assert compare(converted) is None
 
 
-def test_segmentation_models_pytorch_itself_agrees():
+@pytest.mark.parametrize("num_classes", [1, 3])
+def test_segmentation_models_pytorch_itself_agrees(num_classes):
     library = pytest.importorskip("segmentation_models_pytorch")
-    network = library.DeepLabV3Plus("resnet18", encoder_weights=None, classes=3)
+    network = library.DeepLabV3Plus("resnet18", encoder_weights=None, classes=num_classes)
     comparison = compare(smp.source.from_tensors(randomised(network).state_dict(), what="theirs.pth"))
     assert comparison.logits < LIMIT
     assert comparison.equal_labels == 1
 
 
-def test_hugging_face_itself_agrees():
+@pytest.mark.parametrize("num_classes", [1, 3])
+def test_hugging_face_itself_agrees(num_classes):
     library = pytest.importorskip("transformers")
-    config = library.MobileNetV2Config(depth_multiplier=0.35, output_stride=16, num_labels=3)
+    config = library.MobileNetV2Config(depth_multiplier=0.35, output_stride=16, num_labels=num_classes)
     network = library.MobileNetV2ForSemanticSegmentation(config)
     comparison = compare(huggingface.source.from_tensors(randomised(network).state_dict(), what="theirs.bin"))
     assert comparison.logits < LIMIT

@@ -5,7 +5,8 @@ import torch
 from torch import nn
 
 from deeplab.errors import CheckpointError
-from deeplab.weights._source import fill
+from deeplab.models import create_model
+from deeplab.weights._source import Source, fill
 
 
 @pytest.mark.parametrize(
@@ -20,3 +21,35 @@ from deeplab.weights._source import fill
 def test_a_layer_takes_plain_finite_floats_only(bias, problem):
     with pytest.raises(CheckpointError, match=f"x: {problem}"):
         fill(nn.Conv2d(3, 4, 1), {"weight": torch.zeros(4, 3, 1, 1), "bias": bias}, what="x")
+
+
+SMALL = {"depth_multiplier": 0.25, "output_stride": 32}
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("deeplabv3", {"aspp_channels": 8, "atrous_rates": ()}),
+        ("deeplabv2", {}),  # the sum of several classifiers
+        ("deeplabv3plus", {"aspp_channels": 8, "atrous_rates": (), "decoder_merge": "sum", "decoder_logits": True}),
+    ],
+)
+@torch.inference_mode()
+def test_one_logit_becomes_two_classes_whose_softmax_is_its_sigmoid(name, options):
+    theirs = create_model(name, num_classes=1, **SMALL, **options).eval()
+    source = Source(title="ours", rules=((r"", ""),), network=lambda _: {"name": name, **SMALL, **options})
+    state = {key: tensor for key, tensor in theirs.state_dict().items() if not key.startswith("prepare")}
+    checkpoint = source.from_tensors(state, what="x").checkpoint
+    image = torch.rand(1, 3, 40, 50)
+    probabilities = checkpoint.model(image).softmax(dim=1)
+    torch.testing.assert_close(probabilities[:, 1:], theirs(image).sigmoid(), atol=1e-6, rtol=0)
+    assert checkpoint.classes == ("background", "object")
+    assert len(checkpoint.palette) == 2
+
+
+def test_a_last_layer_of_one_number_is_no_classifier():
+    model = create_model("deeplabv3", num_classes=1, **SMALL, aspp_channels=8, atrous_rates=())
+    state = {key: tensor for key, tensor in model.state_dict().items() if not key.startswith("prepare")}
+    source = Source(title="ours", rules=((r"", ""),), network=lambda _: {"name": "deeplabv3", **SMALL})
+    with pytest.raises(CheckpointError, match="x: tensors of shapes that do not fit together"):
+        source.from_tensors({**state, "classify.bias": torch.tensor(1.0)}, what="x")

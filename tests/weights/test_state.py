@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+from argparse import Namespace
+from collections import defaultdict
+from pathlib import Path
+
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -71,6 +75,21 @@ def test_a_running_mean_beside_the_weights_keeps_its_name(read, content, left):
     found = read(content)
     assert found.keys() == {*STATE, *left}
     assert all(tensor.equal({**STATE, **left}[name]) for name, tensor in found.items())
+
+
+@pytest.mark.parametrize(
+    "beside",
+    [
+        Namespace(lr=0.1, data=Path("images"), sizes=[1, 2]),
+        Path("images"),
+        defaultdict(dict, {"conv": {"lr": 0.1}}),
+        defaultdict(list, {"loss": [0.5]}),
+        defaultdict(int),
+    ],
+)
+def test_what_a_training_script_keeps_beside_the_weights_is_no_obstacle(read, beside):
+    for content in ({"model": STATE, "args": beside}, {"state_dict": STATE, "best": {"args": beside}}):
+        assert read(content).keys() == STATE.keys()
 
 
 def test_a_wrapper_that_holds_itself_ends(read):

@@ -11,6 +11,9 @@ from deeplab.images import color_map
 NAMES = {19: CITYSCAPES, 21: VOC, 150: ADE20K, 151: ("unlabelled", *ADE20K), 182: COCO_STUFF}
 """By their number; the official code's models of ADE20K have a class 0 for what is not labelled."""
 
+OF_ONE_LOGIT = ("background", "object")
+"""Of a model whose one logit says how likely something is there, by the sigmoid."""
+
 
 def names_of(num_classes: int) -> tuple[str, ...]:
     """Those of PASCAL VOC for 21, Cityscapes for 19, ADE20K for 150 and 151, COCO-Stuff for 182; else "class 0" ..."""

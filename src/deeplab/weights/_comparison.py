@@ -171,10 +171,21 @@ def _compared(
     layers = []
     for ours, output in outputs.items():
         theirs, expected = recorded[ours]
+        output = _as_one_logit(output, expected)
         layers.append(LayerDifference(theirs, ours, _difference(output, _as_ours(expected, output, theirs))))
+    found = _as_one_logit(found, logits)
     expected = _as_ours(logits, found, "logits")
-    equal = (found.argmax(dim=1) == expected.argmax(dim=1)).double().mean()
+    equal = (_labels(found) == _labels(expected)).double().mean()
     return Comparison(tuple(layers), _difference(found, expected), float(equal))
+
+
+def _as_one_logit(ours: Tensor, theirs: Tensor) -> Tensor:
+    """Our logits of two classes as the one there, of a sigmoid, that they were made from; all else as it is."""
+    return ours[:, 1:] - ours[:, :1] if ours.shape[1] == 2 and 2 * theirs.numel() == ours.numel() else ours
+
+
+def _labels(logits: Tensor) -> Tensor:
+    return logits.argmax(dim=1) if logits.shape[1] > 1 else (logits > 0).squeeze(1)
 
 
 def _as_ours(theirs: Tensor, ours: Tensor, name: str) -> Tensor:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from deeplab.checkpoints import Checkpoint, Preprocessing
 from deeplab.errors import CheckpointError, DeepLabError
 from deeplab.models import SegmentationModel, create_model
-from deeplab.weights._classes import names_of, palette_of
+from deeplab.weights._classes import OF_ONE_LOGIT, names_of, palette_of
 from deeplab.weights._state import COPY, read_state
 
 Tensors = Mapping[str, Tensor]
@@ -99,7 +99,10 @@ class Source:
         placed = places(names, self.rules(names) if callable(self.rules) else self.rules, what=what)
         tensors: Tensors = {ours: found[theirs] for theirs, ours in placed.items()}
         num_classes = _count_classes(tensors, what=what, wanted=self.title)
+        classes = names_of(num_classes)
         try:
+            if num_classes == 1:
+                num_classes, classes, tensors = 2, OF_ONE_LOGIT, _with_background(tensors)
             tensors = self.arrange(tensors)
             network = {**self.network(tensors), **options}
             if output_stride is not None:
@@ -114,7 +117,7 @@ class Source:
         fill(model, tensors, what=what)
         checkpoint = Checkpoint(
             model.eval(),
-            names_of(num_classes),
+            classes,
             palette_of(num_classes),
             Preprocessing(self.long_side(model.arguments)),
             training={"converted_from": Path(what).name},
@@ -200,9 +203,23 @@ def fill(network: nn.Module, tensors: Tensors, *, what: str) -> None:
         wanted[name].copy_(tensor)
 
 
+CLASSIFIERS = ("classify.bias", "classify.0.bias", "decoder.0.reduce.bias")
+"""The bias of the last layer, or of the first of those whose sum the logits are."""
+
+
+def _with_background(tensors: Tensors) -> Tensors:
+    """A classifier of one logit z, which is trained for its sigmoid, as one of two classes: the first one's logit is
+    always 0, and the softmax of (0, z) has the sigmoid of z behind."""
+    last = next(name.partition(".")[0] for name in CLASSIFIERS if name in tensors)
+    return {
+        name: torch.cat([torch.zeros_like(tensor), tensor]) if name.startswith(f"{last}.") else tensor
+        for name, tensor in tensors.items()
+    }
+
+
 def _count_classes(tensors: Tensors, *, what: str, wanted: str) -> int:
     """The number of classes. Raises CheckpointError where there is no classifier."""
-    for name in ("classify.bias", "classify.0.bias", "decoder.0.reduce.bias"):
+    for name in CLASSIFIERS:
         if name in tensors:
             return tensors[name].numel()
     raise CheckpointError(f"{what}: no classifier in it; wanted {wanted}")

@@ -26,9 +26,17 @@ PREFIXES = ("module.", "_orig_mod.", "model.", "net.")
 COPY = re.compile(r"(module\.)?(state_dict_ema|model_ema|ema_state_dict|ema_model|ema)[._]")
 """How the names of a running mean (EMA) of the weights begin, beside the weights themselves or in their place."""
 
-
-FOREIGN = ("builtins.getattr", "mmengine.logging.history_buffer.HistoryBuffer")
-"""What mmengine keeps beside the weights; none of it is called, `Nothing` stands for it."""
+FOREIGN = (
+    "argparse.Namespace",
+    "builtins.dict",
+    "builtins.getattr",
+    "builtins.int",
+    "builtins.list",
+    "mmengine.logging.history_buffer.HistoryBuffer",
+    *(f"{module}.{path}" for module in ("pathlib", "pathlib._local") for path in ("PosixPath", "WindowsPath")),
+)
+"""What training scripts keep beside the weights, such as their arguments, and mmengine its losses; none of it is
+called, `Nothing` stands for it."""
 
 
 class Nothing:
@@ -39,6 +47,11 @@ class Nothing:
 
     def __setstate__(self, _: Any) -> None:
         pass
+
+
+def _plain_dict(*_: Any) -> dict[Any, Any]:
+    """In the place of a `defaultdict`, whose items follow."""
+    return {}
 
 
 class UnreadableError(CheckpointError):
@@ -85,7 +98,7 @@ def _read_pickled(path: Path) -> Any:
     """What torch.save or, in a .pkl, pickle itself wrote. Scores that training kept beside the weights are NumPy's."""
     if path.suffix == ".pkl":
         return read_pickle(path)
-    named = {**NUMPY, **dict.fromkeys(FOREIGN, Nothing)}
+    named = {**NUMPY, **dict.fromkeys(FOREIGN, Nothing), "collections.defaultdict": _plain_dict}
     with torch.serialization.safe_globals([*((value, name) for name, value in named.items()), *NUMPY_TYPES]):
         return torch.load(path, map_location="cpu", weights_only=True)
 

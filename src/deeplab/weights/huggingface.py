@@ -59,7 +59,7 @@ def original(tensors: Tensors, model: SegmentationModel) -> nn.Module | None:
         transformers.MobileNetV2Config(
             depth_multiplier=model.arguments["depth_multiplier"],
             output_stride=model.arguments["output_stride"],
-            num_labels=model.arguments["num_classes"],
+            num_labels=len(tensors["segmentation_head.classifier.convolution.bias"]),
         )
     )
     return network

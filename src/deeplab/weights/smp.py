@@ -82,7 +82,7 @@ def original(tensors: Tensors, model: SegmentationModel) -> nn.Module | None:
         encoder_weights=None,
         encoder_output_stride=arguments["output_stride"],
         in_channels=arguments["in_channels"],
-        classes=arguments["num_classes"],
+        classes=len(tensors["segmentation_head.0.bias"]),
         decoder_channels=arguments["aspp_channels"],
         decoder_aspp_separable=arguments["aspp_separable"],
     )

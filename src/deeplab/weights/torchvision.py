@@ -66,7 +66,7 @@ def original(tensors: Tensors, model: SegmentationModel) -> nn.Module | None:
     return build(
         weights=None,
         weights_backbone=None,
-        num_classes=model.arguments["num_classes"],
+        num_classes=len(tensors["classifier.4.bias"]),
         aux_loss=any(name.startswith("aux_classifier.") for name in tensors),
     )
 
