@@ -13,6 +13,7 @@ import pytest
 from deeplab.errors import SettingsError, UnknownNameError
 from deeplab.settings import (
     CompareSettings,
+    ConvertSettings,
     DoctorSettings,
     EvaluateSettings,
     ExplainSettings,
@@ -285,3 +286,21 @@ def test_a_crf_is_on_by_true_by_a_name_or_by_a_file():
     assert build(LoadSettings, LoadSettings(crf=True).as_dict()).crf == "v2-resnet101"
     with pytest.raises(UnknownNameError, match="no CRF preset 'v3'"):
         LoadSettings(crf="v3")
+
+
+@pytest.mark.parametrize(
+    ("checkpoint", "output"),
+    [
+        ("runs/model.pth", "model.safetensors"),
+        ("deeplab-resnet.pth.tar", "deeplab-resnet.safetensors"),
+        ("model.ckpt", "model.safetensors"),
+        ("model.ckpt.index", "model.safetensors"),
+        ("model.ckpt-10000", "model.ckpt-10000.safetensors"),
+        ("model.ckpt-60000.index", "model.ckpt-60000.safetensors"),
+        ("resnet50.v2", "resnet50.v2.safetensors"),
+        ("Weights.PTH", "Weights.safetensors"),
+        (".pth", ".pth.safetensors"),
+    ],
+)
+def test_a_converted_file_keeps_all_of_the_checkpoints_name_but_its_endings(checkpoint, output):
+    assert str(ConvertSettings(checkpoint=Path(checkpoint)).output) == output

@@ -245,6 +245,8 @@ def _delete(path: Path) -> None:
 
 def checkpoint_file(path: Path) -> Path:
     """The file that `path` names; TensorFlow names a checkpoint by what its files have in common."""
+    if not path.name:  # a folder: "." or a root
+        return path
     index = path.with_name(f"{path.name}.index")
     return index if index.is_file() and not path.is_file() else path
 

@@ -59,6 +59,11 @@ ENGINE_PRECISIONS = {
 }
 """What the engines compute in."""
 
+CHECKPOINT_ENDINGS = re.compile(
+    r"(?<=.)(\.(bin|ckpt|index|pb|pkl|pt|pth|safetensors|tar|tflite))+$", flags=re.IGNORECASE
+)
+"""How files of weights end; in `model.ckpt-10000` the number is a part of the name."""
+
 LOSSES = ("cross_entropy", "focal", "dice", "lovasz")
 """The losses by name; `losses/` has them."""
 
@@ -399,7 +404,7 @@ class ConvertSettings(Settings):
     source: str = option("auto", "The system: {sources}; auto finds it.", metavar="NAME")
     output: Path = option(
         Path("{checkpoint}.safetensors"),
-        "File to write; {checkpoint} stands for the checkpoint's name without its ending.",
+        "File to write; {checkpoint} stands for the checkpoint's name without its endings.",
         metavar="FILE",
     )
     output_stride: Literal[4, 8, 16, 32] | None = option(
@@ -418,7 +423,8 @@ class ConvertSettings(Settings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        output = str(self.output).replace("{checkpoint}", self.checkpoint.stem)
+        name = CHECKPOINT_ENDINGS.sub("", self.checkpoint.name)
+        output = str(self.output).replace("{checkpoint}", name)
         if not output.endswith(".safetensors"):
             raise SettingsError(f"output wants a name that ends in .safetensors, got {output}")
         object.__setattr__(self, "output", Path(output))

@@ -64,6 +64,12 @@ def test_a_folder_is_no_model(tmp_path):
         find(tmp_path)
 
 
+@pytest.mark.parametrize("name", ["", ".", "/"])
+def test_a_folder_without_a_name_is_no_model(name):
+    with pytest.raises(InputNotFoundError, match="is a folder; wanted"):
+        find(name)
+
+
 def test_a_tensorflow_checkpoint_goes_by_the_name_of_its_files(tmp_path):
     (tmp_path / "model.ckpt.index").touch()
     assert find(tmp_path / "model.ckpt") == tmp_path / "model.ckpt.index"

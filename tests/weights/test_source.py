@@ -45,11 +45,3 @@ def test_one_logit_becomes_two_classes_whose_softmax_is_its_sigmoid(name, option
     torch.testing.assert_close(probabilities[:, 1:], theirs(image).sigmoid(), atol=1e-6, rtol=0)
     assert checkpoint.classes == ("background", "object")
     assert len(checkpoint.palette) == 2
-
-
-def test_a_last_layer_of_one_number_is_no_classifier():
-    model = create_model("deeplabv3", num_classes=1, **SMALL, aspp_channels=8, atrous_rates=())
-    state = {key: tensor for key, tensor in model.state_dict().items() if not key.startswith("prepare")}
-    source = Source(title="ours", rules=((r"", ""),), network=lambda _: {"name": "deeplabv3", **SMALL})
-    with pytest.raises(CheckpointError, match="x: tensors of shapes that do not fit together"):
-        source.from_tensors({**state, "classify.bias": torch.tensor(1.0)}, what="x")
