@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import save_file
 
 from deeplab.errors import CheckpointError
+from deeplab.weights import _state, convert, start_from
 from deeplab.weights._state import read_state
 
 STATE = {"conv.weight": torch.ones(2), "norm.bias": torch.ones(3)}
@@ -97,6 +98,21 @@ def test_a_wrapper_that_holds_itself_ends(read):
     content["model"] = content
     with pytest.raises(CheckpointError, match="no weights in it"):
         read(content)
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+def test_a_file_is_read_once_however_many_systems_are_tried(tmp_path, monkeypatch, suffix):
+    torch.save(STATE, tmp_path / "x.pth")
+    save_file(STATE, tmp_path / "x.safetensors")
+    read = []
+    for module, name in ((torch, "load"), (_state, "load_file")):
+        load = getattr(module, name)
+        monkeypatch.setattr(module, name, lambda *args, load=load, **options: read.append(1) or load(*args, **options))
+    for use in (convert, lambda path: start_from(path, backbone="resnet50")):
+        read.clear()
+        with pytest.raises(CheckpointError, match="of none of the systems that we read"):
+            use(tmp_path / f"x{suffix}")
+        assert len(read) == 1
 
 
 def test_safetensors_are_read_alike(tmp_path):

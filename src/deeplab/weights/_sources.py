@@ -12,7 +12,7 @@ from deeplab import catalog, checkpoints
 from deeplab.errors import CheckpointError, InputNotFoundError, unknown_name
 from deeplab.files import checkpoint_file, not_weights
 from deeplab.weights._source import Conversion, Source
-from deeplab.weights._state import UnreadableError
+from deeplab.weights._state import UnreadableError, read_once
 from deeplab.weights.encoders import backbone_in
 
 AUTO = "auto"
@@ -54,18 +54,19 @@ def convert(path: str | Path, *, source: str = AUTO, output_stride: int | None =
     if source in sources() and source != wanted:
         raise CheckpointError(f"{path}: a file of {wanted}, not of {source}; use --source {wanted}")
     source = wanted if source == AUTO else source
-    try:
-        return _converted_by_any(path, output_stride) if source == AUTO else _converted(source, path, output_stride)
-    except UnreadableError:
-        raise
-    except CheckpointError as error:
-        backbone = backbone_in(path)
-        if backbone is None:
+    with read_once():
+        try:
+            return _converted_by_any(path, output_stride) if source == AUTO else _converted(source, path, output_stride)
+        except UnreadableError:
             raise
-        raise CheckpointError(
-            f"{path}: {backbone} that classifies images, no segmentation; "
-            f"train from it: deeplab train DATA --backbone {backbone} --weights {path}"
-        ) from error
+        except CheckpointError as error:
+            backbone = backbone_in(path)
+            if backbone is None:
+                raise
+            raise CheckpointError(
+                f"{path}: {backbone} that classifies images, no segmentation; "
+                f"train from it: deeplab train DATA --backbone {backbone} --weights {path}"
+            ) from error
 
 
 def _converted_by_any(path: Path, output_stride: int | None) -> Conversion:

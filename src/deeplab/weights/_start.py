@@ -9,6 +9,7 @@ from deeplab.checkpoints import Checkpoint
 from deeplab.errors import CheckpointError
 from deeplab.weights._shipped import find
 from deeplab.weights._sources import convert
+from deeplab.weights._state import read_once
 from deeplab.weights.encoders import encoder
 from deeplab.weights.tflite import convert_backbone
 
@@ -30,7 +31,8 @@ def start_from(name_or_path: str | Path, *, backbone: str) -> Checkpoint:
     if backbone.startswith("timm/"):
         return encoder(path, backbone=backbone)
     classifier = convert_backbone if path.suffix == ".tflite" else encoder
-    try:
-        return classifier(path)
-    except CheckpointError:
-        return convert(path).checkpoint
+    with read_once():
+        try:
+            return classifier(path)
+        except CheckpointError:
+            return convert(path).checkpoint

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pickle
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +60,21 @@ class UnreadableError(CheckpointError):
     """The file is not one of weights, whatever the system."""
 
 
+_kept: ContextVar[dict[Path, Any] | None] = ContextVar("_kept", default=None)
+"""What `read_once` keeps, by its file."""
+
+
+@contextmanager
+def read_once() -> Iterator[None]:
+    """Inside the `with` a file is read once only, however many systems are tried on it."""
+    kept = _kept.get()
+    token = _kept.set({} if kept is None else kept)
+    try:
+        yield
+    finally:
+        _kept.reset(token)
+
+
 def read_state(path: Path) -> dict[str, Tensor]:
     """The tensors in a PyTorch, pickle or safetensors file by name, without what training put around and before them.
 
@@ -72,6 +89,15 @@ def read_state(path: Path) -> dict[str, Tensor]:
 
 def read_content(path: Path) -> Any:
     """All that a PyTorch, pickle or safetensors file holds. Raises as `read_state`."""
+    kept = _kept.get()
+    if kept is None:
+        return _read_content(path)
+    if path not in kept:
+        kept[path] = _read_content(path)
+    return kept[path]
+
+
+def _read_content(path: Path) -> Any:
     if not path.is_file():
         raise InputNotFoundError(f"no weights file {path}")
     if path.suffix == ".safetensors":
