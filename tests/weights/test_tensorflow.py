@@ -8,7 +8,9 @@ import pytest
 import torch
 
 from deeplab.errors import CheckpointError, InputNotFoundError
+from deeplab.models import create_model
 from deeplab.weights import tensorflow
+from deeplab.weights._tf_graph import output_stride
 
 CASE = "tf_deeplab/mobilenetv2_voc"
 
@@ -92,6 +94,42 @@ def test_labels_of_a_frozen_graph_are_those_of_the_official_export(shared, size)
     np.testing.assert_allclose(probabilities, expected, atol=1e-5)
 
 
+def varint(number):
+    return bytes([number]) if number < 128 else bytes([number & 127 | 128]) + varint(number >> 7)
+
+
+def field(number, content):
+    """A field of a protocol buffer, with its length."""
+    return varint(number << 3 | 2) + varint(len(content)) + content
+
+
+def node(name, operation, key, value):
+    """An operation of a GraphDef with one attribute."""
+    attribute = field(1, key.encode()) + field(2, value)
+    return field(1, field(1, name.encode()) + field(2, operation.encode()) + field(5, attribute))
+
+
+def strides(stride):
+    return field(1, field(3, bytes([1, stride, stride, 1])))
+
+
+@pytest.mark.parametrize("stride", [8, 16, 32])
+def test_a_frozen_resnet_strides_by_its_pooling_too(tmp_path, stride):
+    scope = "resnet_v1_101"
+    one = (
+        varint(1 << 3) + varint(1) + field(2, field(2, varint(1 << 3) + varint(1))) + field(4, np.float32(1).tobytes())
+    )
+    graph = node(f"{scope}/conv1_1/BatchNorm/gamma", "Const", "value", field(8, one))
+    graph += node(f"{scope}/conv1_1/Conv2D", "Conv2D", "strides", strides(2))
+    graph += node(f"{scope}/pool1/MaxPool", "MaxPool", "strides", strides(2))
+    for block, units, before in ((1, 3, 4), (2, 4, 8), (3, 23, 16)):
+        unit = f"{scope}/block{block}/unit_{units}/bottleneck_v1"
+        graph += node(f"{unit}/shortcut/MaxPool", "MaxPool", "strides", strides(2 if before < stride else 1))
+        graph += node(f"{unit}/conv2/Conv2D", "Conv2D", "strides", strides(2 if before < stride else 1))
+    (tmp_path / "g.pb").write_bytes(graph)
+    assert output_stride(tmp_path / "g.pb") == stride
+
+
 def test_a_damaged_graph_is_said(shared, tmp_path):
     whole = (shared / "golden/tf_frozen/mobilenetv2_dm05_voc/single_scale_crop129_os8.pb").read_bytes()
     for content in (b"", b"nonsense", whole[:-100_000], whole[:5000]):
@@ -152,6 +190,32 @@ def test_missing_files_are_named(files, tmp_path):
 def test_another_network_is_refused():
     with pytest.raises(CheckpointError, match="'vgg_16/conv1/weights' has no place"):
         tensorflow.source.from_tensors({"vgg_16/conv1/weights": torch.zeros(64, 3, 3, 3)}, what="x")
+
+
+def built_as_it_is(state):
+    """The arguments that `network` finds for our own tensors, and whether they build the same shapes."""
+    state = {name: tensor for name, tensor in state.items() if not name.startswith("prepare.")}
+    arguments = tensorflow.network(state)
+    built = create_model(**arguments, num_classes=21).state_dict()
+    return arguments, all(built[name].shape == tensor.shape for name, tensor in state.items())
+
+
+@pytest.mark.parametrize("multiplier", [0.25, 0.35, 0.5, 0.75, 1.0, 1.3, 1.4])
+@pytest.mark.parametrize("divisible_by", [1, 8])
+def test_the_width_of_a_mobilenetv2_is_told_where_its_stem_is_rounded(multiplier, divisible_by):
+    options = {"depth_multiplier": multiplier, "divisible_by": divisible_by, "atrous_rates": ()}
+    arguments, same = built_as_it_is(create_model("deeplabv3", backbone="mobilenetv2", **options).state_dict())
+    assert same
+    assert arguments["depth_multiplier"] == multiplier
+
+
+@pytest.mark.parametrize("backbone", ["mobilenetv3_large", "mobilenetv3_small"])
+@pytest.mark.parametrize("multiplier", [0.75, 1.0, 1.25])
+def test_the_width_of_a_mobilenetv3_is_told_where_its_stem_is_rounded(backbone, multiplier):
+    options = {"depth_multiplier": multiplier, "output_stride": 32}
+    arguments, same = built_as_it_is(create_model("deeplabv3", backbone=backbone, **options).state_dict())
+    assert same
+    assert (arguments["backbone"], arguments["depth_multiplier"]) == (backbone, multiplier)
 
 
 def test_what_only_training_uses_is_left_behind(xception):

@@ -143,6 +143,34 @@ def test_normalisation_is_that_of_the_input_tensor(weights: Path) -> None:
     torch.testing.assert_close(floating, torch.tensor([-1, 1 / 255, 1]))
 
 
+def test_signed_pixels_are_normalised_as_unsigned_ones(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    graph = read_graph(weights / f"{PASCAL}.tflite")
+    unsigned = checkpoint_of(weights / f"{PASCAL}.tflite").model.arguments
+    image = replace(graph.image, signed=True, zero_point=graph.image.zero_point - 128)
+    monkeypatch.setattr(tflite, "read_graph", lambda path: replace(graph, image=image))
+    signed = checkpoint_of(weights / f"{PASCAL}.tflite").model.arguments
+    assert (signed["image_mean"], signed["image_std"]) == (unsigned["image_mean"], unsigned["image_std"])
+
+
+@pytest.mark.parametrize("multiplier", [0.35, 0.5, 0.75, 1.0, 1.3, 1.4])
+def test_the_width_is_told_where_the_stem_is_rounded(multiplier: float) -> None:
+    backbone = create_backbone("mobilenetv2", depth_multiplier=multiplier, output_stride=32)
+    encoder = [
+        Convolution(
+            *(facts.kind, (0,), (0,)),
+            weight=np.zeros(facts.weight, np.float32),
+            bias=np.zeros(facts.weight[0], np.float32),
+            stride=facts.stride,
+            dilation=facts.dilation,
+            padding="same",
+            activation="none",
+        )
+        for _, _, facts in tflite._layers(backbone)
+    ]
+    arguments = tflite._backbone_arguments(encoder)
+    assert (arguments["depth_multiplier"], arguments["output_stride"]) == (multiplier, 32)
+
+
 def test_folded_norms_only_add_their_bias(weights: Path) -> None:
     for module in checkpoint_of(weights / f"{PASCAL}.tflite").model.modules():
         if isinstance(module, BatchNorm):

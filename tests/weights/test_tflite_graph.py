@@ -112,8 +112,10 @@ def test_weights_quantised_per_channel_are_scaled_along_their_axis(tmp_path: Pat
     bias = tensor((2,), INT32, 2, scale=[0.25, 1.0], zero_point=[0, 0])
     file = tmp_path / "per_channel.tflite"
     file.write_bytes(one_convolution(weight, bias, np.array([1, -2, 3, -4], "i1"), np.array([2, 2], "<i4")))
-    (operator,) = read_graph(file).operators
+    graph = read_graph(file)
+    (operator,) = graph.operators
     assert isinstance(operator, Convolution)
+    assert [each.signed for each in graph.tensors] == [False, True, False, False]
     assert operator.weight.ravel().tolist() == [0.5, -1, 6, -8]
     assert operator.bias.tolist() == [0.5, 2]
 

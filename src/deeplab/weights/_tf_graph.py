@@ -27,7 +27,8 @@ DTYPE, SHAPE, CONTENT, FLOATS = 1, 2, 4, 5
 WEIGHTS = ("weights", "biases", "gamma", "beta", "moving_mean", "moving_variance")
 """Ends of the names that TensorFlow's slim gives its variables."""
 
-CONVOLUTIONS = ("Conv2D", "DepthwiseConv2dNative")
+STRIDING = ("Conv2D", "DepthwiseConv2dNative", "MaxPool")
+"""Operations that the networks we know stride by; a ResNet pools once."""
 
 
 class Node(NamedTuple):
@@ -53,14 +54,14 @@ def read_constants(path: Path) -> dict[str, NDArray[Any]]:
 
 
 def output_stride(path: Path) -> int | None:
-    """The product of the strides of the network's convolutions, shortcuts aside; None where that is no power of two
-    up to 32, as for networks that stride in other ways too. Raises as `read_constants`."""
+    """The product of the strides of the network's convolutions and poolings, shortcuts aside; None where that is no
+    power of two from 4 to 32, as for networks that stride in other ways too. Raises as `read_constants`."""
     try:
         scopes = {name.partition("/")[0] for name in read_constants(path) if name.endswith("gamma")}
         stride = 1
         for node in _nodes(path):
             inside = node.name.partition("/")[0] in scopes and "shortcut" not in node.name
-            if inside and node.operation in CONVOLUTIONS:
+            if inside and node.operation in STRIDING:
                 stride *= _integers(node.attributes["strides"])[1]
     except (IndexError, KeyError, ValueError) as error:
         raise _damaged(path) from error

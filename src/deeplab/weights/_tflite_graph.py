@@ -27,7 +27,8 @@ KINDS = {
     23: "RESIZE_BILINEAR", 25: "SOFTMAX", 40: "MEAN", 56: "ARG_MAX", 69: "TILE", 114: "QUANTIZE",
 }  # fmt: skip
 """The built-in operators that occur in the networks we know; any other is named by its number."""
-DTYPES: dict[int, DTypeLike] = {0: "<f4", 2: "<i4", 3: "<u1", 4: "<i8", 9: "<i1"}
+INT8 = 9
+DTYPES: dict[int, DTypeLike] = {0: "<f4", 2: "<i4", 3: "<u1", 4: "<i8", INT8: "<i1"}
 ACTIVATIONS: dict[int, Activation] = {0: "none", 1: "relu", 3: "relu6"}
 
 
@@ -60,6 +61,8 @@ class TensorInfo:
     scale: NDArray[np.float32]
     zero_point: NDArray[np.int64]
     values: NDArray[np.float32] | None
+    signed: bool = False
+    """Whether its numbers are int8."""
 
 
 @dataclass(frozen=True)
@@ -138,11 +141,12 @@ def _tensor(table: _Table, buffers: list[_Table]) -> TensorInfo:
     shape = table.integers(0)
     scale, zero_point, axis = _quantisation(table.table(4))
     stored = buffers[table.scalar(2, "<I")].array(0, "<u1")
-    dtype = DTYPES.get(table.scalar(1, "<b"))
+    kind = table.scalar(1, "<b")
+    dtype = DTYPES.get(kind)
     values = None
     if stored.size and dtype is not None:
         values = _dequantised(stored.view(dtype).reshape(shape), scale, zero_point, axis)
-    return TensorInfo(table.string(3), shape, scale, zero_point, values)
+    return TensorInfo(table.string(3), shape, scale, zero_point, values, signed=kind == INT8)
 
 
 def _quantisation(table: _Table | None) -> tuple[NDArray[np.float32], NDArray[np.int64], int]:

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from deeplab.backbones.mobilenetv2 import STAGES
 from deeplab.weights._ports import resnet_name
 from deeplab.weights._source import Conversion, Rules, Source, Tensors, combined
 from deeplab.weights._tf_checkpoint import read_variables
@@ -154,7 +155,8 @@ def backbone(tensors: Tensors) -> dict[str, Any]:
     widths = [len(tensor) for name, tensor in tensors.items() if name.endswith("project.conv.weight")]
     return {
         "backbone": "mobilenetv2",
-        "depth_multiplier": len(tensors["backbone.stem.conv.weight"]) / 32,
+        # of the deepest block: narrower ones are rounded, the stem of width 1.4 to that of 1.5
+        "depth_multiplier": len(tensors["backbone.blocks.16.project.conv.weight"]) / STAGES[-1][1],
         "divisible_by": 8 if all(width % 8 == 0 for width in widths) else 1,
         "padding": "same",
     }
@@ -181,11 +183,11 @@ def _resnet(tensors: Tensors) -> dict[str, Any]:
 def _mobilenetv3(tensors: Tensors) -> dict[str, Any]:
     units = _units(tensors)
     size, widest = {15: ("large", 160), 11: ("small", 96)}[units]
-    multiplier = len(tensors["backbone.stem.conv.weight"]) / 16
-    halved = len(tensors[f"backbone.blocks.{units - 1}.project.conv.weight"]) < 0.75 * multiplier * widest
+    deepest = len(tensors[f"backbone.blocks.{units - 1}.project.conv.weight"])
+    halved = deepest < 0.75 * widest * len(tensors["backbone.stem.conv.weight"]) / 16
     return {
         "backbone": f"mobilenetv3_{size}{'_seg' if halved else ''}",
-        "depth_multiplier": multiplier,
+        "depth_multiplier": deepest * (2 if halved else 1) / widest,
         "padding": "same",
         "output_stride": 32,
     }

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from deeplab.backbones.mobilenetv2 import STAGES
 from deeplab.checkpoints import Checkpoint, Preprocessing
 from deeplab.errors import CheckpointError, SettingsError
 from deeplab.layers import BatchNorm, ConvNormAct
@@ -124,10 +125,12 @@ def _backbone_name(encoder: Sequence[Convolution]) -> str:
 def _backbone_arguments(encoder: Sequence[Convolution]) -> dict[str, Any]:
     stem_channels, in_channels, *_ = encoder[0].weight.shape
     widths = [len(convolution.bias) for convolution in encoder]
+    # of the deepest block of a MobileNetV2: narrower layers are rounded, the stem of width 1.4 to that of 1.5
+    mobilenetv2 = _backbone_name(encoder) == "mobilenetv2"
     return {
         "in_channels": in_channels,
         "output_stride": prod(convolution.stride[0] for convolution in encoder),
-        "depth_multiplier": stem_channels / 32,
+        "depth_multiplier": widths[-1] / STAGES[-1][1] if mobilenetv2 else stem_channels / 32,
         "divisible_by": 8 if all(width % 8 == 0 for width in widths) else 1,
     }
 
@@ -135,12 +138,14 @@ def _backbone_arguments(encoder: Sequence[Convolution]) -> dict[str, Any]:
 def _normalisation(image: TensorInfo) -> tuple[list[float], list[float]]:
     """Mean and standard deviation, in 0 .. 1, of each channel of the image.
 
-    An 8-bit network reads a pixel of 0 .. 255 as (pixel - zero_point) * scale; a float one wants -1 .. 1.
+    An 8-bit network reads a pixel of 0 .. 255 as (pixel - zero_point) * scale, and one of signed numbers is given the
+    pixel less 128; a float one wants -1 .. 1.
     """
     channels = image.shape[-1]
     if not image.scale.size:
         return [0.5] * channels, [0.5] * channels
-    return [float(image.zero_point[0]) / 255] * channels, [1 / (255 * float(image.scale[0]))] * channels
+    zero_point = float(image.zero_point[0]) + (128 if image.signed else 0)
+    return [zero_point / 255] * channels, [1 / (255 * float(image.scale[0]))] * channels
 
 
 def _check_head(image_pooling: Convolution, pointwise: Convolution, graph: Graph, *, path: Path) -> None:
