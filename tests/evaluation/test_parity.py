@@ -21,20 +21,40 @@ def test_made_up_pictures_need_no_photo(tmp_path: Path, monkeypatch: pytest.Monk
     assert [image.shape for image in images] == [(301, 402, 3), (257, 513, 3)]
 
 
-def test_masks_are_read_where_they_are_to_be_compared(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.fixture
+def dataset(tmp_path: Path) -> Path:
+    """One image of the class road."""
     for folder in ("images", "masks"):
         (tmp_path / "train" / folder).mkdir(parents=True)
     Image.new("RGB", (20, 30)).save(tmp_path / "train/images/a.png")
     Image.new("L", (20, 30), 1).save(tmp_path / "train/masks/a.png")
     (tmp_path / "classes.txt").write_text("sky\nroad\n")
-    (picture,) = pictures(tmp_path, classes=("sky", "road"), split="train", limit=8)
+    return tmp_path
+
+
+def test_a_picture_beside_the_folders_of_a_data_set_does_not_make_it_a_folder_of_photos(dataset: Path) -> None:
+    Image.new("RGB", (9, 9)).save(dataset / "preview.png")
+    (picture,) = pictures(dataset, classes=("sky", "road"), split="train", limit=8)
+    assert picture.image.shape == (30, 20, 3)
+    assert picture.mask is not None
+
+
+def test_a_folder_of_photos_is_all_of_them(tmp_path: Path) -> None:
+    for name in ("a.png", "b.JPG"):
+        Image.new("RGB", (20, 30)).save(tmp_path / name)
+    (tmp_path / "masks").mkdir()  # alone it is no data set
+    assert len(pictures(tmp_path, split="val", limit=8)) == 2
+
+
+def test_masks_are_read_where_they_are_to_be_compared(dataset: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (picture,) = pictures(dataset, classes=("sky", "road"), split="train", limit=8)
     assert picture.mask is not None
     assert np.all(picture.mask == 1)
-    (picture,) = pictures(tmp_path, classes=("sea",), split="train", limit=8)
+    (picture,) = pictures(dataset, classes=("sea",), split="train", limit=8)
     assert picture.mask is None
-    assert caplog.messages == [f"the masks of {tmp_path} are not compared: their classes are not those of the model"]
-    Image.new("L", (20, 30), 9).save(tmp_path / "train/masks/a.png")
+    assert caplog.messages == [f"the masks of {dataset} are not compared: their classes are not those of the model"]
+    Image.new("L", (20, 30), 9).save(dataset / "train/masks/a.png")
     with pytest.raises(DataError, match="label 9"):
-        pictures(tmp_path, classes=("sky", "road"), split="train", limit=8)
-    (picture,) = pictures(tmp_path, split="train", limit=8)
+        pictures(dataset, classes=("sky", "road"), split="train", limit=8)
+    (picture,) = pictures(dataset, split="train", limit=8)
     assert (picture.image.shape, picture.mask, len(caplog.messages)) == ((30, 20, 3), None, 1)

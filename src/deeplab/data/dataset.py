@@ -20,7 +20,7 @@ from deeplab.errors import DataError, InputNotFoundError, unknown_name
 from deeplab.files import File
 from deeplab.images import read_image, read_labels
 
-__all__ = ["DataSet", "Regrouped", "Stray", "load_sample", "open_dataset", "survey"]
+__all__ = ["DataSet", "Regrouped", "Stray", "is_dataset", "load_sample", "open_dataset", "survey"]
 
 SUBFOLDERS = 50
 """So many are looked into where a folder is no data set, for the one that was meant."""
@@ -92,6 +92,11 @@ class Stray:
         way_out = f"put them {'as <stem>.png ' if missing == 'mask' else ''}into {self.folder}"
         have = number_of(len(self.files), f"{what} has", f"{what}s have")
         return DataError(f"{self.folder.parent}: {have} no {missing} ({some}); {way_out}")
+
+
+def is_dataset(root: Path) -> bool:
+    """Whether the folder `root` looks like a data set of a known format, in order or not."""
+    return bool(_fitting(root, _formats()))
 
 
 def open_dataset(root: str | Path, *, format: str | None = None) -> DataSet:

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from deeplab.data import load_sample, open_dataset, regroup
+from deeplab.data import is_dataset, load_sample, open_dataset, regroup
 from deeplab.errors import CheckpointError, SettingsError
 from deeplab.files import expand_inputs
 from deeplab.images import IMAGE_SUFFIXES, read_image, resize_image
@@ -150,7 +150,8 @@ def pictures(
     """
     if data is None:
         return [Picture(image) for image in (*_photos(), *_made_up())][:limit]
-    if data.is_dir() and any(file.suffix.lower() in IMAGE_SUFFIXES for file in data.iterdir()):
+    photos = data.is_dir() and any(file.suffix.lower() in IMAGE_SUFFIXES for file in data.iterdir())
+    if photos and not is_dataset(data):  # beside the folders of a data set may lie a picture of it
         return [Picture(read_image(path)) for path in expand_inputs([data], suffixes=IMAGE_SUFFIXES)[:limit]]
     dataset = open_dataset(data)
     samples = dataset.split(split)[:limit]
