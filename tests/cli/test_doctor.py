@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,21 @@ def test_an_error_is_status_1_and_told_with_its_files_its_reason_and_the_way_out
     assert "1 mask with labels that are no class: train/masks/1.png (label 7 at (row 0, column 0)" in lines[place]
     assert "A label that is no class cannot be learnt." in lines[place + 1]
     assert "Add the missing classes to classes.txt" in lines[place + 1]
+
+
+def test_a_finding_that_a_repair_is_for_names_the_command_for_it(run: Run, data: Path, tmp_path: Path) -> None:
+    Image.fromarray(np.full((24, 32), 7, np.uint8)).save(data / "train/masks/1.png")
+    lines = run("doctor", data, "--report", tmp_path / "page.html").out.splitlines()
+    place = next(index for index, line in enumerate(lines) if line.startswith("error: "))
+    command = f"'deeplab doctor {data} --fix {data}_repaired' writes a repaired copy"
+    assert "With --fix: renumbered where all masks are" in lines[place + 1]
+    assert command in lines
+    page = unescape((tmp_path / "page.html").read_text(encoding="utf-8"))
+    assert command in page
+    assert "With --fix: renumbered where all masks are" in page
+    out = run("doctor", data, "--fix", f"{data}_repaired").out
+    assert command not in out
+    assert "With --fix" not in run("doctor", f"{data}_repaired").out
 
 
 def test_nothing_to_train_on_is_status_1_also_of_a_repaired_copy(run: Run, data: Path, tmp_path: Path) -> None:

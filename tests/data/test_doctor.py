@@ -817,6 +817,17 @@ def test_masks_of_other_names_and_numbers_are_repaired_at_once(root: Path, tmp_p
     assert (labels == (label_map(1) == 2)).all()
 
 
+def test_a_mask_is_told_to_be_renamed_as_the_file_that_is_written(root: Path, tmp_path: Path) -> None:
+    rename_masks(root)
+    for image in (root / "train/images").iterdir():
+        Image.open(image).save(image.with_suffix(".tiff"))
+        image.unlink()
+    done = repair(diagnose(root), tmp_path / "repaired").repair
+    assert done is not None
+    assert done.done[0] == ("train/masks/0_mask.png", "renamed as 0.png")
+    assert (tmp_path / "repaired/train/masks/0.png").is_file()
+
+
 def test_masks_of_other_names_are_paired_also_without_folders_of_splits(root: Path, tmp_path: Path) -> None:
     shutil.rmtree(root / "val")
     rename_masks(root)

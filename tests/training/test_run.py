@@ -168,7 +168,9 @@ def test_wrong_data_stop_the_run_before_it_begins(settings, data, tmp_path):
     Image.new("L", (20, 20), 9).save(root / "train/masks/a.png")
     (root / "classes.txt").write_text("a\nb\n")
     with pytest.raises(
-        DataError, match=r"masks/a\.png \(label 9 at \(row 0, column 0\).*--no-doctor trains nevertheless"
+        DataError,
+        match=r"masks/a\.png \(label 9 at \(row 0, column 0\).*"
+        r"'deeplab doctor .*data --fix .*data_repaired' writes a repaired copy; .*--no-doctor trains nevertheless",
     ):
         train(settings(tmp_path / "run", data=root))
     with pytest.raises(DataError, match=r"masks/a\.png: label 9 at \(row 0, column 0\)"):

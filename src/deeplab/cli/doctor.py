@@ -28,8 +28,10 @@ def doctor(settings: DoctorSettings, *, json: Json = False) -> None:
     print_table(("Class", *splits), _shares(diagnosis), figures=splits)
     for finding in diagnosis.findings:
         print(f"{finding.severity}: {finding.sentence(diagnosis.dataset.root)}")
-        print(f"    {finding.why} {finding.fix}")
+        print(f"    {finding.advice}")
     print(f"{settings.data}: {diagnosis.summary()}")
+    if diagnosis.fix_command and not settings.fix:
+        print(f"'{diagnosis.fix_command}' writes a repaired copy")
     if settings.report:
         print(f"the report is {settings.report}")
     if diagnosis.repair:

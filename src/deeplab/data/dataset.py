@@ -20,7 +20,7 @@ from deeplab.errors import DataError, InputNotFoundError, unknown_name
 from deeplab.files import File
 from deeplab.images import read_image, read_labels
 
-__all__ = ["DataSet", "Regrouped", "Stray", "is_dataset", "load_sample", "open_dataset", "survey"]
+__all__ = ["DataSet", "Regrouped", "Stray", "fix_command", "is_dataset", "load_sample", "open_dataset", "survey"]
 
 SUBFOLDERS = 50
 """So many are looked into where a folder is no data set, for the one that was meant."""
@@ -82,16 +82,23 @@ class Stray:
     split: str
     """What they would be a part of."""
 
-    def error(self) -> DataError:
-        """Why the data set cannot be opened."""
+    def error(self, root: Path) -> DataError:
+        """Why the data set in `root` cannot be opened."""
+        copy = f"'{fix_command(root)}' writes a repaired copy"
         if self.kind == "same stem":
             names = " and ".join(file.name for file in self.files[:2])
-            return DataError(f"{self.folder}: {names} have the same stem; keep or rename one")
+            return DataError(f"{self.folder}: {names} have the same stem; keep or rename one, or {copy}")
         what, missing = self.kind.split(" without ")
         some = ", ".join(file.stem for file in self.files[:5]) + (", ..." if len(self.files) > 5 else "")
         way_out = f"put them {'as <stem>.png ' if missing == 'mask' else ''}into {self.folder}"
         have = number_of(len(self.files), f"{what} has", f"{what}s have")
-        return DataError(f"{self.folder.parent}: {have} no {missing} ({some}); {way_out}")
+        return DataError(f"{self.folder.parent}: {have} no {missing} ({some}); {way_out}, or {copy}")
+
+
+def fix_command(root: Path) -> str:
+    """What writes a repaired copy of the data set in `root` beside it."""
+    named = root if root.name not in ("", "..") else root.resolve()
+    return f"deeplab doctor {root} --fix {named.with_name(f'{named.name}_repaired')}"
 
 
 def is_dataset(root: Path) -> bool:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deeplab._words import number_of
-from deeplab.data.dataset import DataSet, Stray
+from deeplab.data.dataset import DataSet, Stray, fix_command
 from deeplab.data.doctor.inspection import Inspection, MaskFacts, is_ignored
 from deeplab.data.doctor.kinds import KINDS, SEVERITIES, Severity
 from deeplab.data.sample import Part, Sample
@@ -66,6 +66,17 @@ class Finding:
     def why(self) -> str:
         """Why it matters."""
         return KINDS[self.kind].why
+
+    @property
+    def repair(self) -> str:
+        """What `--fix` does about it; "": nothing."""
+        return KINDS[self.kind].repair
+
+    @property
+    def advice(self) -> str:
+        """Why it matters, the way out, and what `--fix` does, unless the way out has said so."""
+        said = not self.repair or "--fix" in self.fix
+        return f"{self.why} {self.fix}" if said else f"{self.why} {self.fix} With --fix: {self.repair}."
 
     def sentence(self, root: Path) -> str:
         """What it is, with the first cases."""
@@ -200,6 +211,12 @@ class Diagnosis:
     def dataset(self) -> DataSet:
         """The data set that was examined."""
         return self.evidence.dataset
+
+    @property
+    def fix_command(self) -> str | None:
+        """What writes a repaired copy of the data set beside it; None where nothing worse than a note is repaired."""
+        worth_it = any(finding.repair and finding.severity != "note" for finding in self.findings)
+        return fix_command(self.dataset.root) if worth_it else None
 
     @property
     def errors(self) -> tuple[Finding, ...]:

@@ -95,7 +95,7 @@ def _write(evidence: Evidence, folder: Path, progress: Progress) -> tuple[list[R
         done += [RepairDone(shown_path(file, root), reason) for file in stray.files if file not in found]
     for item in paired:
         assert item.sample.mask is not None
-        done.append(RepairDone(shown_path(item.sample.mask, root), f"renamed as {item.sample.image.name}"))
+        done.append(RepairDone(shown_path(item.sample.mask, root), f"renamed as {item.sample.image.stem}.png"))
     with progress("Repairing", total=len(evidence.examined)) as advance:
         for item in evidence.examined:
             try:

@@ -51,6 +51,8 @@ def _findings(diagnosis: Diagnosis) -> str:
     cards = [_card(finding, diagnosis, samples) for finding in diagnosis.findings]
     if not cards:
         cards = ['<div class="card">Nothing: the data set is in order.</div>']
+    if diagnosis.fix_command:
+        cards.append(_html.element("p", f"'{diagnosis.fix_command}' writes a repaired copy.", kind="soft"))
     return "<h2>What was found</h2>" + "".join(cards)
 
 
@@ -59,7 +61,7 @@ def _card(finding: Finding, diagnosis: Diagnosis, samples: dict[Part, Sample]) -
     parts = [
         f'<div class="card {finding.severity}"><h3><span class="tag">{finding.severity}</span>'
         f"{escape(finding.what[:1].upper() + finding.what[1:])}</h3>",
-        _html.element("p", f"{finding.why} {finding.fix}", kind="soft"),
+        _html.element("p", finding.advice, kind="soft"),
     ]
     pictures = "".join(_pictures(finding, diagnosis, samples))
     if pictures:

@@ -42,7 +42,7 @@ def read(root: Path) -> DataSet:
     """List `root`. Raises DataError for a missing class list, image or mask, or stems that occur twice."""
     dataset, strays = survey(root)
     for stray in strays:
-        raise stray.error()
+        raise stray.error(root)
     return dataset
 
 
