@@ -50,6 +50,8 @@ def randomised(network):
                 tensor.uniform_(low, high, generator=generator)
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, generator=generator)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
     return network.eval()
 
 
