@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from deeplab.backbones import create_backbone
 from deeplab.errors import CheckpointError
 from deeplab.weights import convert, mmsegmentation
 
@@ -34,6 +35,87 @@ def test_a_configuration_of_mobilenetv2_says_the_same_as_its_tensors(recording):
     told = mmsegmentation.configured(mmsegmentation.model_of(recorded.facts["config"]))
     arguments = mmsegmentation.source.from_tensors(recorded.state, what="golden").checkpoint.model.arguments
     assert {key: arguments[key] for key in told} == told
+
+
+D8 = {"strides": (1, 2, 1, 1), "dilations": (1, 1, 2, 4)}
+D16 = {"strides": (1, 2, 2, 1), "dilations": (1, 1, 1, 2)}
+
+
+def configured(**backbone):
+    return mmsegmentation.configured({"backbone": backbone, "decode_head": {}})
+
+
+def dilations_of(arguments):
+    """Of the first 3 x 3 of each unit in the last two stages of our ResNet-18."""
+    stages = {key: arguments[key] for key in ("dilate_first", "multi_grid", "output_stride") if key in arguments}
+    backbone = create_backbone("resnet18", **stages)
+    return [unit.conv1.conv.dilation[0] for stage in (backbone.res4, backbone.res5) for unit in stage]
+
+
+@pytest.mark.parametrize(
+    ("backbone", "dilations"),  # as its ResLayer gives them to the units of two stages
+    [
+        ({**D8}, [2, 2, 4, 4]),
+        ({**D8, "contract_dilation": True}, [1, 2, 2, 4]),
+        ({**D8, "multi_grid": (4, 8)}, [2, 2, 4, 8]),
+        ({**D8, "multi_grid": (4, 8), "contract_dilation": True}, [1, 2, 4, 8]),
+        ({**D16, "multi_grid": (1, 2)}, [1, 1, 1, 2]),
+        ({**D16, "multi_grid": (2, 4)}, [1, 1, 2, 4]),
+        ({**D16, "multi_grid": (1, 2), "contract_dilation": True}, [1, 1, 1, 2]),
+        ({}, [1, 1, 1, 1]),
+    ],
+)
+def test_every_unit_has_the_dilation_of_the_configuration(backbone, dilations):
+    assert dilations_of(configured(**backbone)) == dilations
+
+
+@pytest.mark.parametrize(
+    ("backbone", "problem"),
+    [
+        ({**D8, "multi_grid": (2, 4, 6), "contract_dilation": True}, r"multi_grid \(2, 4, 6\) is no multiple of"),
+        ({**D8, "multi_grid": (2, 4, 8)}, r"multi_grid \(2, 4, 8\) is no multiple of the stage's \(4, 4, 4\)"),
+        (
+            {**D8, "dilations": (1, 1, 1, 1)},
+            r"want dilations \(1, 1, 2, 4\) here, its configuration has \(1, 1, 1, 1\)",
+        ),
+        ({"strides": (1, 1, 2, 1), "dilations": (1, 2, 2, 4)}, r"strides \(1, 1, 2, 1\) are not built here"),
+        ({"type": "MobileNetV2", "strides": (1, 2, 2, 1, 1, 1, 1)}, "want dilations"),
+    ],
+)
+def test_a_configuration_that_cannot_be_built_is_said(small, tmp_path, backbone, problem):
+    config = f"model = dict(backbone={backbone!r}, decode_head=dict())"
+    torch.save({"meta": {"config": config}, "state_dict": small}, tmp_path / "model.pth")
+    with pytest.raises(CheckpointError, match=rf"model\.pth: .*{problem}"):
+        mmsegmentation.convert(tmp_path / "model.pth")
+
+
+@pytest.mark.parametrize(("depth", "stride_in"), [(18, None), (50, "1x1")])
+def test_a_caffe_style_bottleneck_strides_in_its_first_convolution(depth, stride_in):
+    assert configured(**D16, style="caffe", depth=depth).get("stride_in") == stride_in
+    assert "stride_in" not in configured(**D16, style="pytorch", depth=depth)
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        "img_norm_cfg = dict(mean=[51, 102, 255], std=[255, 51, 102], to_rgb={})\nmodel = dict({})",
+        "model = dict(data_preprocessor=dict(mean=[51, 102, 255], std=[255, 51, 102], bgr_to_rgb={}), {})",
+    ],
+)
+@pytest.mark.parametrize("rgb", [True, False])
+def test_the_normalisation_is_that_of_the_file(small, tmp_path, image, rgb):
+    config = image.format(
+        rgb, f"backbone=dict(strides={D8['strides']}, dilations={D8['dilations']}), decode_head=dict()"
+    )
+    torch.save({"meta": {"config": config}, "state_dict": small}, tmp_path / "model.pth")
+    model = mmsegmentation.convert(tmp_path / "model.pth").checkpoint.model
+    mean, std = [0.2, 0.4, 1], [1, 0.2, 0.4]
+    first = small["backbone.stem.0.weight"]
+    if not rgb:  # the same for an image in our order
+        mean, std, first = mean[::-1], std[::-1], first.flip(1)
+    assert model.arguments["image_mean"] == mean
+    assert model.arguments["image_std"] == std
+    assert model.backbone.stem[0].conv.weight.equal(first)
 
 
 @pytest.fixture(scope="module")

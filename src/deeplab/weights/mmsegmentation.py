@@ -11,7 +11,9 @@ from __future__ import annotations
 import ast
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import accumulate
 from math import prod
+from operator import mul
 from pathlib import Path
 from typing import Any
 
@@ -77,14 +79,24 @@ def rules(found: Collection[str]) -> Rules:
 PUBLISHED: Mapping[str, Any] = {
     "backbone": {"strides": [1, 2, 1, 1], "dilations": [1, 1, 2, 4], "contract_dilation": True},
     "decode_head": {"dilations": [1, 12, 24, 36], "align_corners": False},
-    "data_preprocessor": {"mean": [123.675, 116.28, 103.53], "std": [58.395, 57.12, 57.375]},
+    "img_norm_cfg": {"mean": [123.675, 116.28, 103.53], "std": [58.395, 57.12, 57.375]},
 }
 """configs/_base_/models/deeplabv3_r50-d8.py and deeplabv3plus_r50-d8.py, of what tensors do not tell; the image's
 mean and standard deviation are of RGB in 0 .. 255."""
 
 
-MOBILENETV2_D8 = (1, 2, 2, 1, 1, 1, 1)
-"""The strides in configs/mobilenet_v2/mobilenet-v2-d8_deeplabv3_4xb2-80k_cityscapes-512x1024.py."""
+MOBILENETV2_D8 = {
+    "type": "MobileNetV2",
+    "strides": (1, 2, 2, 1, 1, 1, 1),
+    "dilations": (1, 1, 1, 2, 2, 4, 4),
+}
+"""Of configs/mobilenet_v2/mobilenet-v2-d8_deeplabv3_4xb2-80k_cityscapes-512x1024.py."""
+
+RESNET_STRIDES, MOBILENETV2_STRIDES = (1, 2, 2, 2), (1, 2, 2, 2, 1, 2, 1)
+"""Of the stages, where none is dilated."""
+
+FIRST_LAYERS = ("backbone.conv1.weight", "backbone.stem.0.weight", "backbone.conv1.conv.weight")
+"""The weights that read the image."""
 
 
 def network(tensors: Tensors) -> dict[str, Any]:
@@ -103,7 +115,7 @@ def network(tensors: Tensors) -> dict[str, Any]:
     if "backbone.blocks.0.depthwise.conv.weight" in tensors:
         multiplier = mobilenetv2_multiplier(tensors)
         backbone = {"backbone": "mobilenetv2", "depth_multiplier": multiplier, "detail": "output", "norm_eps": 1e-5}
-        published = configured({**PUBLISHED, "backbone": {"type": "MobileNetV2", "strides": MOBILENETV2_D8}})
+        published = configured({**PUBLISHED, "backbone": MOBILENETV2_D8})
         return {**network, **backbone, **published, "stage_dilation": "first"}
     network["backbone"] = resnet_name(tensors)
     if network["backbone"] in ("resnet18", "resnet34"):
@@ -113,30 +125,71 @@ def network(tensors: Tensors) -> dict[str, Any]:
 
 
 def configured(config: Mapping[str, Any]) -> dict[str, Any]:
-    """What a configuration, its `model`, says beyond the tensors; mmsegmentation's own defaults where it is silent."""
+    """What a configuration, its `model`, says beyond the tensors; mmsegmentation's own defaults where it is silent.
+
+    Raises:
+        CheckpointError: It is of a network that cannot be built here.
+    """
     backbone, head = config["backbone"], config["decode_head"]
-    image = config.get("data_preprocessor") or PUBLISHED["data_preprocessor"]
     mobile = backbone.get("type") == "MobileNetV2"
-    output_stride = 2 * prod(backbone["strides"]) if mobile else 4 * prod(backbone.get("strides", (1, 2, 2, 2)))
+    nominal = MOBILENETV2_STRIDES if mobile else RESNET_STRIDES
+    strides = tuple(backbone.get("strides", nominal))
+    dilations = _dilations(strides, nominal)
+    given = tuple(backbone.get("dilations", (1,) * len(nominal)))
+    stages = len(given) - bool(backbone.get("multi_grid"))  # that is the dilations of the last stage themselves
+    if given[:stages] != dilations[:stages]:
+        raise CheckpointError(f"strides {strides} want dilations {dilations} here, its configuration has {given}")
+    output_stride = (2 if mobile else 4) * prod(strides)
+    image = _image(config)
+    order = -1 if _wants_bgr(config) else 1
     rates = tuple(head.get("dilations", (1, 6, 12, 18))[1:])
     return {
-        **({} if mobile else _dilated(backbone)),
+        **({} if mobile else _resnet(backbone, dilations)),
         "output_stride": output_stride,
         "atrous_rates": None if rates == ATROUS_RATES.get(output_stride) else rates,
         "align_corners": head.get("align_corners", False),
-        "image_mean": [value / 255 for value in image["mean"]],
-        "image_std": [value / 255 for value in image["std"]],
+        "image_mean": [value / 255 for value in image["mean"][::order]],
+        "image_std": [value / 255 for value in image["std"][::order]],
     }
 
 
-def _dilated(backbone: Mapping[str, Any]) -> dict[str, Any]:
+def _image(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The normalisation of the image, in 1.x or in 0.x."""
+    known = (config.get("data_preprocessor"), config.get("img_norm_cfg"), PUBLISHED["img_norm_cfg"])
+    return next(image for image in known if image)
+
+
+def _wants_bgr(config: Mapping[str, Any]) -> bool:
+    """Whether the network sees BGR, as the files of images are read there, and its mean is of that order."""
+    if config.get("data_preprocessor"):
+        return not config["data_preprocessor"].get("bgr_to_rgb", False)
+    return not _image(config).get("to_rgb", True)
+
+
+def _dilations(strides: tuple[int, ...], nominal: tuple[int, ...]) -> tuple[int, ...]:
+    """Those of the stages where the last strides are 1 and dilations stand in their place."""
+    if not any(strides == nominal[:stop] + (1,) * (len(nominal) - stop) for stop in range(len(nominal) + 1)):
+        raise CheckpointError(f"strides {strides} are not built here; wanted {nominal}, or 1 from some stage on")
+    return tuple(whole // ours for whole, ours in zip(accumulate(nominal, mul), accumulate(strides, mul), strict=True))
+
+
+def _resnet(backbone: Mapping[str, Any], dilations: tuple[int, ...]) -> dict[str, Any]:
     """Their `multi_grid` is the dilations themselves, ours multiplies those of the stage."""
-    options = {"dilate_first": not backbone.get("contract_dilation", False)}
+    options: dict[str, Any] = {"dilate_first": not backbone.get("contract_dilation", False)}
+    if backbone.get("style") == "caffe" and backbone.get("depth") not in (18, 34):
+        options["stride_in"] = "1x1"
     if not backbone.get("multi_grid"):
         return options
-    before, after = backbone["dilations"][-2:]
-    first, *rest = backbone["multi_grid"]
-    return {**options, "multi_grid": (first // before, *(dilation // after for dilation in rest))}
+    before, after = dilations[-2:]
+    if before == 1:  # only the last stage is dilated, and `multi_grid` has its first unit
+        options["dilate_first"] = False
+    stage = [after if options["dilate_first"] else before, *[after] * (len(backbone["multi_grid"]) - 1)]
+    pairs = list(zip(backbone["multi_grid"], stage, strict=True))
+    if any(dilation % of_stage for dilation, of_stage in pairs):
+        raise CheckpointError(
+            f"multi_grid {tuple(backbone['multi_grid'])} is no multiple of the stage's {tuple(stage)}"
+        )
+    return {**options, "multi_grid": tuple(dilation // of_stage for dilation, of_stage in pairs)}
 
 
 source = Source(
@@ -159,11 +212,17 @@ def convert(path: str | Path, *, output_stride: int | None = None) -> Conversion
     config = model_of(facts.get("config") or facts.get("cfg"))
     try:
         options = configured(config) if config else {}
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: {error}") from error
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise CheckpointError(f"{path}: its configuration is of another network; wanted {source.title}") from error
     if output_stride is not None:
         options["output_stride"] = output_stride
-    conversion = source.from_tensors(weights_in(content, Path(path)), what=str(path), **options)
+    tensors = weights_in(content, Path(path))
+    if config and _wants_bgr(config):
+        firsts = {name: tensors[name] for name in FIRST_LAYERS if name in tensors and tensors[name].ndim == 4}
+        tensors |= {name: tensor.flip(1) for name, tensor in firsts.items()}
+    conversion = source.from_tensors(tensors, what=str(path), **options)
     return replace(conversion, checkpoint=_named(conversion.checkpoint, facts))
 
 
@@ -183,14 +242,16 @@ def _named(checkpoint: Checkpoint, facts: Mapping[str, Any]) -> Checkpoint:
 
 
 def model_of(text: Any) -> Mapping[str, Any] | None:
-    """The `model` of a configuration, Python code which is read and not run; None where there is none."""
+    """The `model` of a configuration, Python code which is read and not run, with the `img_norm_cfg` that stands beside
+    it in 0.x; None where there is none."""
     try:
         statements = ast.parse(text).body if isinstance(text, str) else []
-        values = [each.value for each in statements if isinstance(each, ast.Assign) and _name_of(each) == "model"]
-        model = _plain(values[0]) if values else None
+        values = {_name_of(each): each.value for each in statements if isinstance(each, ast.Assign)}
+        found: dict[str, Any] = {name: _plain(values[name]) for name in ("model", "img_norm_cfg") if name in values}
     except (SyntaxError, ValueError, TypeError, RecursionError):
         return None
-    return model if isinstance(model, Mapping) else None
+    model = found.pop("model", None)
+    return {**found, **model} if isinstance(model, Mapping) else None
 
 
 def _name_of(assignment: ast.Assign) -> str:
