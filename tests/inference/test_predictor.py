@@ -9,6 +9,7 @@ from PIL import Image
 from deeplab.crf import DenseCRF
 from deeplab.errors import CheckpointError, ImageError, InputNotFoundError, SettingsError, UnknownNameError
 from deeplab.inference import Segmenter, pick_device
+from deeplab.inference.multiscale import mean_probabilities_at
 from deeplab.models import create_model
 
 SIZES = [(1, 1), (1, 9), (7, 1), (2, 2), (16, 33), (37, 53), (64, 65)]
@@ -79,6 +80,43 @@ def test_labels_are_the_most_probable_classes(make_segmenter, noise, size, optio
     np.testing.assert_allclose(probabilities.sum(axis=0), 1, rtol=1e-5)
     chosen = np.take_along_axis(probabilities, result.labels[None].astype(np.int64), axis=0)[0]
     np.testing.assert_allclose(chosen, probabilities.max(axis=0), atol=1e-6)
+
+
+@pytest.mark.parametrize("many", [0, 1])
+@pytest.mark.parametrize("align_corners", [False, True])
+@pytest.mark.parametrize("num_classes", [4, 300])
+@pytest.mark.parametrize("size", SIZES)
+def test_labels_of_several_views_are_the_argmax_of_their_mean(
+    make_segmenter, local_network, noise, size, num_classes, align_corners, many, monkeypatch
+):
+    monkeypatch.setattr("deeplab.inference.predictor.MANY", many)
+    network = local_network(num_classes=num_classes, align_corners=align_corners)
+    network.weight[2] = network.weight[1]  # of equal classes the first
+    result = make_segmenter(network, num_classes=num_classes, scales=(1, 0.5, 1.5), flip=True)(noise(*size))
+    lost = result.probabilities.max(axis=0) - np.take_along_axis(
+        result.probabilities, result.labels[None].astype(int), 0
+    )
+    assert result.labels.dtype == (np.uint8 if num_classes <= 256 else np.uint16)
+    assert lost.max() < 1e-6  # a few units in the last place of a probability
+    assert (result.labels != result.probabilities.argmax(axis=0)).mean() < 1e-3
+    assert (result.labels != 2).all()
+
+
+@pytest.mark.parametrize("options", [{"flip": True}, {"scales": (0.75, 1, 1.25)}])
+def test_probabilities_are_computed_only_where_the_views_differ(
+    make_segmenter, local_network, noise, options, monkeypatch
+):
+    computed = []
+
+    def counted(seen, rows, columns, points):
+        computed.append(len(points))
+        return mean_probabilities_at(seen, rows, columns, points)
+
+    monkeypatch.setattr("deeplab.inference.predictor.mean_probabilities_at", counted)
+    image = noise(13, 17).repeat(16, axis=0).repeat(16, axis=1)[:201, :259]  # squares, whose edges are disputed
+    result = make_segmenter(local_network(), **options)(image)
+    assert 0 < computed[0] < image.shape[0] * image.shape[1] / 4
+    np.testing.assert_array_equal(result.labels, result.probabilities.argmax(axis=0))
 
 
 @pytest.mark.parametrize("options", [{}, {"scales": (0.5, 1)}, {"tile_size": 32}, {"crf": "v2-resnet101"}])

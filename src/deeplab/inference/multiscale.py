@@ -8,9 +8,8 @@ them; here there is none. Full-size probabilities exist only strip by strip.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,13 +20,13 @@ from deeplab.errors import CheckpointError
 from deeplab.images import resize_image
 from deeplab.inference.network import Network, OfPyTorch
 from deeplab.inference.read_ahead import read_ahead
-from deeplab.kernels.taps import Taps, taps
+from deeplab.kernels.taps import Taps, part_of, taps
 from deeplab.kernels.upsample_argmax import sample_argmax
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["View", "check_finite", "coordinates", "mean_probabilities", "views"]
+__all__ = ["View", "check_finite", "coordinates", "mean_probabilities", "mean_probabilities_at", "views"]
 
 STRIP = 2**19
 """Probabilities (pixels x classes) that a thread computes at a time: 2 MiB stay near the processor."""
@@ -54,6 +53,8 @@ class View:
 
     def labels(self, rows: NDArray[np.float64], columns: NDArray[np.float64]) -> NDArray[np.uint8 | np.uint16]:
         """The most probable class at a grid of positions in the image, as of `rows` and `columns`."""
+        if self.flipped:  # columns have to ascend
+            return replace(self, flipped=False).labels(rows, 1 - columns[::-1])[:, ::-1]
         points = self.rows(rows), self.columns(columns)
         if self.there is None or not self.there.is_cuda:
             return sample_argmax(self.logits, *points)
@@ -153,19 +154,42 @@ def mean_probabilities(
         Strip by strip, its part of `rows`, and float32 (num_classes, its rows, W).
     """
     step = max(1, STRIP // max(1, len(columns) * len(views[0].logits)))
-    strips = (slice(start, start + step) for start in range(0, len(rows), step))
-    mean = partial(_mean_of_strip, views, rows, columns)
-    for strip, probabilities in read_ahead(mean, strips, ahead=cores()):
+    return _by_strips(lambda strip: _mean(_sample(view, rows[strip], columns) for view in views), len(rows), step)
+
+
+def mean_probabilities_at(
+    views: Sequence[View], rows: NDArray[np.float64], columns: NDArray[np.float64], points: NDArray[np.intp]
+) -> Iterator[tuple[slice, NDArray[np.float32]]]:
+    """The same at some points of the grid only.
+
+    Args:
+        points: Their indices in the flattened grid, (N,).
+
+    Yields:
+        Strip by strip, its part of `points`, and float32 (num_classes, its points).
+    """
+    step = max(1, STRIP // len(views[0].logits))
+    return _by_strips(
+        lambda strip: _mean(_sample_at(view, rows, columns, points[strip]) for view in views), len(points), step
+    )
+
+
+def _by_strips(
+    compute: Callable[[slice], NDArray[np.float32]], length: int, step: int
+) -> Iterator[tuple[slice, NDArray[np.float32]]]:
+    """Strips of so many of `length` things, and what is computed of each, several at a time."""
+    strips = (slice(start, start + step) for start in range(0, length, step))
+    for strip, probabilities in read_ahead(compute, strips, ahead=cores()):
         yield strip, probabilities.result()
 
 
-def _mean_of_strip(
-    views: Sequence[View], rows: NDArray[np.float64], columns: NDArray[np.float64], strip: slice
-) -> NDArray[np.float32]:
-    total = _softmax(_sample(views[0], rows[strip], columns))
-    for view in views[1:]:
-        total += _softmax(_sample(view, rows[strip], columns))
-    total /= len(views)
+def _mean(logits: Iterator[NDArray[np.float32]]) -> NDArray[np.float32]:
+    """Of the softmax probabilities of each; all are overwritten."""
+    total, count = _softmax(next(logits)), 1
+    for each in logits:
+        total += _softmax(each)
+        count += 1
+    total /= count
     return total
 
 
@@ -186,10 +210,31 @@ def _sample(view: View, rows: NDArray[np.float64], columns: NDArray[np.float64])
     return _interpolate(band, down._replace(lower=down.lower - first, upper=down.upper - first), axis=1)
 
 
+def _sample_at(
+    view: View, rows: NDArray[np.float64], columns: NDArray[np.float64], points: NDArray[np.intp]
+) -> NDArray[np.float32]:
+    """The logits at some points of the flattened grid: (num_classes, len(points))."""
+    pixels = view.logits.transpose(1, 2, 0)
+    row, column = np.divmod(points, len(columns))
+    down = part_of(taps(view.rows(rows), pixels.shape[0]), row)
+    across = part_of(taps(view.columns(columns), pixels.shape[1]), column)
+    upper, lower = (
+        _between(pixels[at, across.lower], pixels[at, across.upper], across.fraction[:, None])
+        for at in (down.lower, down.upper)
+    )  # (len(points), num_classes)
+    return np.ascontiguousarray(_between(upper, lower, down.fraction[:, None]).T)
+
+
 def _interpolate(x: NDArray[np.float32], at: Taps, *, axis: int) -> NDArray[np.float32]:
     """(C, h, w) with `axis` 1 or 2 interpolated linearly to the length of `at`."""
-    lower, upper = x.take(at.lower, axis), x.take(at.upper, axis)
+    return _between(x.take(at.lower, axis), x.take(at.upper, axis), at.fraction[:, None] if axis == 1 else at.fraction)
+
+
+def _between(
+    lower: NDArray[np.float32], upper: NDArray[np.float32], fraction: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Linear between the two; in place of the second."""
     upper -= lower
-    upper *= at.fraction[:, None] if axis == 1 else at.fraction
+    upper *= fraction
     upper += lower
     return upper

@@ -25,6 +25,6 @@ def taps(coordinates: NDArray[np.float64], length: int) -> Taps:
     return Taps(lower, np.minimum(lower + 1, length - 1), (inside - lower).astype(np.float32))
 
 
-def part_of(at: Taps, points: slice) -> Taps:
+def part_of(at: Taps, points: slice | NDArray[np.intp]) -> Taps:
     """Of some of the coordinates."""
     return Taps(at.lower[points], at.upper[points], at.fraction[points])
