@@ -14,6 +14,7 @@ from deeplab.files import (
     distinct_stems,
     expand_inputs,
     folder_written_aside,
+    folders_left_out,
     written_aside,
     written_together,
 )
@@ -54,6 +55,41 @@ def test_a_file_is_kept_whatever_its_suffix_or_hidden(folder):
 def test_inputs_keep_their_order_and_count_once(folder):
     inputs = [folder / "b.jpg", folder, f"{folder}/*.jpg"]
     assert names(expand_inputs(inputs, suffixes=SUFFIXES)) == ["b.jpg", "a.PNG", "with space é漢.jpg"]
+
+
+def test_a_file_counts_once_also_where_a_folder_leads_back_to_itself(folder):
+    try:
+        (folder / "again").symlink_to(folder, target_is_directory=True)
+    except OSError:
+        pytest.skip("this system makes no links")
+    assert expand_inputs([f"{folder}/**/*.jpg"], suffixes=SUFFIXES) == [
+        folder / "b.jpg",
+        folder / "deeper.jpg" / "c.jpg",
+        folder / "with space é漢.jpg",
+    ]
+    assert expand_inputs([folder / "again" / "b.jpg", folder / "b.jpg"], suffixes=SUFFIXES) == [folder / "again/b.jpg"]
+    assert folders_left_out(folder, suffixes=SUFFIXES) == [folder / "deeper.jpg"]
+
+
+def test_images_in_folders_below_are_named_where_a_folder_has_none(tmp_path):
+    (tmp_path / "in" / "sub").mkdir(parents=True)
+    (tmp_path / "in" / "sub" / "a.jpg").touch()
+    with pytest.raises(InputNotFoundError, match=r"the folders below are named by '.*/in/\*\*'$"):
+        expand_inputs([tmp_path / "in"], suffixes=SUFFIXES)
+    assert names(expand_inputs([tmp_path / "in/**"], suffixes=SUFFIXES)) == ["a.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("item", "way_out"),
+    [
+        ("-", "nothing is read from a pipe"),
+        ("https://example.org/x.jpg", "nothing is downloaded"),
+        ("--output", "put options before it"),
+    ],
+)
+def test_a_word_that_names_no_file_by_intention_is_told_what_to_do(item, way_out):
+    with pytest.raises(InputNotFoundError, match=way_out):
+        expand_inputs([item], suffixes=SUFFIXES)
 
 
 def test_a_file_may_have_a_name_that_looks_like_a_pattern(tmp_path):

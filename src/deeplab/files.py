@@ -29,8 +29,10 @@ __all__ = [
     "checkpoint_file",
     "clear_aside",
     "distinct_stems",
+    "each_once",
     "expand_inputs",
     "folder_written_aside",
+    "folders_left_out",
     "not_weights",
     "written_aside",
     "written_together",
@@ -82,7 +84,7 @@ class File(Protocol):
 
 
 def expand_inputs(inputs: Iterable[str | Path], *, suffixes: Collection[str]) -> list[Path]:
-    """The files that `inputs` name, each once, in the order given.
+    """The files that `inputs` name, each once, in the order given, whichever links lead to them.
 
     Args:
         inputs: Files, kept whatever their suffix; folders, for their files with one of `suffixes`, sorted,
@@ -92,8 +94,23 @@ def expand_inputs(inputs: Iterable[str | Path], *, suffixes: Collection[str]) ->
     Raises:
         InputNotFoundError: An input that does not exist, or a folder or pattern without any such file.
     """
-    files = itertools.chain.from_iterable(_expand(str(item), suffixes=suffixes) for item in inputs)
-    return list(dict.fromkeys(files))
+    return each_once(itertools.chain.from_iterable(_expand(str(item), suffixes=suffixes) for item in inputs))
+
+
+def each_once(paths: Iterable[Path]) -> list[Path]:
+    """Each file once, in the order given: of several paths to one file, the first."""
+    files: dict[str, Path] = {}
+    for path in paths:
+        files.setdefault(os.path.realpath(path), path)  # Path.resolve would raise on links that lead to each other
+    return list(files.values())
+
+
+def folders_left_out(folder: Path, *, suffixes: Collection[str]) -> list[Path]:
+    """The folders right below `folder` that files with one of `suffixes` lie in or below, but no hidden ones."""
+    below = [path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")]
+    up = Path(os.path.realpath(folder))
+    below = [path for path in below if not up.is_relative_to(os.path.realpath(path))]  # no links back up
+    return sorted(path for path in below if _holds_any(path, suffixes))
 
 
 def distinct_stems(paths: Iterable[File]) -> list[str]:
@@ -293,10 +310,30 @@ def _expand(item: str, *, suffixes: Collection[str]) -> list[Path]:
         return [path]
     else:
         found = [Path(name) for name in glob.glob(item, recursive=True)]  # noqa: PTH207 (that takes .hidden)
-    found = sorted(file for file in found if file.suffix.lower() in suffixes and not file.is_dir())
+    found = [file for file in found if file.suffix.lower() in suffixes and not file.is_dir()]
     if not found and not path.is_dir() and not glob.has_magic(item):
-        raise InputNotFoundError(f"{item}: no such file or folder")
+        raise InputNotFoundError(f"{item}: no such file or folder{_way_out(item)}")
     if not found:
         kind = "folder" if path.is_dir() else "pattern"
-        raise InputNotFoundError(f"{item}: no file of this {kind} ends in {', '.join(sorted(suffixes))}")
-    return found
+        below = path.is_dir() and folders_left_out(path, suffixes=suffixes)
+        more = f"; those in the folders below are named by '{glob.escape(str(path))}/**'" if below else ""
+        raise InputNotFoundError(f"{item}: no file of this {kind} ends in {', '.join(sorted(suffixes))}{more}")
+    return sorted(each_once(sorted(found, key=lambda file: len(file.parts))))  # the shortest of a file's names
+
+
+def _way_out(item: str) -> str:
+    """What to do where an input that is not there was not meant as a name."""
+    if item == "-":
+        return "; nothing is read from a pipe, write the image to a file and name that"
+    if "://" in item:
+        return "; nothing is downloaded, fetch the image and name the file"
+    return "; after --, all words are inputs, so put options before it" if item.startswith("--") else ""
+
+
+def _holds_any(folder: Path, suffixes: Collection[str]) -> bool:
+    """Whether a file with one of `suffixes` lies in `folder` or below, without hidden ones."""
+    for _, folders, names in os.walk(folder):
+        if any(Path(name).suffix.lower() in suffixes and not name.startswith(".") for name in names):
+            return True
+        folders[:] = [name for name in folders if not name.startswith(".")]
+    return False

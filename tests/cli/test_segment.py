@@ -87,7 +87,23 @@ def test_a_bad_file_is_named_and_the_rest_is_done(run: Run, photo: Photo, tiny: 
     assert err.startswith(f"deeplab: {tmp_path / 'in' / 'b.jpg'}: ")
     assert err.count("\n") == 1
     assert sorted(file.name for file in (tmp_path / "out").iterdir()) == ["a.png", "c.png"]
-    assert "2 segmented" in out
+    assert out.splitlines()[-1] == f"2 segmented, 1 failed; the pictures are in {tmp_path / 'out'}"
+
+
+def test_folders_below_that_are_left_out_are_told(run: Run, photo: Photo, tiny: Path, tmp_path: Path) -> None:
+    for name in ("in/a.jpg", "in/sub/deep/b.jpg", "in/.hidden/c.jpg"):
+        photo(name)
+    (tmp_path / "in/empty").mkdir()
+    flags = ("--model", tiny, "--output", tmp_path / "in/out")
+    for _ in range(2):  # the second time there are pictures in the output, which are not told
+        status, out, err = run("segment", tmp_path / "in", *flags)
+        assert err == (
+            f"deeplab: {tmp_path / 'in'}: images in the folders below are left out (sub); "
+            f"'{tmp_path / 'in'}/**' names all\n"
+        )
+        assert (status, out.splitlines()[-1][:11]) == (0, "1 segmented")
+    out = run("segment", f"{tmp_path / 'in'}/**", "--model", tiny, "--output", tmp_path / "out").out
+    assert {line.split("\t")[0].rpartition("/")[2] for line in out.splitlines()[:-1]} == {"a.jpg", "b.jpg", "a.png"}
 
 
 def test_the_shares_stand_beside_the_right_name_after_a_bad_file(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from glob import escape
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -70,31 +71,47 @@ def segment(settings: SegmentSettings, *, json: Json = False) -> None:
             done.append({"image": str(path), **written, "areas": areas})
             yield from ((str(path), name, f"{share:.1%}") for name, share in areas.items())
 
-    targets = _targets(_expanded(settings.inputs, fail), settings, fail)
+    targets = _targets(_expanded(settings, fail), settings, fail)
     if targets:
         segmenter = api.load(**settings.part(LoadSettings), progress=progress)
         make_folder(settings.output)
         print_table(("Image", "Class", "Share"), rows(segmenter), figures=("Share",))
     if done:
-        print(f"{len(done)} segmented; the pictures are in {settings.output}")
+        numbers = f"{len(done)} segmented, {len(failed)} failed" if failed else f"{len(done)} segmented"
+        print(f"{numbers}; the pictures are in {settings.output}")
     if json:
         print_json({"images": done, "failed": failed})
     if failed:
         raise typer.Exit(2)
 
 
-def _expanded(inputs: Iterable[str], fail: Fail) -> list[Path]:
-    """The files that the inputs name, each once."""
-    from deeplab.files import expand_inputs
+def _expanded(settings: SegmentSettings, fail: Fail) -> list[Path]:
+    """The files that the inputs name, each once; what lies below a folder is left out, which is said."""
+    from deeplab.files import each_once, expand_inputs
     from deeplab.images import IMAGE_SUFFIXES
 
     paths: list[Path] = []
-    for item in inputs:
+    for item in settings.inputs:
         try:
             paths += expand_inputs([item], suffixes=IMAGE_SUFFIXES)
         except InputNotFoundError as error:
             fail(item, error)
-    return list(dict.fromkeys(paths))
+            continue
+        if Path(item).is_dir():
+            _tell_left_out(Path(item), settings.output)
+    return each_once(paths)
+
+
+def _tell_left_out(folder: Path, output: Path) -> None:
+    """Say which folders below have images too, but for the one that pictures are written to."""
+    from deeplab.files import folders_left_out
+    from deeplab.images import IMAGE_SUFFIXES
+
+    below = [path for path in folders_left_out(folder, suffixes=IMAGE_SUFFIXES) if path.resolve() != output.resolve()]
+    if below:
+        names = ", ".join(path.name for path in below[:3]) + (f" and {len(below) - 3} more" if len(below) > 3 else "")
+        everything = escape(str(folder))
+        warn(f"{folder}: images in the folders below are left out ({names}); '{everything}/**' names all")
 
 
 def _targets(paths: list[Path], settings: SegmentSettings, fail: Fail) -> dict[Path, dict[str, Path]]:
