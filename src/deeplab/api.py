@@ -281,7 +281,7 @@ def compare(
             `load`.
 
     Raises:
-        SettingsError: An option that does not exist or cannot work.
+        SettingsError: An option that does not exist or cannot work, or the models have other classes.
         DataError: The data set is not in order, or its classes are not those of the models.
         DeepLabError: As `load`.
     """
@@ -293,6 +293,10 @@ def compare(
     dataset = _open(settings)
     how = {**settings.part(LoadSettings), "progress": progress}
     segmenters = load(**how), load(**{**how, "model": settings.other})
+    if settings.model != settings.other:
+        first_classes, second_classes = (each.classes for each in segmenters)
+        evaluation.check_same_classes({settings.model: first_classes, settings.other: second_classes})
+    evaluation.check_classes(segmenters[0].classes, dataset)
     samples = dataset.split(settings.split)[: settings.limit]
     with (progress or no_progress)("Comparing", total=2 * len(samples)) as advance:
         first, second = (

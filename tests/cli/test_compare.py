@@ -35,4 +35,8 @@ def test_the_page_shows_images_where_they_differ(
 def test_another_number_of_classes_is_one_line(run: Run, tiny: Path, data: Path) -> None:
     status, _, err = run("compare", tiny, "street", data)
     assert status == 2
-    assert "has 3 classes and the model 11" in err
+    assert err.startswith(f"deeplab: street: has 11 classes and {tiny} 3; two models are compared on all classes of")
+    assert err.count("\n") == 1
+    status, _, err = run("compare", "street", "street", data)
+    assert status == 2
+    assert err.startswith(f"deeplab: {data}: has 3 classes and the model 11; a model is measured on all of its")

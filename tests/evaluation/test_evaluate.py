@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from deeplab.data import open_dataset
+from deeplab.data import open_dataset, regroup
 from deeplab.errors import DataError, ImageError
 from deeplab.evaluation import evaluate
 
@@ -116,7 +116,7 @@ def test_a_label_out_of_range_is_named(segmenter, make_dataset, pairs):
 
 
 def test_another_number_of_classes_is_refused(segmenter, make_dataset, pairs):
-    with pytest.raises(DataError, match="has 4 classes and the model 3"):
+    with pytest.raises(DataError, match="has 4 classes and the model 3; take them as the model has them, without"):
         evaluate(segmenter, make_dataset(pairs, classes=(*CLASSES, "red")))
 
 
@@ -126,8 +126,31 @@ def test_other_names_are_refused(segmenter, make_dataset, pairs):
 
 
 def test_the_same_names_in_another_order_are_refused(segmenter, make_dataset, pairs):
-    with pytest.raises(DataError, match=r"label 0 is 'white' here and 'black' in the model; bring"):
+    with pytest.raises(
+        DataError, match=r"label 0 is 'white' here and 'black' in the model; take .*: --classes \"black, grey, white\"$"
+    ):
         evaluate(segmenter, make_dataset(pairs, classes=("white", "grey", "black")))
+
+
+@pytest.mark.parametrize("given", [("white", "grey", "black"), ("red", *CLASSES)])
+def test_the_line_that_is_named_makes_the_classes_those_of_the_model(segmenter, make_dataset, pairs, given):
+    dataset = make_dataset(pairs, classes=given)
+    with pytest.raises(DataError) as error:
+        evaluate(segmenter, dataset)
+    entries = str(error.value).split('--classes "')[1].rstrip('"').split(", ")
+    assert evaluate(segmenter, regroup(dataset, entries)).classes == CLASSES
+
+
+def test_entries_that_rename_are_told_to_be_given_in_the_order_of_the_model(segmenter, make_dataset, pairs):
+    dataset = regroup(make_dataset(pairs, classes=("pale", "grey", "black")), ["white=pale", "grey", "black"])
+    with pytest.raises(DataError, match=r"the entries of --classes in the order black, grey, white$"):
+        evaluate(segmenter, dataset)
+
+
+def test_a_part_of_the_models_classes_is_refused_without_advice_that_does_not_help(segmenter, make_dataset, pairs):
+    dataset = regroup(make_dataset(pairs), ["black", "white"])
+    with pytest.raises(DataError, match=r"has 2 classes and the model 3; a model is measured on all of its classes"):
+        evaluate(segmenter, dataset)
 
 
 def test_a_split_without_masks_is_refused(segmenter, tmp_path, make_dataset, pairs):

@@ -3,7 +3,7 @@
 from deeplab.evaluation.benchmark import Benchmark, benchmark
 from deeplab.evaluation.comparison import Comparison
 from deeplab.evaluation.engines import make_ready
-from deeplab.evaluation.evaluate import evaluate
+from deeplab.evaluation.evaluate import check_classes, check_same_classes, evaluate
 from deeplab.evaluation.exporting import export_checkpoint, export_unproven
 from deeplab.evaluation.growth import Growth, draw_growth, measure_growth
 from deeplab.evaluation.page import NAMES, shown, write_comparison, write_page
@@ -24,6 +24,8 @@ __all__ = [
     "Timing",
     "Trial",
     "benchmark",
+    "check_classes",
+    "check_same_classes",
     "compare_exported",
     "draw_growth",
     "evaluate",

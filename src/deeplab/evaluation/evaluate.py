@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from deeplab._words import number_of
 from deeplab.data import DataSet, Sample, load_sample
-from deeplab.errors import DataError
+from deeplab.errors import DataError, SettingsError
 from deeplab.evaluation.report import TRIMAP_WIDTHS, Boundaries, ObjectSizes, Report
 from deeplab.inference import Segmenter, read_ahead
 from deeplab.metrics import (
@@ -27,7 +27,7 @@ from deeplab.metrics import (
 from deeplab.metrics.calibration import BINS
 from deeplab.results import Segmentation
 
-__all__ = ["evaluate"]
+__all__ = ["check_classes", "check_masks", "check_same_classes", "evaluate"]
 
 
 def evaluate(
@@ -108,22 +108,43 @@ class _Tally:
 
 def check_classes(classes: tuple[str, ...], dataset: DataSet) -> None:
     """A label means the same to the model and to the masks, or DataError."""
-    if classes == dataset.classes:
-        return
-    if len(classes) != len(dataset.classes):
-        raise DataError(
-            f"{dataset.root}: has {number_of(len(dataset.classes), 'class', 'classes')} and the model {len(classes)}; "
-            "evaluate a model that was trained on these classes, or merge, rename and drop some by --classes"
+    if classes != dataset.classes:
+        what = _difference(classes, dataset.classes, "the model")
+        raise DataError(f"{dataset.root}: {what}; {_way_out(classes, dataset)}")
+
+
+def check_same_classes(models: Mapping[str, tuple[str, ...]]) -> None:
+    """Two models, by name, have the same classes in the same order, or SettingsError."""
+    (model, classes), (other, others) = models.items()
+    if classes != others:
+        what = _difference(classes, others, model)
+        raise SettingsError(f"{other}: {what}; two models are compared on all classes of both: take two with the same")
+
+
+def _difference(classes: tuple[str, ...], here: tuple[str, ...], model: str) -> str:
+    """How the classes `here` differ from those of the model."""
+    if len(classes) != len(here):
+        return f"has {number_of(len(here), 'class', 'classes')} and {model} {len(classes)}"
+    index = next(index for index, pair in enumerate(zip(classes, here, strict=True)) if pair[0] != pair[1])
+    return f"label {index} is '{here[index]}' here and '{classes[index]}' in {model}"
+
+
+def _way_out(classes: tuple[str, ...], dataset: DataSet) -> str:
+    """How the classes of `dataset` become those of the model, where that can be."""
+    if set(classes) <= set(dataset.classes):
+        rest = "" if len(classes) == len(dataset.classes) else ", without the others"
+        as_they_are = all(olds == (name,) for name, olds in dataset.groups.items())
+        entries = ", ".join(classes)
+        option = f'--classes "{entries}"' if as_they_are else f"the entries of --classes in the order {entries}"
+        return f"take them as the model has them{rest}: {option}"
+    if len(classes) > len(dataset.classes):
+        return (
+            "a model is measured on all of its classes, and --classes changes those of the data only; "
+            "take a model that was trained on these"
         )
-    index, ours, theirs = next(
-        (index, *pair) for index, pair in enumerate(zip(classes, dataset.classes, strict=True)) if pair[0] != pair[1]
-    )
-    way_out = (
-        "bring the classes and the masks into the model's order"
-        if set(classes) == set(dataset.classes)
-        else "name the classes as the model does if they mean the same, or take another model"
-    )
-    raise DataError(f"{dataset.root}: label {index} is '{theirs}' here and '{ours}' in the model; {way_out}")
+    if len(classes) < len(dataset.classes):
+        return "evaluate a model that was trained on these classes, or merge, rename and drop some by --classes"
+    return "name the classes as the model does if they mean the same, or take another model"
 
 
 def check_masks(samples: Sequence[Sample], split: str) -> None:
