@@ -12,6 +12,7 @@ import pytest
 
 import deeplab
 from deeplab import api
+from deeplab.cli._terminal import print_table
 
 
 def one_line(err: str) -> str:
@@ -146,3 +147,15 @@ def test_an_interrupted_process_ends_with_status_130_and_no_traceback() -> None:
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     assert (done.returncode, done.stderr) == (130, "deeplab: interrupted\n")
+
+
+def test_a_table_on_a_terminal_shows_the_colour_of_a_class(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLORTERM", "truecolor")
+    print_table(("Image", "Class"), [("a.jpg", "[road]"), ("a.jpg", "sky")], colors={"[road]": (1, 2, 3)})
+    out = capsys.readouterr().out
+    assert "\x1b[38;2;1;2;3m\u25a0 \x1b[0m[road]" in out
+    assert out.count("\u25a0") == out.count("a.jpg") == 1

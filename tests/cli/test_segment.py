@@ -76,6 +76,8 @@ def test_json_is_the_last_line(run: Run, photo: Photo, tiny: Path, tmp_path: Pat
     assert figures["images"][0]["labels"] == str(tmp_path / "out" / "ä x.png")
     assert sum(figures["images"][0]["areas"].values()) == pytest.approx(1)
     assert list(figures["failed"]) == [str(bad)]
+    assert set(figures["images"][0]["areas"]) <= set(figures["colors"])
+    assert all(len(color) == 3 for color in figures["colors"].values())
 
 
 def test_a_bad_file_is_named_and_the_rest_is_done(run: Run, photo: Photo, tiny: Path, tmp_path: Path) -> None:

@@ -12,10 +12,17 @@ from deeplab._progress import progress as progress
 from deeplab.errors import OutputError
 
 
-def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, figures: Collection[str] = ()) -> None:
+def print_table(
+    columns: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    *,
+    figures: Collection[str] = (),
+    colors: Mapping[str, Sequence[int]] = {},
+) -> None:
     """Rows of text: on a terminal a table once all are there, in a pipe each at once, with tabs between.
 
-    In a table, a first value like the one above is not repeated; the columns `figures` stand to the right.
+    In a table, a first value like the one above is not repeated; the columns `figures` stand to the right, and a value
+    that has one of the `colors`, in RGB, is shown with it.
     """
     if not sys.stdout.isatty():
         for row in rows:
@@ -25,12 +32,17 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, figure
     from rich.table import Table
     from rich.text import Text
 
+    def cell(value: str) -> Text:
+        if value not in colors:
+            return Text(value)  # no markup in names
+        return Text.assemble(("\u25a0 ", "rgb({},{},{})".format(*colors[value])), value)
+
     table = Table()
     for name in columns:
         table.add_column(name, justify="right" if name in figures else "left")
     above = ""
     for first, *rest in rows:
-        table.add_row(*map(Text, ("" if first == above else first, *rest)))  # Text: no markup in names
+        table.add_row(Text("" if first == above else first), *map(cell, rest))
         above = first
     Console().print(table)
 

@@ -72,15 +72,17 @@ def segment(settings: SegmentSettings, *, json: Json = False) -> None:
             yield from ((str(path), name, f"{share:.1%}") for name, share in areas.items())
 
     targets = _targets(_expanded(settings, fail), settings, fail)
+    colors: dict[str, list[int]] = {}
     if targets:
         segmenter = api.load(**settings.part(LoadSettings), progress=progress)
+        colors = dict(zip(segmenter.classes, segmenter.palette.tolist(), strict=True))
         make_folder(settings.output)
-        print_table(("Image", "Class", "Share"), rows(segmenter), figures=("Share",))
+        print_table(("Image", "Class", "Share"), rows(segmenter), figures=("Share",), colors=colors)
     if done:
         numbers = f"{len(done)} segmented, {len(failed)} failed" if failed else f"{len(done)} segmented"
         print(f"{numbers}; the pictures are in {settings.output}")
     if json:
-        print_json({"images": done, "failed": failed})
+        print_json({"images": done, "failed": failed, "colors": colors})
     if failed:
         raise typer.Exit(2)
 
