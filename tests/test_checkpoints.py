@@ -157,7 +157,7 @@ def test_a_model_that_is_not_there_is_named(saved):
         ({"preprocessing": {"unknown": 1}}, "does not hold together"),
         ({"classes": ["one"]}, "1 class names for 2 classes"),
         ({"format": "one"}, "does not hold together"),
-        ({"arguments": {"num_classes": 2, "aspp_channels": -1}}, "does not hold together"),
+        ({"arguments": {"num_classes": 2, "aspp_channels": -1}}, "aspp_channels wants whole numbers of at least 1"),
     ],
 )
 def test_a_description_that_contradicts_itself_is_refused(saved, broken, problem):

@@ -89,8 +89,8 @@ def _fits(kind: Any, value: Any) -> bool:
         return isinstance(value, Mapping)
     if kind is NoneType:
         return value is None
-    if kind is bool:
-        return isinstance(value, bool)
+    if kind in (bool, str):
+        return isinstance(value, kind)
     if kind is int:
         return isinstance(value, Integral) and not isinstance(value, bool)
     if kind is float:
@@ -107,7 +107,7 @@ def _wanted(kind: Any) -> str:
         return " or ".join(map(repr, parts))
     if origin is Sequence:
         return f"several of {_wanted(parts[0])}, as a list"
-    return {bool: "True or False", int: "a whole number", float: "a number"}.get(kind, "a mapping")
+    return {bool: "True or False", int: "a whole number", float: "a number", str: "a name"}.get(kind, "a mapping")
 
 
 @cache

@@ -1,10 +1,15 @@
 from __future__ import annotations
 
+import re
+
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 
+from deeplab import checkpoints
 from deeplab.catalog import entries
+from deeplab.checkpoints import Checkpoint
 from deeplab.crf import CRFRNN
 from deeplab.errors import SettingsError, UnknownNameError
 from deeplab.models import create_model
@@ -183,6 +188,43 @@ def test_the_backbones_normalisation_is_averaged_for_another_number_of_channels(
 def test_a_normalisation_that_does_not_fit_the_image_is_refused(options, problem):
     with pytest.raises(SettingsError, match=problem):
         create_model("deeplabv3", in_channels=4, **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        ({"num_classes": "21"}, "num_classes wants a whole number, got '21'"),
+        ({"num_classes": 2.5}, "num_classes wants a whole number, got 2.5"),
+        ({"in_channels": None}, "in_channels wants a whole number, got None"),
+        ({"output_stride": 16.0}, "output_stride wants a whole number, got 16.0"),
+        ({"backbone": 5}, "backbone wants a name, got 5"),
+        *(
+            ({name: value}, f"{name} wants whole numbers of at least 1, got {value}")
+            for name in ("aspp_channels", "low_level_channels", "decoder_channels", "last_channels")
+            for value in (0, -1)
+        ),
+        ({"backbone": "resnet18", "stem_channels": [64, 0]}, "stem_channels wants whole numbers of at least 1"),
+        *(({"dropout": value}, f"dropout wants a number from 0 to below 1, got {value}") for value in (-0.1, 1, 1.5)),
+        ({"dropout": "much"}, "dropout wants a number, got 'much'"),
+    ],
+)
+def test_an_option_that_cannot_work_is_refused(options, problem):
+    with pytest.raises(SettingsError, match=re.escape(problem)):
+        create_model("deeplabv3plus", **options)
+
+
+def test_numbers_of_numpy_are_written_to_a_file(tmp_path):
+    model = create_model(
+        "deeplabv3",
+        num_classes=np.int64(2),
+        output_stride=np.int32(16),
+        in_channels=np.uint8(3),
+        scales=[np.float32(1)],
+        atrous_rates=tuple(np.array([1, 2])),
+        dropout=np.float32(0.5),
+    )
+    checkpoints.save(tmp_path / "x.safetensors", Checkpoint(model, ("a", "b"), np.zeros((2, 3), np.uint8)))
+    assert checkpoints.load(tmp_path / "x.safetensors").model.arguments["atrous_rates"] == [1, 2]
 
 
 def test_no_classes_is_refused():

@@ -46,6 +46,16 @@ def test_the_rate_follows_the_output_stride():
     assert rates == {4: 24, 8: 12, 16: 6, 32: 3}
 
 
+@pytest.mark.parametrize("kernel_size", [2, 4])
+def test_an_even_kernel_wants_an_even_rate(kernel_size):
+    options = {"backbone": "vgg16", "hidden_channels": 8, "kernel_size": kernel_size}
+    with pytest.raises(SettingsError, match=f"kernel_size {kernel_size} wants an even atrous_rate, got 3"):
+        create_model("deeplabv1", output_stride=32, **options)
+    model = create_model("deeplabv1", output_stride=32, atrous_rate=4, **options).eval()
+    for size in (1, 33, 65):
+        assert model.scores(torch.zeros(1, 3, size, size)).shape[-1] == -(-size // 32)
+
+
 @pytest.fixture
 def msc():
     """DeepLab-MSc-LargeFOV with every branch loud enough to count."""

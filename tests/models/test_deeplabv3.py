@@ -105,9 +105,19 @@ def test_a_cascade_that_cannot_be_is_refused():
         create_model("deeplabv3", backbone="resnet18", cascade_blocks=-1)
 
 
-def test_a_cascade_has_no_options_of_aspp():
-    with pytest.raises(SettingsError, match="image_pooling is an option of ASPP, and cascade_blocks puts"):
-        create_model("deeplabv3", backbone="resnet18", cascade_blocks=1, image_pooling=False)
+@pytest.mark.parametrize(
+    "option",
+    [
+        {"image_pooling": False},
+        {"aspp_channels": 128},
+        {"head_conv": True},
+        {"dropout": 0.5},
+        {"bounded_activation": True},
+    ],
+)
+def test_a_cascade_has_no_options_of_aspp(option):
+    with pytest.raises(SettingsError, match=f"{next(iter(option))} is an option of ASPP, and cascade_blocks puts"):
+        create_model("deeplabv3", backbone="resnet18", cascade_blocks=1, **option)
 
 
 def test_bounded_activations_are_relu6_in_the_head():

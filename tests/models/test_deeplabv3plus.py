@@ -2,9 +2,10 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import nn
 
 from deeplab.errors import SettingsError
-from deeplab.layers import resize
+from deeplab.layers import PaddedConv, resize
 from deeplab.models import create_model
 
 
@@ -85,6 +86,16 @@ def test_the_form_of_the_official_mobilenetv3_models():
     ).eval()
     assert model.coarse_logits(torch.rand(1, 3, 65, 97)).shape == (1, 19, 9, 13)
     assert sum(parameter.numel() for parameter in model.parameters()) == 468_830  # counted in the official graph
+
+
+@torch.inference_mode()
+def test_a_dense_prediction_cell_is_activated_and_normalised_as_the_rest_of_the_head():
+    model = create_model(
+        "deeplabv3plus", dense_prediction_cell="cityscapes", bounded_activation=True, norm_between=False
+    ).eval()
+    assert {type(module) for module in model.aspp.modules()} & {nn.ReLU, nn.ReLU6} == {nn.ReLU6}
+    assert all(isinstance(branch.depthwise, PaddedConv) for branch in model.aspp.branches)
+    assert model(torch.rand(1, 3, 33, 40)).shape == (1, 21, 33, 40)
 
 
 def test_a_dense_prediction_cell_takes_the_place_of_aspp():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import Any
 
 import torch
@@ -12,7 +11,7 @@ from torch import Tensor, nn
 
 from deeplab.errors import SettingsError
 from deeplab.layers.aspp import EPS, MOMENTUM
-from deeplab.layers.conv import ConvNormAct, SeparableConv
+from deeplab.layers.conv import Activation, ConvNormAct, SeparableConv
 from deeplab.layers.resize import resize
 
 CITYSCAPES = (
@@ -34,6 +33,7 @@ class DensePredictionCell(nn.Module):
             16, a separable one for 3, or "pyramid_pooling" with "grid_size" (rows, columns), the mean over windows of
             that share of the features.
         output_stride: Rates are for 16; they double as it halves.
+        norm_between: Whether the separable ones are normalised and activated between depthwise and pointwise.
 
     Shape: (N, in_channels, h, w) -> (N, channels, h, w)
 
@@ -48,6 +48,8 @@ class DensePredictionCell(nn.Module):
         cell: Sequence[Mapping[str, Any]] = CITYSCAPES,
         channels: int = 256,
         output_stride: int = 16,
+        norm_between: bool = True,
+        act: Activation = "relu",
         dropout: float = 0.1,
     ) -> None:
         super().__init__()
@@ -57,11 +59,18 @@ class DensePredictionCell(nn.Module):
         if any(not isinstance(source, int) or source >= index for index, source in enumerate(self.inputs)):
             raise SettingsError(f"dense_prediction_cell: a branch reads one before it or -1, got inputs {self.inputs}")
         self.branches = nn.ModuleList(
-            _branch(in_channels if source < 0 else channels, channels, branch, output_stride)
+            _branch(
+                in_channels if source < 0 else channels,
+                channels,
+                branch,
+                output_stride=output_stride,
+                norm_between=norm_between,
+                act=act,
+            )
             for branch, source in zip(cell, self.inputs, strict=True)
         )
         self.dropout = nn.Dropout(dropout)
-        self.project = ConvNormAct(len(cell) * channels, channels, 1, eps=EPS, momentum=MOMENTUM)
+        self.project = ConvNormAct(len(cell) * channels, channels, 1, act=act, eps=EPS, momentum=MOMENTUM)
         self.out_channels = channels
 
     def forward(self, x: Tensor) -> Tensor:
@@ -78,10 +87,10 @@ class PyramidPooling(nn.Module):
     Shape: (N, in_channels, h, w) -> (N, channels, h, w)
     """
 
-    def __init__(self, in_channels: int, channels: int, grid_size: Sequence[int]) -> None:
+    def __init__(self, in_channels: int, channels: int, grid_size: Sequence[int], *, act: Activation = "relu") -> None:
         super().__init__()
         self.grid_size = tuple(grid_size)
-        self.pointwise = ConvNormAct(in_channels, channels, 1, eps=EPS, momentum=MOMENTUM)
+        self.pointwise = ConvNormAct(in_channels, channels, 1, act=act, eps=EPS, momentum=MOMENTUM)
 
     def forward(self, x: Tensor) -> Tensor:
         height, width = ((length - 1) // share + 1 for length, share in zip(x.shape[-2:], self.grid_size, strict=True))
@@ -89,16 +98,24 @@ class PyramidPooling(nn.Module):
         return resize(pooled, (x.shape[-2], x.shape[-1]), align_corners=True)
 
 
-def _branch(in_channels: int, channels: int, branch: Mapping[str, Any], output_stride: int) -> nn.Module:
-    layer = partial(ConvNormAct, in_channels, channels, 1, eps=EPS, momentum=MOMENTUM)
+def _branch(
+    in_channels: int,
+    channels: int,
+    branch: Mapping[str, Any],
+    *,
+    output_stride: int,
+    norm_between: bool,
+    act: Activation,
+) -> nn.Module:
+    layer: dict[str, Any] = {"act": act, "eps": EPS, "momentum": MOMENTUM}
     match branch:
         case {"op": "conv", "kernel": 1 | [1, 1]}:
-            return layer()
+            return ConvNormAct(in_channels, channels, 1, **layer)
         case {"op": "conv", "kernel": 3 | [3, 3], "rate": [int(rows), int(columns)]}:
             rates = (max(1, rows * 16 // output_stride), max(1, columns * 16 // output_stride))
-            return SeparableConv(in_channels, channels, dilation=rates, eps=EPS, momentum=MOMENTUM)
+            return SeparableConv(in_channels, channels, dilation=rates, norm_between=norm_between, **layer)
         case {"op": "pyramid_pooling", "grid_size": [int(rows), int(columns)]} if min(rows, columns) > 0:
-            return PyramidPooling(in_channels, channels, (rows, columns))
+            return PyramidPooling(in_channels, channels, (rows, columns), act=act)
         case _:
             raise SettingsError(
                 "dense_prediction_cell: wanted op 'conv' with kernel 1 or 3 and rate, or 'pyramid_pooling' with "

@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -143,14 +144,31 @@ def create_model(
         UnknownNameError: No such model or backbone.
         SettingsError: A value that cannot work, or an option that neither has.
     """
+    own: dict[str, Any] = {
+        "backbone": backbone,
+        "num_classes": num_classes,
+        "output_stride": output_stride,
+        "in_channels": in_channels,
+        "image_mean": image_mean,
+        "image_std": image_std,
+        "align_corners": align_corners,
+        "pad_to_grid": pad_to_grid,
+        "scales": scales,
+        "merge": merge,
+        "norm": norm,
+        "crf_rnn": crf_rnn,
+    }
+    catalog.check_options(create_model, {"name": name, **own})
     if num_classes < 1 or in_channels < 1:
         raise SettingsError(f"num_classes and in_channels must be at least 1; got {num_classes} and {in_channels}")
-    own = {"scales": scales, "merge": merge, "norm": norm, "align_corners": align_corners, "pad_to_grid": pad_to_grid}
-    catalog.check_options(create_model, {**own, "image_mean": image_mean, "image_std": image_std, "crf_rnn": crf_rnn})
+    own, options = _plain(own), _plain(options)
+    num_classes, output_stride, in_channels = own["num_classes"], own["output_stride"], own["in_channels"]
+    scales = tuple(own["scales"])
     if not scales or min(scales) <= 0:
         raise SettingsError(f"scales want at least one number, each above 0; got {tuple(scales)}")
     build = catalog.builder("models", name)
     catalog.check_options(build, options)
+    _check_sizes(options)
     given = {"num_classes", "in_channels", "output_stride", "align_corners", "pad_to_grid", "backbone"}
     head_options = inspect.signature(build).parameters.keys() - given
     backbone_options = inspect.signature(catalog.builder("backbones", backbone)).parameters.keys() - given
@@ -178,36 +196,45 @@ def create_model(
         raise SettingsError(f"image_std has to be above 0; got {', '.join(map(str, std))}")
     model.prepare = Prepare(mean, std, stride=output_stride if align_corners and pad_to_grid else 1)
     model.align_corners = align_corners
-    model.scales, model.merge = tuple(scales), merge
+    model.scales, model.merge = scales, merge
     model.crf_rnn = _crf_rnn(num_classes) if crf_rnn else None
     model.entry = name
-    model.arguments = {
-        "backbone": backbone,
-        "num_classes": num_classes,
-        "output_stride": output_stride,
-        "in_channels": in_channels,
-        "image_mean": mean,
-        "image_std": std,
-        "align_corners": align_corners,
-        "pad_to_grid": pad_to_grid,
-        "scales": list(scales),
-        "merge": merge,
-        "norm": norm,
-        "crf_rnn": crf_rnn,
-        **options,
-    }
+    model.arguments = {**own, "image_mean": mean, "image_std": std, "scales": list(scales), **options}
     return model
 
 
-def refuse_options_of_aspp(build: Callable[..., Any], given: Mapping[str, Any], *, instead: str) -> None:
+def _plain(value: Any) -> Any:
+    """NumPy's numbers as Python's, which can be written to a file, also inside lists and mappings."""
+    if isinstance(value, Mapping):
+        return {name: _plain(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value] if isinstance(value, list) else tuple(map(_plain, value))
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _check_sizes(options: Mapping[str, Any]) -> None:
+    """Raise SettingsError for layers without channels and for dropout that leaves nothing."""
+    for name, value in options.items():
+        numbers = value if isinstance(value, list | tuple) else (value,)
+        if name.endswith("channels") and any(isinstance(number, int) and number < 1 for number in numbers):
+            raise SettingsError(f"{name} wants whole numbers of at least 1, got {value!r}")
+    dropout = options.get("dropout", 0)
+    if not 0 <= dropout < 1:
+        raise SettingsError(f"dropout wants a number from 0 to below 1, got {dropout!r}")
+
+
+def refuse_options_of_aspp(
+    build: Callable[..., Any], given: Mapping[str, Any], *, instead: str, also: Sequence[str] = ()
+) -> None:
     """Raise SettingsError for options of ASPP among those `given` to a builder, where something else is in its place.
 
     Args:
         build: The builder; what equals its default was not given.
         instead: The option that put something else there.
+        also: Further options that nothing reads then.
     """
     for name, parameter in inspect.signature(build).parameters.items():
-        if name in ASPP_OPTIONS and given[name] != parameter.default:
+        if name in (*ASPP_OPTIONS, *also) and given[name] != parameter.default:
             raise SettingsError(f"{name} is an option of ASPP, and {instead} puts something else there; leave one out")
 
 

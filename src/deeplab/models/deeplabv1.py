@@ -47,13 +47,18 @@ def deeplabv1(
         multi_scale: "MSc": the image and the first four poolings of VGG-16 are read as well (section 4.3).
 
     Raises:
-        SettingsError: A value below 1, or `multi_scale` on another backbone than VGG-16.
+        SettingsError: A value below 1, an even `kernel_size` with an odd rate, or `multi_scale` on another backbone
+            than VGG-16.
     """
     rate = RATES[output_stride] if atrous_rate is None else atrous_rate
     if min(kernel_size, rate, hidden_channels) < 1:
         raise SettingsError(
             "kernel_size, atrous_rate and hidden_channels want at least 1; "
             f"got {kernel_size}, {rate} and {hidden_channels}"
+        )
+    if rate * (kernel_size - 1) % 2:  # as much padding on either side would lose a row and a column
+        raise SettingsError(
+            f"kernel_size {kernel_size} wants an even atrous_rate, got {rate}; or take an odd kernel_size"
         )
     fc6 = PaddedConv(backbone.channels.res5, hidden_channels, kernel_size, dilation=rate, bias=True)
     fc7 = PaddedConv(hidden_channels, hidden_channels, 1, bias=True)

@@ -58,7 +58,8 @@ def deeplabv3(
     if cascade_blocks < 0:
         raise SettingsError(f"cascade_blocks wants a whole number of at least 0, got {cascade_blocks}")
     if cascade_blocks:
-        refuse_options_of_aspp(deeplabv3, given, instead="cascade_blocks")
+        also = ("aspp_channels", "bounded_activation", "dropout", "head_conv")
+        refuse_options_of_aspp(deeplabv3, given, instead="cascade_blocks", also=also)
         last = 32 // output_stride  # the rate of the backbone's last block
         blocks = nn.Sequential(*(backbone.replica(last * 2**block) for block in range(1, cascade_blocks + 1)))
         return DeepLabV3Cascade(backbone, blocks, Classify(backbone.channels.res5, num_classes))

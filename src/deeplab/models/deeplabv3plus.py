@@ -115,6 +115,8 @@ def deeplabv3plus(
             cell=_cell(dense_prediction_cell),
             channels=aspp_channels,
             output_stride=output_stride,
+            norm_between=norm_between,
+            act=act,
             dropout=dropout,
         )
     pointwise = partial(ConvNormAct, kernel_size=1, act=act, eps=EPS, momentum=MOMENTUM)
