@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import save_file
 
 from deeplab import checkpoints
-from deeplab.cli.convert import in_order, left_behind, rows
+from deeplab.cli.convert import assumptions, in_order, left_behind, rows
 from deeplab.files import STATE
 from deeplab.models import create_model
 from deeplab.weights import Conversion, LayerDifference, huggingface, sources
@@ -77,10 +77,21 @@ def test_what_is_printed_says_where_every_tensor_went_and_what_was_left(run: Run
     ]
     assert "segmentation_head.classifier\tclassify\t2 tensors" in lines
     assert "left, only training uses it: mobilenet_v2.conv_1x1.* (2 tensors)" in lines
+    assert "assumed, for the file does not tell: output stride 16; long side 513" in lines
     figures = json.loads(last)
     assert figures["tensors"]["segmentation_head.classifier.convolution.bias"] == "classify.bias"
     assert figures["left"] == ["mobilenet_v2.conv_1x1.convolution.weight", "mobilenet_v2.conv_1x1.normalization.weight"]
+    assert figures["assumed"] == {"output_stride": 16, "long_side": 513}
     assert len(figures["tensors"]) == sum(int(line.split("\t")[2].split()[0]) for line in lines if "\t" in line)
+
+
+def test_what_is_assumed_is_said_in_words() -> None:
+    assumed = {"classes": "Cityscapes", "atrous_rates": (6, 12, 18), "image_pooling_crop_size": [512, 1024]}
+    assert assumptions(assumed) == (
+        "assumed, for the file does not tell: the class names of Cityscapes; atrous rates 6, 12, 18; "
+        "image pooling crop size 512, 1024"
+    )
+    assert assumptions({"classes": "one logit"}).endswith("tell: background and object for one logit")
 
 
 def test_the_rows_are_in_the_order_of_our_model_also_where_the_file_sorts_names(run: Run, theirs: Path) -> None:

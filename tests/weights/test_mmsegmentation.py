@@ -133,12 +133,15 @@ def test_classes_and_colours_are_those_of_the_file(small, tmp_path, version):
     checkpoint = mmsegmentation.convert(tmp_path / "model.pth").checkpoint
     assert checkpoint.classes == tuple(classes)
     assert checkpoint.palette.tolist() == palette
+    assert "classes" not in mmsegmentation.convert(tmp_path / "model.pth").assumed
 
 
 def test_without_them_classes_go_by_their_number(small, tmp_path):
     facts = {"CLASSES": ("one", "two"), "PALETTE": [[1, 2], [3]]}
     torch.save({"meta": facts, "state_dict": small}, tmp_path / "model.pth")
-    assert mmsegmentation.convert(tmp_path / "model.pth").checkpoint.classes[0] == "road"
+    conversion = mmsegmentation.convert(tmp_path / "model.pth")
+    assert conversion.checkpoint.classes[0] == "road"
+    assert conversion.assumed == {"classes": "Cityscapes", "output_stride": 8, "atrous_rates": (12, 24, 36)}
 
 
 def test_a_training_script_s_numbers_do_not_stand_in_the_way(small, tmp_path):

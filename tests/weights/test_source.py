@@ -45,3 +45,35 @@ def test_one_logit_becomes_two_classes_whose_softmax_is_its_sigmoid(name, option
     torch.testing.assert_close(probabilities[:, 1:], theirs(image).sigmoid(), atol=1e-6, rtol=0)
     assert checkpoint.classes == ("background", "object")
     assert len(checkpoint.palette) == 2
+
+
+PUBLISHED = {"aspp_channels": 8, "backbone": "resnet18", "multi_grid": (1, 2)}
+
+
+@pytest.mark.parametrize(
+    ("num_classes", "told", "assumed"),
+    [
+        (3, {}, {"output_stride": 16, "atrous_rates": (6, 12, 18), "multi_grid": (1, 2), "long_side": 513}),
+        (3, {"output_stride": 8}, {"atrous_rates": (12, 24, 36), "multi_grid": (1, 2), "long_side": 513}),
+        (
+            19,
+            {"output_stride": 8, "atrous_rates": None, "multi_grid": (2, 4)},
+            {"classes": "Cityscapes", "long_side": 513},
+        ),
+        (
+            1,
+            {"atrous_rates": (6, 12, 18), "multi_grid": None},
+            {"classes": "one logit", "output_stride": 16, "long_side": 513},
+        ),
+    ],
+)
+def test_what_a_file_does_not_tell_is_told_as_assumed(num_classes, told, assumed):
+    source = Source(
+        title="ours",
+        rules=((r"", ""),),
+        network=lambda _: {"name": "deeplabv3", **PUBLISHED},
+        long_side=lambda _: 513,
+    )
+    model = create_model("deeplabv3", num_classes=num_classes, **PUBLISHED)
+    state = {key: tensor for key, tensor in model.state_dict().items() if not key.startswith("prepare")}
+    assert source.from_tensors(state, what="x", **told).assumed == assumed

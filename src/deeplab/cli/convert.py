@@ -28,6 +28,8 @@ def convert(settings: ConvertSettings, *, json: Json = False) -> None:
         print_table(columns if layers else columns[:3], rows(in_order(conversion), layers), figures=columns[2:])
         for names, count in left_behind(conversion):
             print(f"left, only training uses it: {names} ({number_of(count, 'tensor')})")
+        if conversion.assumed:
+            print(assumptions(conversion.assumed))
         print(_conclusion(comparison, settings, source=figures["source"]))
 
     output = api.convert(**settings.as_dict(), on_converted=report)
@@ -51,6 +53,7 @@ def _figures(conversion: Conversion, comparison: Comparison | None) -> dict[str,
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "tensors": dict(conversion.placed),
         "left": list(conversion.left),
+        "assumed": dict(conversion.assumed),
         "comparison": comparison
         and {
             "logits": comparison.logits,
@@ -58,6 +61,20 @@ def _figures(conversion: Conversion, comparison: Comparison | None) -> dict[str,
             "layers": {layer.theirs: layer.difference for layer in comparison.layers},
         },
     }
+
+
+def assumptions(assumed: Mapping[str, Any]) -> str:
+    """In words; `classes` are known by their number, all else is of the system's own published models."""
+    words = []
+    for name, value in assumed.items():
+        if name == "classes":
+            words.append(
+                f"the class names of {value}" if value != "one logit" else "background and object for one logit"
+            )
+        else:
+            numbers = value if isinstance(value, list | tuple) else (value,)
+            words.append(f"{name.replace('_', ' ')} {', '.join(map(str, numbers))}")
+    return f"assumed, for the file does not tell: {'; '.join(words)}"
 
 
 def _conclusion(comparison: Comparison | None, settings: ConvertSettings, *, source: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,9 @@ from torch import Tensor, nn
 
 from deeplab.checkpoints import Checkpoint, Preprocessing
 from deeplab.errors import CheckpointError, DeepLabError
+from deeplab.layers import ATROUS_RATES
 from deeplab.models import SegmentationModel, create_model
-from deeplab.weights._classes import OF_ONE_LOGIT, names_of, palette_of
+from deeplab.weights._classes import OF_ONE_LOGIT, assumed_names, names_of, palette_of
 from deeplab.weights._state import COPY, read_state
 
 Tensors = Mapping[str, Tensor]
@@ -45,6 +46,9 @@ class Conversion:
     """The other system's own network with the tensors of the file, in evaluation mode; None: not to be had here."""
     image_size: tuple[int, int] = IMAGE_SIZE
     """(height, width) that it can be given."""
+    assumed: Mapping[str, Any] = field(default_factory=dict)
+    """What the file does not tell and was taken from what the system publishes, by what it is called here; "classes":
+    whose names the classes have."""
 
 
 def _as_it_is(_: Mapping[str, Any]) -> None:
@@ -128,6 +132,7 @@ class Source:
             tuple(name for name in left if not name.endswith(COUNTER)),
             partial(self._original, {name: found[name] for name in found if not COPY.match(name)}, model),
             self.image_size,
+            _assumed(checkpoint, tensors, told={*options, "output_stride"} if output_stride else {*options}),
         )
 
     def _original(self, found: Tensors, model: SegmentationModel) -> nn.Module | None:
@@ -201,6 +206,26 @@ def fill(network: nn.Module, tensors: Tensors, *, what: str) -> None:
         if not torch.isfinite(tensor).all():
             raise CheckpointError(f"{what}: {name} has values that are not finite in float32; get the file anew")
         wanted[name].copy_(tensor)
+
+
+def _assumed(checkpoint: Checkpoint, tensors: Tensors, *, told: Collection[str]) -> dict[str, Any]:
+    """As `Conversion.assumed`, but for the options that were `told`."""
+    arguments = checkpoint.model.arguments
+    stride, rates = arguments["output_stride"], arguments.get("atrous_rates")
+    if rates is None and any(name.startswith("aspp.atrous.") for name in tensors):
+        rates = ATROUS_RATES[stride]
+    found = {
+        "output_stride": stride,
+        "atrous_rates": rates,
+        "multi_grid": arguments.get("multi_grid"),
+        "image_pooling_crop_size": arguments.get("image_pooling_crop_size"),
+        "long_side": checkpoint.preprocessing.long_side,
+    }
+    names = assumed_names(checkpoint.classes)
+    return {
+        **({"classes": names} if names else {}),
+        **{name: value for name, value in found.items() if value and name not in told},
+    }
 
 
 CLASSIFIERS = ("classify.bias", "classify.0.bias", "decoder.0.reduce.bias")

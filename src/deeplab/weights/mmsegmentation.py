@@ -223,7 +223,10 @@ def convert(path: str | Path, *, output_stride: int | None = None) -> Conversion
         firsts = {name: tensors[name] for name in FIRST_LAYERS if name in tensors and tensors[name].ndim == 4}
         tensors |= {name: tensor.flip(1) for name, tensor in firsts.items()}
     conversion = source.from_tensors(tensors, what=str(path), **options)
-    return replace(conversion, checkpoint=_named(conversion.checkpoint, facts))
+    checkpoint = _named(conversion.checkpoint, facts)
+    told = checkpoint.classes is not conversion.checkpoint.classes
+    assumed = {name: value for name, value in conversion.assumed.items() if not (told and name == "classes")}
+    return replace(conversion, checkpoint=checkpoint, assumed=assumed)
 
 
 def _named(checkpoint: Checkpoint, facts: Mapping[str, Any]) -> Checkpoint:

@@ -24,7 +24,7 @@ from deeplab.layers import BatchNorm, ConvNormAct
 from deeplab.layers.conv import ACTIVATIONS
 from deeplab.models import create_model
 from deeplab.models.deeplabv3 import DeepLabV3
-from deeplab.weights._classes import names_of, palette_of
+from deeplab.weights._classes import assumed_names, names_of, palette_of
 from deeplab.weights._source import Conversion
 from deeplab.weights._tflite_graph import Convolution, Graph, TensorInfo, read_graph
 from deeplab.weights.encoders import Encoder
@@ -79,7 +79,8 @@ def convert(path: str | Path, *, output_stride: int | None = None) -> Conversion
         preprocessing=Preprocessing(long_side=max(graph.image.shape[1:3])),
         training={"converted_from": path.name},
     )
-    return Conversion(checkpoint, placed)
+    names = assumed_names(checkpoint.classes)
+    return Conversion(checkpoint, placed, assumed={"classes": names} if names else {})
 
 
 def convert_backbone(path: str | Path) -> Checkpoint:
