@@ -13,7 +13,7 @@ from deeplab.metrics import (
     miou,
     trimap_confusion,
 )
-from deeplab.metrics.boundary import _distances
+from deeplab.metrics.boundary import _distances, _is_border
 
 
 def halves(column, *, height=30, width=40, ignored=()):
@@ -135,6 +135,30 @@ def test_distances_are_exact_up_to_the_limit():
     assert not near.all()
     np.testing.assert_allclose(found[near], every[near])
     assert (found[~near] > 6).all()
+
+
+def test_distances_are_exact_in_the_last_rows_of_a_tall_image():
+    points = np.zeros((40_000, 2), np.bool_)
+    points[39_990] = True
+    found = _distances(points, at_most=5)
+    np.testing.assert_array_equal(found[39_985:39_996, 0], np.abs(np.arange(-5, 6)))
+    assert (found[:39_985] > 5).all()
+
+
+@pytest.mark.parametrize("size", [(60, 80), (1, 1), (1, 30), (30, 1)])
+def test_the_f_score_is_that_of_the_distances_between_contours(make_labels, size):
+    labels, target = make_labels(*size, seed=1), make_labels(*size, seed=2)
+    tolerance = 0.03
+    expected = np.zeros((4, 2))
+    for index in range(4):
+        ours, theirs = (_is_border(each) & (each == index) for each in (labels, target))
+        expected[index, 1] = ours.any() or theirs.any()
+        if ours.any() and theirs.any():
+            limit = tolerance * math.hypot(*size)
+            precision = (_distances(theirs, at_most=100)[ours] < limit).mean()
+            recall = (_distances(ours, at_most=100)[theirs] < limit).mean()
+            expected[index, 0] = 2 * precision * recall / (precision + recall) if precision + recall else 0
+    np.testing.assert_allclose(boundary_f_score(labels, target, num_classes=4, tolerance=tolerance), expected)
 
 
 def test_a_label_that_is_no_class_is_refused():

@@ -34,6 +34,9 @@ NO_CLASS = np.int32(-1)
 FAR = np.int32(30_000)
 """Pixels: farther than a border is looked for; its square is an int32."""
 
+NOWHERE = np.int32(2**30)
+"""A row that is farther than that from every row of an image."""
+
 
 def class_ratios(counts: NDArray[np.float64]) -> NDArray[np.float64]:
     """The figure of each class from counts (num_classes, 2) of an image, or of many added up; nan where none."""
@@ -69,16 +72,11 @@ def boundary_f_score(
     labels, target = _without_ignored(labels, target, num_classes=num_classes, ignore_index=ignore_index)
     limit = tolerance * math.hypot(*target.shape)
     predicted, true = (np.where(_is_border(each), each, NO_CLASS) for each in (labels, target))
-    counts = np.zeros((num_classes, 2))
-    for index in np.union1d(predicted, true):
-        if index == NO_CLASS:
-            continue
-        ours, theirs = predicted == index, true == index
-        counts[index, 1] = 1
-        if ours.any() and theirs.any():
-            precision, recall = _near(theirs, limit)[ours].mean(), _near(ours, limit)[theirs].mean()
-            counts[index, 0] = 2 * precision * recall / (precision + recall) if precision + recall else 0
-    return counts
+    ours, theirs = (_count(each, num_classes) for each in (predicted, true))
+    precision = ratio(ours - _missed(predicted, true, limit=limit, num_classes=num_classes), ours)
+    recall = ratio(theirs - _missed(true, predicted, limit=limit, num_classes=num_classes), theirs)
+    score = np.nan_to_num(ratio(2 * precision * recall, precision + recall))
+    return np.stack([score, ours + theirs > 0], axis=1)
 
 
 def boundary_iou(
@@ -168,16 +166,22 @@ def _grown(points: NDArray[np.bool_], *, by: int) -> NDArray[np.bool_]:
     return points
 
 
-def _near(points: NDArray[np.bool_], limit: float) -> NDArray[np.bool_]:
-    """Whether there is a point nearer than the limit, in pixels; points are few, so each has its disk drawn."""
+def _missed(contours: Labels, others: Labels, *, limit: float, num_classes: int) -> NDArray[np.int64]:
+    """By class, the contour pixels without one of their class in the others nearer than the limit, in pixels.
+
+    It is looked for ever farther away, so that most pixels are soon done with.
+    """
     reach = math.ceil(limit)
-    padded = np.pad(points, reach)
-    places, width = np.flatnonzero(padded), padded.shape[1]
-    near = padded.ravel()
+    padded = np.pad(others, reach, constant_values=NO_CLASS)
+    row, column = np.nonzero(np.isin(contours, others) & (contours != NO_CLASS))
+    classes, places = contours[row, column], np.ravel_multi_index((row + reach, column + reach), padded.shape)
     steps = np.arange(-reach, reach + 1)
-    for down, right in zip(*np.nonzero(np.hypot(steps[:, np.newaxis], steps) < limit), strict=True):
-        near[places + (down - reach) * width + right - reach] = True
-    return near.reshape(padded.shape)[reach : reach + points.shape[0], reach : reach + points.shape[1]]
+    distances = np.hypot(steps[:, np.newaxis], steps)
+    down, right = np.unravel_index(np.argsort(distances, axis=None)[: np.sum(distances < limit)], distances.shape)
+    for step in (steps[down] * padded.shape[1] + steps[right]).tolist():
+        missed = padded.ravel()[places + step] != classes
+        classes, places = classes[missed], places[missed]
+    return _count(classes, num_classes)
 
 
 def _distances(points: NDArray[np.bool_], *, at_most: float) -> NDArray[np.float64]:
@@ -186,8 +190,8 @@ def _distances(points: NDArray[np.bool_], *, at_most: float) -> NDArray[np.float
     First the nearest point of each column is found, then the nearest of the columns around.
     """
     rows = np.arange(len(points), dtype=np.int32)[:, np.newaxis]
-    above = np.maximum.accumulate(np.where(points, rows, -FAR), axis=0)
-    below = np.minimum.accumulate(np.where(points, rows, FAR)[::-1], axis=0)[::-1]
+    above = np.maximum.accumulate(np.where(points, rows, -NOWHERE), axis=0)
+    below = np.minimum.accumulate(np.where(points, rows, NOWHERE)[::-1], axis=0)[::-1]
     in_column = np.minimum(np.minimum(rows - above, below - rows), FAR) ** 2
     nearest = in_column.copy()
     for step in range(1, min(math.ceil(at_most), points.shape[1] - 1) + 1):

@@ -63,10 +63,11 @@ def confusion_matrix(
     Raises:
         DataError: The shapes differ, or a counted label is not in 0 .. num_classes - 1.
     """
-    check_labels(labels, target, num_classes=num_classes, ignore_index=ignore_index)
-    counted = target != ignore_index
-    true, predicted = target[counted].astype(np.int64), labels[counted].astype(np.int64)
-    counts = np.bincount(true * num_classes + predicted, minlength=num_classes**2)
+    true, predicted = check_labels(labels, target, num_classes=num_classes, ignore_index=ignore_index)
+    cell = true.astype(np.int64)
+    cell *= num_classes
+    cell += predicted
+    counts = np.bincount(cell, minlength=num_classes**2)
     return counts.reshape(num_classes, num_classes).astype(np.int64, copy=False)
 
 
@@ -119,18 +120,24 @@ def row_shares(matrix: NDArray[np.int64]) -> NDArray[np.float64]:
 
 def check_labels(
     labels: NDArray[np.integer], target: NDArray[np.integer], *, num_classes: int, ignore_index: int
-) -> None:
-    """Refuse label maps that differ in shape or have, where the truth counts, a label outside 0 .. num_classes - 1."""
+) -> tuple[NDArray[np.integer], NDArray[np.integer]]:
+    """Refuse label maps that differ in shape or have, where the truth counts, a label outside 0 .. num_classes - 1.
+
+    Returns:
+        Truth and prediction of the pixels that count, (N,) each.
+    """
     if labels.shape != target.shape:
         raise DataError(f"a prediction of shape {labels.shape} for a truth of shape {target.shape}; give equal ones")
     counted = target != ignore_index
-    for name, values in (("truth", target[counted]), ("prediction", labels[counted])):
+    true, predicted = target[counted], labels[counted]
+    for name, values in (("truth", true), ("prediction", predicted)):
         if values.size and not 0 <= values.min() <= values.max() < num_classes:
             wrong = values[(values < 0) | (values >= num_classes)][0]
             raise DataError(
                 f"label {wrong} in the {name} is outside 0..{num_classes - 1} and where the truth is not "
                 f"the ignore value {ignore_index}; correct the label or num_classes"
             )
+    return true, predicted
 
 
 def ratio(part: NDArray[Any], whole: NDArray[Any]) -> NDArray[np.float64]:
