@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from deeplab.kernels import _numba
-from deeplab.kernels.taps import taps
+from deeplab.kernels.taps import part_of, taps
 from deeplab.kernels.upsample_argmax import sample_argmax, upsample_argmax
 
 SIZES = [
@@ -95,6 +95,17 @@ def test_strips_make_no_difference(monkeypatch):
     whole = upsample_argmax(logits, (64, 64), align_corners=False)
     monkeypatch.setitem(sample_argmax.__globals__, "STRIP", 1)
     np.testing.assert_array_equal(upsample_argmax(logits, (64, 64), align_corners=False), whole)
+
+
+def test_only_the_numpy_version_works_on_few_rows_to_save_memory(version, monkeypatch):
+    strips = []
+    monkeypatch.setitem(sample_argmax.__globals__, "STRIP", 1)
+    monkeypatch.setitem(sample_argmax.__globals__, "cores", lambda: 2)
+    monkeypatch.setitem(
+        sample_argmax.__globals__, "part_of", lambda at, strip: strips.append(strip) or part_of(at, strip)
+    )
+    upsample_argmax(random_logits(5, 8, 8), (64, 64), align_corners=False)
+    assert len(strips) == (8 if version == "numba" else 64)
 
 
 def test_logits_in_any_memory_order_are_left_as_they_are():

@@ -9,6 +9,7 @@ classes are within float32's rounding.
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -33,7 +34,7 @@ _asked_for = 0
 """Pixels, by all calls so far."""
 
 STRIP = 2**21
-"""Scores (pixels x classes) that a thread works on at a time: bounds the memory of the numpy version."""
+"""Scores (pixels x classes) that a thread of the numpy version works on at a time: bounds its memory."""
 
 
 def upsample_argmax(logits: NDArray[np.float32], size: tuple[int, int], *, align_corners: bool) -> Labels:
@@ -78,6 +79,8 @@ def sample_argmax(logits: NDArray[np.float32], rows: NDArray[np.float64], column
         fill(labels[strip], pixels, winners, part_of(down, strip), across)
 
     step = max(1, STRIP // max(1, len(columns) * num_classes))
+    if fill is not _fill_numpy:  # it takes no memory, and looks at a coarse cell anew for each strip
+        step = max(step, math.ceil(len(rows) / (4 * cores())))
     strips = [slice(start, start + step) for start in range(0, len(rows), step)]
     with ThreadPoolExecutor(cores()) as threads:
         list(threads.map(fill_strip, strips))
