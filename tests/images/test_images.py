@@ -839,4 +839,21 @@ def test_a_pipe_is_not_taken_for_an_empty_file(tmp_path):
 
 def test_a_tiff_that_is_no_photo_says_what_to_keep_of_it(tmp_path):
     (tmp_path / "x.tif").write_bytes(b"eight bands")
-    refused(lambda: read_image(tmp_path / "x.tif"), "x.tif", "of 1, 3 or 4 bands", "gdal_translate")
+    refused(lambda: read_image(tmp_path / "x.tif"), "x.tif", "no TIFF, or a damaged one", "gdal_translate")
+
+
+@pytest.mark.parametrize(
+    ("number", "dtype", "what"),
+    [
+        (4, np.uint16, "a TIFF of 4 bands of 16 bits, not marked as colours; wanted"),
+        (3, np.float32, "a TIFF of 3 bands of 32 bits as floating point, not marked as colours; wanted"),
+        (6, np.int16, "a TIFF of 6 bands of 16 bits with a sign, not marked as colours; wanted"),
+    ],
+)
+@pytest.mark.parametrize("big", ["YES", "NO"])
+def test_a_tiff_that_is_no_photo_says_what_is_in_it(tmp_path, number, dtype, what, big):
+    rasterio = pytest.importorskip("rasterio", reason="writes such files")
+    shape = {"height": 3, "width": 4, "count": number, "dtype": dtype, "transform": rasterio.Affine.scale(2)}
+    with rasterio.open(tmp_path / "x.tif", "w", driver="GTiff", BIGTIFF=big, **shape) as file:
+        file.write(np.zeros((number, 3, 4), dtype))
+    refused(lambda: read_image(tmp_path / "x.tif"), "x.tif", what, "gdal_translate")

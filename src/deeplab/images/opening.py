@@ -11,9 +11,10 @@ from pathlib import Path
 from threading import Lock
 from typing import BinaryIO
 
-from PIL import Image, ImageFile, UnidentifiedImageError
+from PIL import Image, ImageFile, TiffImagePlugin, UnidentifiedImageError
 
 from deeplab._machine import free_memory
+from deeplab._words import number_of
 from deeplab.errors import DeepLabError, ImageError, InputNotFoundError
 from deeplab.files import File
 
@@ -72,6 +73,16 @@ BY_ROWS = (
     "cut or shrink it, or have 'deeplab segment' read it row by row: pip install 'deeplab[geo]', no AVIF, and no "
     "--crf, --scales, --flip, --probabilities or --confidence"
 )
+
+PHOTO_BANDS = "1 band of 8 or 16 bits, or 3 or 4 that are marked as colours"
+
+KEEP_THREE = "keep three bands, as in gdal_translate -b 1 -b 2 -b 3 -ot Byte -scale before.tif after.tif"
+
+RGB = 2
+"""TIFF's number of colours as the meaning of the bands."""
+
+SAMPLE_FORMATS = {2: " with a sign", 3: " as floating point"}
+"""TIFF's numbers of the kinds of values, but for whole numbers from 0 on."""
 
 ORIENTATION_TAG = 0x0112
 
@@ -133,7 +144,7 @@ def read_header(path: str | File) -> Header:
 def opened(path: str | File) -> Iterator[ImageFile.ImageFile]:
     """The file, its header read and its size checked, its pixels not decoded yet."""
     name = str(path)
-    with decoding(name), bytes_of(path, name) as file, _open(file) as image:
+    with decoding(name), bytes_of(path, name) as file, _open_named(file, name) as image:
         width, height = image.size
         if width * height > MAX_PIXELS:
             raise ImageError(f"{name}: {height} x {width} pixels are more than the {MAX_PIXELS:,} allowed; {BY_ROWS}")
@@ -180,6 +191,36 @@ def _open(file: BinaryIO) -> ImageFile.ImageFile:
             Image.MAX_IMAGE_PIXELS = limit
 
 
+def _open_named(file: BinaryIO, name: str) -> ImageFile.ImageFile:
+    """As `_open`; of a TIFF that is no photo an ImageError says what is in it."""
+    try:
+        return _open(file)
+    except UnidentifiedImageError as error:
+        bands = _bands_of_tiff(file)
+        if bands is None:
+            raise
+        raise ImageError(f"{name}: a TIFF of {bands}; wanted {PHOTO_BANDS}; {KEEP_THREE}") from error
+
+
+def _bands_of_tiff(file: BinaryIO) -> str | None:
+    """As in "4 bands of 16 bits, not marked as colours"; None: it is no TIFF, or a damaged one."""
+    file.seek(0)
+    start = file.read(8)
+    try:
+        if start[2:4] in (b"\x2b\x00", b"\x00\x2b"):  # a BigTIFF
+            start += file.read(8)
+        tags = TiffImagePlugin.ImageFileDirectory_v2(start)
+        file.seek(tags.next)
+        tags.load(file)
+        bits, kinds = tags[TiffImagePlugin.BITSPERSAMPLE], tags.get(TiffImagePlugin.SAMPLEFORMAT, (1,))
+        number = number_of(tags.get(TiffImagePlugin.SAMPLESPERPIXEL, 1), "band")
+        marked = tags[TiffImagePlugin.PHOTOMETRIC_INTERPRETATION] == RGB
+    except Exception:  # on a damaged file anything may be raised
+        return None
+    kind = SAMPLE_FORMATS.get(kinds[0], "")
+    return f"{number} of {bits[0]} bits{kind}, {'marked' if marked else 'not marked'} as colours"
+
+
 @contextmanager
 def decoding(name: str) -> Iterator[None]:
     """Turn what a decoder raises, on a damaged file anything, into an ImageError that begins with `name`."""
@@ -190,8 +231,7 @@ def decoding(name: str) -> Iterator[None]:
     except UnidentifiedImageError as error:
         if name.lower().endswith(FORMATS["TIFF"]):
             raise ImageError(
-                f"{name}: no TIFF, or not one of a photo, of 1, 3 or 4 bands of 8 or 16 bits; keep three bands, as in "
-                "gdal_translate -b 1 -b 2 -b 3 -ot Byte -scale before.tif after.tif"
+                f"{name}: no TIFF, or a damaged one; wanted {PHOTO_BANDS}; fetch it again, or {KEEP_THREE}"
             ) from error
         raise ImageError(
             f"{name}: holds none of {', '.join(FORMATS)} that can be read; save it as PNG or JPEG"
