@@ -153,8 +153,10 @@ def test_tensorrt_runs_onnx_files() -> None:
     assert made(LoadSettings, model="x.onnx", device="tensorrt:1").device == "tensorrt:1"
     with pytest.raises(SettingsError, match="device tensorrt is for files that 'deeplab export --format onnx"):
         made(LoadSettings, model="street", device="tensorrt")
-    with pytest.raises(SettingsError, match="device wants cpu, cuda"):
+    with pytest.raises(SettingsError, match="device wants cpu, cuda, cuda:N, mps or auto, got 'tensorrt'"):
         made(TrainSettings, device="tensorrt")
+    with pytest.raises(SettingsError, match="device wants cpu, cuda, cuda:N, mps, tensorrt or auto, got 'gpu'"):
+        made(LoadSettings, device="gpu")
 
 
 def test_the_text_false_is_no_switch() -> None:

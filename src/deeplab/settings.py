@@ -200,7 +200,9 @@ class UseSettings(Settings):
         None, "Longer side that the network sees, in pixels.", shown="the model's own", at_least=1, at_most=10**5
     )
     device: str = option(
-        "auto", "Where to compute; tensorrt: an .onnx file of one size on a GPU.", metavar="cpu|cuda|mps|tensorrt|auto"
+        "auto",
+        "Where to compute; tensorrt: an .onnx file of one size on a GPU.",
+        metavar="cpu|cuda|cuda:N|mps|tensorrt|auto",
     )
     engine: Literal["torch", "compiled", "onnx", "openvino", "auto"] = option(
         "torch",
@@ -237,7 +239,7 @@ class ModelSettings(UseSettings):
         if self.device.startswith("tensorrt") and suffix != EXPORT_SUFFIXES["onnx"]:
             raise SettingsError(
                 f"device {self.device} is for files that 'deeplab export --format onnx --fixed-size HEIGHT,WIDTH' "
-                f"wrote, got {self.model}; take --device cuda"
+                f"wrote, got {self.model}; take --device auto"
             )
 
 
@@ -487,7 +489,8 @@ class ExportSettings(Settings):
         suffix = EXPORT_SUFFIXES[format]
         output = self.output or Path(f"{Path(self.model).stem}{suffix}")
         if output.suffix.lower() != suffix:
-            raise SettingsError(f"output wants a name that ends in {suffix} for {format}, got {output}")
+            endings = f"{suffix} for {format}" if self.format else ", ".join(EXPORT_SUFFIXES.values())
+            raise SettingsError(f"output wants a name that ends in {endings}, got {output}")
         if self.int8 != (self.calibration is not None):
             raise SettingsError("int8 and calibration go together: the images tell the ranges of the 8-bit numbers")
         if self.precision != "float32" and format != "openvino":
@@ -720,7 +723,7 @@ class TrainSettings(DataSettings):
     precision: Literal["auto", "32", "bf16"] = option(
         "auto", "Arithmetic; auto: bf16 where the machine computes it fast."
     )
-    device: str = option("auto", "Where to compute.", metavar="cpu|cuda|mps|auto")
+    device: str = option("auto", "Where to compute.", metavar="cpu|cuda|cuda:N|mps|auto")
     devices: int = option(1, "GPUs, or processes on a CPU, of each machine.", at_least=1)
     nodes: int = option(1, "Machines; torchrun or SLURM starts the command on each of them.", at_least=1)
     shard: bool = option(
@@ -924,7 +927,7 @@ def _wanted(annotation: Any) -> str:
         return 'names and values, as in {"multi_grid": [1, 2, 4]}'
     if origin is tuple:
         plural = _wanted(parts[0]) if get_origin(parts[0]) is Literal else _PLURALS[parts[0]]
-        return f"{plural} with commas between" if parts[-1] is Ellipsis else f"one or {len(parts)} {plural}"
+        return f"{plural} with commas between" if parts[-1] is Ellipsis else f"one or {_COUNTS[len(parts)]} {plural}"
     return _WORDS[annotation]
 
 
@@ -935,6 +938,7 @@ _WORDS = {
     int: "a whole number",
     float: "a number",
 }
+_COUNTS = {2: "two"}
 _PLURALS = {str: "names", int: "whole numbers", float: "numbers"}
 
 
@@ -946,4 +950,5 @@ def _plain(value: Any) -> Any:
 
 def _check_device(device: str, *, also: str = "cuda") -> None:
     if not re.fullmatch(rf"auto|cpu|mps|(cuda|{also})(:\d+)?", device):
-        raise SettingsError(f"device wants cpu, cuda, cuda:N, mps or auto, got '{device}'")
+        known = ("cpu", "cuda", "cuda:N", "mps", *(("tensorrt",) if also == "tensorrt" else ()))
+        raise SettingsError(f"device wants {', '.join(known)} or auto, got '{device}'")

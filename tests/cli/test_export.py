@@ -102,8 +102,9 @@ def test_nothing_is_written_below_the_agreement(run: Any, model: Path, tmp_path:
     ("options", "problem"),
     [
         (("--format", "onx"), "no format 'onx'; did you mean onnx"),
-        (("--output", "x.pth"), "output wants a name that ends in .onnx for onnx, got x.pth"),
-        (("--fixed-size", "0"), "fixed_size wants one or 2 whole numbers (at least 1), got '0'"),
+        (("--output", "x.pth"), "output wants a name that ends in .onnx, .xml, .pt2, .tflite, .mlpackage, got x.pth"),
+        (("--output", "x.xml", "--format", "onnx"), "output wants a name that ends in .onnx for onnx, got x.xml"),
+        (("--fixed-size", "0"), "fixed_size wants one or two whole numbers (at least 1), got '0'"),
         (("--agreement", "2"), "agreement wants a number (above 0, at_most 1)"),
         (("--int8",), "int8 and calibration go together"),
         (("--calibration", "photos"), "int8 and calibration go together"),

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from deeplab.errors import DataError
+from deeplab.errors import DataError, InputNotFoundError
 from deeplab.evaluation import pictures
 
 
@@ -58,3 +58,9 @@ def test_masks_are_read_where_they_are_to_be_compared(dataset: Path, caplog: pyt
         pictures(dataset, classes=("sky", "road"), split="train", limit=8)
     (picture,) = pictures(dataset, split="train", limit=8)
     assert (picture.image.shape, picture.mask, len(caplog.messages)) == ((30, 20, 3), None, 1)
+
+
+def test_a_single_photo_is_refused_with_what_may_stand_there(tmp_path: Path) -> None:
+    (tmp_path / "photo.jpg").touch()
+    with pytest.raises(InputNotFoundError, match=r"photo\.jpg: a file; name a folder of images, or that of a data set"):
+        pictures(tmp_path / "photo.jpg", split="val", limit=8)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deeplab.data import is_dataset, load_sample, open_dataset, regroup
-from deeplab.errors import CheckpointError, SettingsError
+from deeplab.errors import CheckpointError, InputNotFoundError, SettingsError
 from deeplab.files import expand_inputs
 from deeplab.images import IMAGE_SUFFIXES, read_image, resize_image
 from deeplab.inference import Segmenter
@@ -146,10 +146,12 @@ def pictures(
     Raises:
         DataError: The data set is not in order.
         ImageError: A file cannot be read.
-        InputNotFoundError: There is no such folder.
+        InputNotFoundError: There is no such folder, or it is a file.
     """
     if data is None:
         return [Picture(image) for image in (*_photos(), *_made_up())][:limit]
+    if data.is_file():
+        raise InputNotFoundError(f"{data}: a file; name a folder of images, or that of a data set")
     photos = data.is_dir() and any(file.suffix.lower() in IMAGE_SUFFIXES for file in data.iterdir())
     if photos and not is_dataset(data):  # beside the folders of a data set may lie a picture of it
         return [Picture(read_image(path)) for path in expand_inputs([data], suffixes=IMAGE_SUFFIXES)[:limit]]
