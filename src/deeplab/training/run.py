@@ -302,7 +302,13 @@ def _draw(task: SegmentationTask, *, folder: Path, photos: Photos) -> None:
         image, target = photos[index]
         rows.append((image, target, task.predict(image)))
     dataset = photos.dataset
-    report.draw_samples(folder / "samples.png", rows, palette=dataset.palette, ignore_index=dataset.ignore_index)
+    report.draw_samples(
+        folder / "samples.png",
+        rows,
+        classes=dataset.classes,
+        palette=dataset.palette,
+        ignore_index=dataset.ignore_index,
+    )
 
 
 def _trainer(
