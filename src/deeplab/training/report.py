@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeAlias
@@ -19,10 +20,10 @@ Labels: TypeAlias = NDArray[np.uint8 | np.uint16]
 
 DPI = 100
 
-ROW_HEIGHT = 240
-"""Pixels of a row of samples.png, about."""
+ROW_HEIGHT, ROW_WIDTH = 240, 720
+"""Pixels of a pane of samples.png, at most."""
 
-LEGEND_COLUMN = 1.6
+LEGEND_COLUMN, LEGEND_ROW = 1.6, 0.22
 """Inches that a class takes in its legend."""
 
 IGNORED = np.full(3, 255, np.uint8)
@@ -68,33 +69,39 @@ def draw_samples(
     from matplotlib.figure import Figure
     from matplotlib.patches import Patch
 
-    widest = max(image.shape[1] / image.shape[0] for image, *_ in samples)
-    size = max(6.0, 3 * widest * ROW_HEIGHT / DPI), len(samples) * ROW_HEIGHT / DPI + 1
-    figure = Figure(figsize=size, layout="constrained")
-    FigureCanvasAgg(figure)
-    places = figure.subplots(len(samples), 3, squeeze=False)
-    seen: set[int] = set()
-    for row, (image, target, labels) in zip(places, samples, strict=True):
-        ignored = target == ignore_index
-        for place, part in zip(row, (image, target, labels), strict=True):
-            shown = image
-            if part is not image:
-                shown = np.where(ignored[..., None], IGNORED, colorize(part, palette)).astype(np.uint8)
-                seen.update(np.unique(part[~ignored]).tolist())
-            width = max(1, round(ROW_HEIGHT * image.shape[1] / image.shape[0]))
-            place.imshow(resize_image(shown, (ROW_HEIGHT, width)))
-            place.set(xticks=[], yticks=[])
-    for place, title in zip(places[0], ("photo", "truth", "prediction"), strict=True):
-        place.set_title(title)
-    entries = [(classes[label], palette[label]) for label in sorted(seen)]
-    if any((target == ignore_index).any() for _, target, _ in samples):
+    counted = [target != ignore_index for _, target, _ in samples]
+    seen = [each[known] for (_, *maps), known in zip(samples, counted, strict=True) for each in maps]
+    entries = [(classes[label], palette[label]) for label in np.unique(np.concatenate(seen))]
+    if not all(known.all() for known in counted):
         entries.append(("does not count", IGNORED))
     # Before version 3.10, matplotlib leaves out names that begin with "_": hence the space.
     patches = [Patch(facecolor=color / 255, edgecolor="0.5", label=f" {name}") for name, color in entries]
-    columns = max(1, min(len(patches), int(size[0] / LEGEND_COLUMN)))
+
+    sizes = [_shown_size(target) for _, target, _ in samples]
+    width = max(6.0, 3 * max(width for _, width in sizes) / DPI)
+    columns = max(1, min(len(patches), int(width / LEGEND_COLUMN)))
+    legend = 0.6 + LEGEND_ROW * math.ceil(len(patches) / columns)
+    figure = Figure(figsize=(width, sum(height for height, _ in sizes) / DPI + legend), layout="constrained")
+    FigureCanvasAgg(figure)
+    heights = [height for height, _ in sizes]
+    places = figure.subplots(len(samples), 3, squeeze=False, gridspec_kw={"height_ratios": heights})
+    for row, (image, *maps), known, size in zip(places, samples, counted, sizes, strict=True):
+        drawn = [np.where(known[..., None], colorize(each, palette), IGNORED).astype(np.uint8) for each in maps]
+        for place, part in zip(row, (image, *drawn), strict=True):
+            place.imshow(resize_image(part, size))
+            place.set(xticks=[], yticks=[])
+    for place, title in zip(places[0], ("photo", "truth", "prediction"), strict=True):
+        place.set_title(title)
     figure.legend(handles=patches, loc="outside lower center", ncols=columns, fontsize="small", frameon=False)
     with written_aside(path) as aside:
         figure.savefig(aside, dpi=DPI)
+
+
+def _shown_size(labels: Labels) -> tuple[int, int]:
+    """(height, width) of a pane, in pixels."""
+    height, width = labels.shape
+    scale = min(ROW_HEIGHT / height, ROW_WIDTH / width)
+    return max(1, round(scale * height)), max(1, round(scale * width))
 
 
 def _columns(path: Path) -> dict[str, NDArray[np.float64]]:
