@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import FrozenInstanceError, fields
 from inspect import signature
 from pathlib import Path
@@ -64,6 +65,21 @@ def test_every_default_is_what_its_check_makes_of_it(kind: type[Settings]) -> No
     for option in fields(kind):
         if not is_required(option) and option.name != "output":
             assert getattr(settings, option.name) == option.default
+
+
+@pytest.mark.parametrize(
+    "kind, name, wanted",
+    [
+        (ExplainSettings, "pixel", "two whole numbers with a comma between (at least 0)"),
+        (TuneCRFSettings, "smoothness", "two numbers with a comma between (above 0)"),
+    ],
+)
+def test_one_number_is_not_taken_for_two_that_mean_different_things(
+    kind: type[Settings], name: str, wanted: str
+) -> None:
+    with pytest.raises(SettingsError, match=re.escape(f"{name} wants {wanted}, got '3'")):
+        made(kind, **{name: "3"})
+    assert getattr(made(kind, **{name: "3,4"}), name) == (3, 4)
 
 
 @pytest.mark.parametrize("kind", KINDS)

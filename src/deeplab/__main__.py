@@ -38,7 +38,8 @@ def main(arguments: list[str] | None = None) -> int:
         if isinstance(error, ModuleNotFoundError) and error.name == "torch":
             return _say("this needs PyTorch; run: pip install torch", status=2, arguments=arguments)
         if isinstance(error, MemoryError) or NO_MEMORY.search(str(error)):
-            what = "batch-size or --crop-size" if arguments[:1] == ["train"] else "tile-size or --long-side"
+            ways = {"train": "batch-size or --crop-size", "explain": "long-side"}
+            what = ways.get(next(iter(arguments), ""), "tile-size or --long-side")
             return _say(f"out of memory; choose a smaller --{what}", status=2, arguments=arguments)
         text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
         return _say(f"unexpected {text}; run it again with --debug and report it", status=1, arguments=arguments)

@@ -335,6 +335,7 @@ def explain(model: str | Path, image: str | Path, **options: Any) -> Explanation
         DeepLabError: As `load`.
     """
     settings = build(ExplainSettings, {"model": model, "image": image, **options})
+    check_writable(settings.output, folder=True)
     from deeplab import inference
     from deeplab.images import IMAGE_SUFFIXES, read_image
 

@@ -319,6 +319,8 @@ class ExplainSettings(LoadSettings):
         super().__post_init__()
         if self.engine not in ("torch", "compiled"):
             raise SettingsError(f"engine {self.engine} runs networks that cannot be looked into; leave --engine out")
+        if self.tile_size:
+            raise SettingsError("explain looks at the image in one piece; leave tile_size out and take long_side")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -444,7 +446,7 @@ class ExportSettings(Settings):
     fixed_size: tuple[int, int] | None = option(
         None,
         "Make the graph for one image of this size, to which images are scaled and padded.",
-        metavar="HEIGHT,WIDTH",
+        metavar="SIDE|HEIGHT,WIDTH",
         at_least=1,
     )
     labels: bool = option(False, "Also put the label map into the graph, as a second output.")
@@ -624,7 +626,7 @@ class TrainSettings(DataSettings):
         None, "Longer side that images are resized to first, in pixels.", shown="from the data", at_least=1
     )
     scale: tuple[float, float] | None = option(
-        None, "Least and greatest random scale.", shown="from the data", metavar="MIN,MAX", above=0
+        None, "Least and greatest random scale.", shown="from the data", metavar="SCALE|MIN,MAX", above=0
     )
     scale_step: float = option(0.0, "Steps between the random scales; 0: any scale.", at_least=0)
     photometric: bool = option(True, "Random brightness, contrast, saturation and hue.")
@@ -831,25 +833,30 @@ def _converted(option: Field[Any], annotation: Any, value: Any) -> Any:
     if option.metadata.get("alone") and isinstance(value, bool):
         value = option.metadata["alone"] if value else None
     try:
-        converted = _as_type(annotation, value)
+        converted = _as_type(annotation, value, one_for_both=_one_for_both(option))
         fits = all(_is_within(number, option.metadata) for number in _numbers(converted))
     except (ValueError, TypeError):
         fits = False
     if not fits:
-        wanted = _wanted(annotation) + _bounds(option.metadata)
+        wanted = _wanted(annotation, one_for_both=_one_for_both(option)) + _bounds(option.metadata)
         raise SettingsError(f"{option.name} wants {wanted}, got {value!r}")
     return converted
 
 
-def _as_type(annotation: Any, value: Any) -> Any:
+def _one_for_both(option: Field[Any]) -> bool:
+    """Whether one number may stand for two, as SIDE|HEIGHT,WIDTH says."""
+    return "|" in (option.metadata["metavar"] or "")
+
+
+def _as_type(annotation: Any, value: Any, *, one_for_both: bool = False) -> Any:
     """`value` as the type `annotation`; ValueError or TypeError unless that is clear beyond doubt."""
     origin, parts = get_origin(annotation), get_args(annotation)
     if origin in UNIONS:
-        return None if value is None else _as_type(parts[0], value)
+        return None if value is None else _as_type(parts[0], value, one_for_both=one_for_both)
     if origin is Literal:
         return {str(choice): choice for choice in parts}.get(str(value)) or _refuse(value)
     if origin is tuple:
-        return _as_tuple(parts, value)
+        return _as_tuple(parts, value, one_for_both=one_for_both)
     if origin is Mapping:
         return _as_mapping(value)
     if annotation is bool:
@@ -869,14 +876,14 @@ def mapping_entries(mapping: Mapping[str, str | Sequence[str]]) -> tuple[str, ..
     return tuple(f"{name}={each if isinstance(each, str) else '|'.join(each)}" for name, each in mapping.items())
 
 
-def _as_tuple(parts: tuple[Any, ...], value: Any) -> Any:
+def _as_tuple(parts: tuple[Any, ...], value: Any, *, one_for_both: bool) -> Any:
     if isinstance(value, Mapping):
         value = mapping_entries(value)
     items = [item.strip() for item in value.split(",")] if isinstance(value, str) else value
     items = list(items) if isinstance(items, (list, tuple)) else [items]
     open_ended = parts[-1] is Ellipsis
-    if len(items) == 1 and not open_ended:
-        items *= len(parts)  # one number stands for both: a square crop, a fixed scale
+    if len(items) == 1 and one_for_both and not open_ended:
+        items *= len(parts)  # a square crop, a fixed scale
     if not items or not (open_ended or len(items) == len(parts)):
         return _refuse(value)
     return tuple(_as_type(parts[0], item) for item in items)
@@ -916,18 +923,20 @@ def _bounds(bounds: Mapping[str, Any]) -> str:
     return f" ({', '.join(words)})" if words else ""
 
 
-def _wanted(annotation: Any) -> str:
+def _wanted(annotation: Any, *, one_for_both: bool = False) -> str:
     """The type in words."""
     origin, parts = get_origin(annotation), get_args(annotation)
     if origin in UNIONS:
-        return _wanted(parts[0])
+        return _wanted(parts[0], one_for_both=one_for_both)
     if origin is Literal:
         return " or ".join(map(str, parts))
     if origin is Mapping:
         return 'names and values, as in {"multi_grid": [1, 2, 4]}'
     if origin is tuple:
         plural = _wanted(parts[0]) if get_origin(parts[0]) is Literal else _PLURALS[parts[0]]
-        return f"{plural} with commas between" if parts[-1] is Ellipsis else f"one or {_COUNTS[len(parts)]} {plural}"
+        if parts[-1] is Ellipsis:
+            return f"{plural} with commas between"
+        return f"one or two {plural}" if one_for_both else f"two {plural} with a comma between"
     return _WORDS[annotation]
 
 
@@ -938,7 +947,6 @@ _WORDS = {
     int: "a whole number",
     float: "a number",
 }
-_COUNTS = {2: "two"}
 _PLURALS = {str: "names", int: "whole numbers", float: "numbers"}
 
 

@@ -120,6 +120,8 @@ def test_too_little_memory_says_what_takes_less(
     monkeypatch.setattr(api, "train", fails_with(error))
     status, _, err = run("segment", photo("x.png"), "--output", photo("o/y.png").parent)
     assert (status, one_line(err)) == (2, "out of memory; choose a smaller --tile-size or --long-side")
+    status, _, err = run("explain", "objects", photo("x.png"), "--output", photo("o/y.png").parent)
+    assert (status, one_line(err)) == (2, "out of memory; choose a smaller --long-side")
     status, _, err = run("train", "data")
     assert (status, one_line(err)) == (2, "out of memory; choose a smaller --batch-size or --crop-size")
 

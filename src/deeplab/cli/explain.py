@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from deeplab import api
+from deeplab.cli._options import Json
+from deeplab.cli._terminal import print_json
 from deeplab.settings import ExplainSettings
 
 
-def explain(settings: ExplainSettings) -> None:
+def explain(settings: ExplainSettings, *, json: Json = False) -> None:
     """Show what speaks for each class, and how sure the model is."""
     explanation = api.explain(**settings.as_dict())
     segmentation = explanation.segmentation
+    figures = {}
     for name, share in segmentation.areas().items():
         mask = segmentation.mask(name)
-        unsure, other = explanation.entropy[mask].mean(), explanation.disagreement[mask].mean()
+        unsure, other = (float(each[mask].mean()) for each in (explanation.entropy, explanation.disagreement))
         print(f"{name}\t{share:.1%}\tentropy {unsure:.3f}\tother class in changed views {other:.1%}")
-    print(f"the page is {settings.output / settings.image.stem}.html; the pictures lie beside it")
+        figures[name] = {"share": share, "entropy": unsure, "disagreement": other}
+    page = settings.output / f"{settings.image.stem}.html"
+    print(f"the page is {page}; the pictures lie beside it")
+    if json:
+        print_json({"classes": figures, "page": str(page)})
