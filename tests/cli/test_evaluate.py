@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 import deeplab
 
@@ -82,6 +83,15 @@ def test_label_maps_are_never_written_into_the_data_set(run: Run, tiny: Path, da
     status, _, err = run("evaluate", tiny, data, "--output", data / "val" / "masks")
     assert status == 2
     assert "lies inside the data set" in err
+
+
+def test_a_page_of_images_without_borders_draws_none(run: Run, tiny: Path, data: Path, tmp_path: Path) -> None:
+    for mask in data.rglob("masks/*.png"):
+        Image.new("L", (32, 24), 1).save(mask)
+    assert run("evaluate", tiny, data, "--split", "train", "--report", tmp_path / "page.html").status == 0
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "There are no borders" in page
+    assert ",nan" not in page
 
 
 @pytest.mark.parametrize("flag", ["--output", "--report"])

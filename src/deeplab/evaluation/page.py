@@ -175,7 +175,7 @@ def _shares(shares: NDArray[np.float64], classes: Sequence[str], *, heads: Seque
 
 def _borders(boundaries: Boundaries) -> str:
     """mIoU in bands around the true borders, and the share of wrong pixels by their distance."""
-    curve = [(float(width), miou) for width, miou in boundaries.trimap_miou.items()]
+    curve = [(float(width), miou) for width, miou in boundaries.trimap_miou.items() if not math.isnan(miou)]
     rings = np.diff(boundaries.trimaps, axis=0, prepend=0)
     rows, before = [], 0
     for width, ring in zip(TRIMAP_WIDTHS, rings, strict=True):
@@ -184,7 +184,9 @@ def _borders(boundaries: Boundaries) -> str:
             rows.append((f"{before} .. {width} px", _html.bars(wrong, f"{wrong:.1%}")))
         before = width
     text = "mIoU of the pixels that are at most so far from a true border, and how many pixels are wrong by distance."
-    chart = _html.chart([curve], x="pixels from a border", y="mIoU", top=1.0)
+    chart = (
+        _html.chart([curve], x="pixels from a border", y="mIoU", top=1.0) if curve else "<p>There are no borders.</p>"
+    )
     return _section("Near borders", chart + _html.table(("distance", "wrong"), rows), text)
 
 
