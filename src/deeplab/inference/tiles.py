@@ -7,7 +7,8 @@ context around that, both say the same, and so does the whole image; image-level
 
 The grid ends on a multiple of 32 too: up to there the image is continued by the pixels of its edge.
 Of a network that has no whole number of points on 32 pixels, whose largest scale is 0.7 say, a tile lies up to half a
-point beside its place.
+point beside its place. And with `align_corners` False, in one pass the points of an image whose sides are no multiples
+of the output stride are spread over just the image, and lie beside those of the grid.
 """
 
 from __future__ import annotations
