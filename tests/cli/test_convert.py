@@ -324,8 +324,9 @@ def test_another_zip_is_told(run: Run, tmp_path: Path) -> None:
     refused(run, tmp_path / "x.pth", "x.pth: a .zip that is no checkpoint; unpack it")
 
 
-def test_a_folder_is_told(run: Run, theirs: Path, tmp_path: Path) -> None:
+def test_a_folder_is_told(run: Run, theirs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     refused(run, theirs.parent, f"{theirs.parent}: a folder; name the file of weights in it")
+    monkeypatch.chdir(theirs.parent)
     refused(run, Path(), ".: a folder; name the file of weights in it")
 
 
