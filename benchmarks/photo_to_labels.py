@@ -93,6 +93,9 @@ WARM = 2**22
 """Pixels that each system labels before it is timed: engines prepare themselves, and the compiled label map of ours is
 loaded once there were so many."""
 
+ONE_CLASS = 0.95
+"""Share of the photo from which on a label map of one class proves nothing."""
+
 RESULTS = "results.json"
 """In the folder of the models: what was measured so far."""
 
@@ -179,6 +182,8 @@ def measure(name: str, size: str, systems: Sequence[str], folder: Path, *, round
     write_image(file, mirrored(photo(notes_of(folder / name)["photo"]), (height, width)))
     with Processes(name, systems, size, folder / name, threads) as processes:
         labels = {system: processes.ask(system, file, warm)[1] for system in systems}
+        if np.bincount(labels[DOCUMENTED].ravel()).max() > ONE_CLASS * labels[DOCUMENTED].size:
+            sys.exit(f"photo_to_labels: {name} says one class everywhere, so that equal labels say nothing; train it")
         times = [{system: processes.ask(system, file, turn)[0] for system in systems} for _ in range(rounds)]
     theirs = [system for system in systems if system not in ENDINGS]
     forget(folder, f"{name} {size} ")

@@ -148,6 +148,29 @@ def test_a_bar_is_met_by_speed_and_equal_labels_together(benchmark, system, time
     assert [in_float32, in_fewer_bits] == verdicts
 
 
+def test_a_network_that_says_one_class_everywhere_is_not_measured(benchmark, tmp_path, monkeypatch):
+    class Labelled:
+        def __init__(self, *_):
+            pass
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            pass
+
+        def ask(self, *_):
+            return 1.0, np.zeros((8, 8), np.uint8)
+
+    monkeypatch.setattr(benchmark, "Processes", Labelled)
+    monkeypatch.setattr(benchmark, "notes_of", lambda folder: {"photo": None})
+    monkeypatch.setattr(benchmark, "photo", lambda path: np.zeros((8, 8, 3), np.uint8))
+    (tmp_path / "smp_mobilenet").mkdir()
+    with pytest.raises(SystemExit, match="smp_mobilenet says one class everywhere, so that equal labels say nothing"):
+        benchmark.measure("smp_mobilenet", "513", [benchmark.DOCUMENTED], tmp_path, rounds=1, threads=1)
+    assert not (tmp_path / "results.json").exists()
+
+
 def test_rows_of_an_earlier_run_are_forgotten(benchmark, tmp_path):
     for key in ("a 513 x", "a 1024 x", "ab 513 x"):
         benchmark.keep(tmp_path, "rows", key, {})
