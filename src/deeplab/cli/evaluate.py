@@ -37,7 +37,7 @@ def evaluate(settings: EvaluateSettings, *, json: Json = False) -> None:
             print(f"mIoU within {width} px of a border\t{shown(miou)}")
     if report.calibration is not None:
         print(f"calibration error\t{shown(report.calibration_error)}")
-    few = f", of which {report.images} are too few to say much" if report.images < FEW else ""
+    few = ", which says little of so few" if report.images < FEW else ""
     images = number_of(report.images, "image")
     print(f"{images} of {settings.data}, {settings.split}; 95 %: interval over images{few}")
     if settings.output:
