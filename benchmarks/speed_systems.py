@@ -27,6 +27,7 @@ from deeplab.layers import counted
 from deeplab.models import SegmentationModel
 from deeplab.runtimes.graph import Graph
 from deeplab.training.fingerprint import has_bf16
+from deeplab.weights import Conversion
 
 Labels = NDArray[Any]
 System = Callable[[Path], Labels]
@@ -254,13 +255,24 @@ def converted(network: TheirNetwork, folder: Path, weights: Path | None) -> tupl
     )
     known = deeplab.load(weights or network.trained, device="cpu") if weights or network.trained else None
     tensors, origin = weights_of(network, len(known.classes) if known else NUM_CLASSES), RANDOM
-    conversion = convert(tensors)
     if known:
-        state = known.model.state_dict()
-        tensors |= {theirs: state[ours].contiguous() for theirs, ours in conversion.placed.items()}
-        conversion, origin = convert(tensors), LEARNED if weights else f"those of `{network.trained}`"
+        put(known.model.state_dict(), tensors, convert)
+        origin = LEARNED if weights else f"those of `{network.trained}`"
     save_file(tensors, folder / "theirs.safetensors")
-    return replace(conversion.checkpoint, preprocessing=checkpoints.Preprocessing(None)), origin
+    return replace(convert(tensors).checkpoint, preprocessing=checkpoints.Preprocessing(None)), origin
+
+
+def put(state: Mapping[str, Tensor], tensors: dict[str, Tensor], convert: Callable[..., Conversion]) -> None:
+    """Put weights of ours into `tensors` of theirs, some of which have their channels in another order.
+
+    Which value goes where is told by the conversion of tensors whose values are their own places.
+    """
+    places = {name: torch.arange(tensor.numel()).view(tensor.shape).float() for name, tensor in tensors.items()}
+    conversion = convert(places)
+    here = conversion.checkpoint.model.state_dict()
+    for theirs, ours in conversion.placed.items():
+        assert tensors[theirs].numel() < 2**24, f"{theirs} has more places than float32 can number"
+        tensors[theirs].view(-1)[here[ours].flatten().long()] = state[ours].flatten()
 
 
 def voc_photos(shared: Path) -> list[NDArray[np.uint8]]:

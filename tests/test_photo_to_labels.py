@@ -83,6 +83,8 @@ def test_weights_that_were_learned_take_the_place_of_the_random_ones(systems, pr
     folder = prepare(weights=tmp_path / "few.safetensors", of=photo)
     assert systems.notes_of(folder)["weights"] == systems.LEARNED
     assert systems.notes_of(folder)["classes"] == 3
+    found = checkpoints.load(folder / "deeplab.safetensors").model.state_dict()
+    assert all(torch.equal(found[name], tensor) for name, tensor in few.model.state_dict().items())
     assert (systems.open_system("torchvision_mobilenet", systems.DOCUMENTED, "513", folder, 1)(photo) == 2).all()
 
 
