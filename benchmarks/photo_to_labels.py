@@ -24,8 +24,7 @@ therefore learn to segment streets first, in a quarter of an hour on a core that
     python benchmarks/photo_to_labels.py --models /tmp/models --networks torchvision_mobilenet --prepare \
         --weights /tmp/torchvision_mobilenet/best.safetensors --photo ../shared/data/camvid/val/images/0016E5_08085.jpg
 
-On ResNet-50 they learned less: smp's for 10 epochs, torchvision's for 5 with crops of 193 pixels (mIoU 0.39 and 0.16
-on val).
+On ResNet-50 smp's learned for 10 epochs (mIoU 0.39 on val).
 
 Hugging Face's network has the layers of `objects`, and gets its weights; the TensorFlow Lite model is the official one,
 with its own.
