@@ -59,7 +59,7 @@ def is_large(path: str | Path) -> bool:
     try:
         with bytes_of(Path(path), str(path)) as file:
             pixels = math.prod(size_of(file))
-            if 0 < pixels <= LARGE or (pixels <= MAX_PIXELS and pixels and _wants_all(file)):
+            if 0 < pixels <= LARGE or (0 < pixels <= MAX_PIXELS and _wants_all(file)):
                 return False
             if not pixels and not str(path).lower().endswith(MAPS):
                 return False
