@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import random
+import sys
 from pathlib import Path
 
 from PIL import Image, ImageDraw
@@ -56,8 +57,11 @@ def main() -> None:
 
     data, run = options.output / "data", options.output / "run"
     write_data(data)
-    best = deeplab.train(data, output=run, epochs=options.epochs)
-    report = deeplab.evaluate(best, data, split="val")
+    try:
+        best = deeplab.train(data, output=run, epochs=options.epochs)
+        report = deeplab.evaluate(best, data, split="val")
+    except deeplab.DeepLabError as error:
+        sys.exit(f"train_on_shapes: {error}")
     print(f"mIoU {report.miou:.3f} on {report.images} drawings that were not trained on; model: {best}")
 
     unseen, _ = draw(random.Random(1))

@@ -78,6 +78,11 @@ def test_training_on_shapes_leaves_a_model_and_a_picture(tmp_path):
     with Image.open(tmp_path / "shapes" / "unseen_overlay.png") as overlay:
         assert overlay.size == (128, 128)
 
+    again = run("train_on_shapes.py", "--output", "shapes", "--epochs", "1", folder=tmp_path)
+    assert again.returncode == 1
+    assert again.stderr.splitlines()[-1].startswith("train_on_shapes: ")
+    assert "Traceback" not in again.stderr
+
 
 def contrast(picture: Image.Image) -> int:
     """Sum of the differences between one pixel and the next."""

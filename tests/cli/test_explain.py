@@ -35,6 +35,17 @@ def test_the_figures_are_the_last_line_as_json(
         assert all(0 <= figure <= 1 for figure in each.values())
 
 
+def test_a_class_that_was_asked_for_and_is_not_there_has_a_line_too(
+    run: Run, tiny: Path, photo: Callable[[str], Path], tmp_path: Path
+) -> None:
+    arguments = ("explain", tiny, photo("a.jpg"), "--output", tmp_path, "--json")
+    absent = {"background", "cat", "dog"} - json.loads(run(*arguments).out.splitlines()[-1])["classes"].keys()
+    out = run(*arguments, "--show", ",".join(absent)).out
+    for name in absent:
+        assert f"{name}\tnot found" in out.splitlines()
+        assert json.loads(out.splitlines()[-1])["classes"][name]["share"] == 0
+
+
 def test_an_output_that_cannot_be_written_is_told_before_the_work(
     run: Run, tiny: Path, photo: Callable[[str], Path]
 ) -> None:

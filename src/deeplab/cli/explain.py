@@ -13,7 +13,12 @@ def explain(settings: ExplainSettings, *, json: Json = False) -> None:
     explanation = api.explain(**settings.as_dict())
     segmentation = explanation.segmentation
     figures = {}
-    for name, share in segmentation.areas().items():
+    shares = segmentation.areas()
+    for name in explanation.activations:
+        if name not in shares:  # asked for by --show
+            print(f"{name}\tnot found")
+            figures[name] = {"share": 0.0, "entropy": None, "disagreement": None}
+    for name, share in shares.items():
         mask = segmentation.mask(name)
         unsure, other = (float(each[mask].mean()) for each in (explanation.entropy, explanation.disagreement))
         print(f"{name}\t{share:.1%}\tentropy {unsure:.3f}\tother class in changed views {other:.1%}")

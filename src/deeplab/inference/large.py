@@ -112,7 +112,7 @@ def _label_rows(
         last = above + logits.shape[1] - 1
         stop = int(np.searchsorted(rows, last))
         yield from _strips(logits, rows[done:stop] - above, columns)
-        held, above, done = logits[:, -1:].copy(), last, max(done, stop)
+        held, above, done = logits[:, -1:].copy(), last, stop
     assert held is not None
     yield from _strips(held, rows[done:] - above, columns)
 
