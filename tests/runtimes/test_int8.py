@@ -11,13 +11,14 @@ pytest.importorskip("onnxruntime", reason="needs the extra onnx")
 pytest.importorskip("onnxscript", reason="needs the extra onnx")
 
 import onnx
+import onnxruntime
 import torch
-from onnx import numpy_helper
+from onnx import helper, numpy_helper
 
 from deeplab import runtimes
 from deeplab.errors import SettingsError
 from deeplab.inference import Segmenter
-from deeplab.runtimes._int8 import trained_steps
+from deeplab.runtimes._int8 import quantized, trained_steps
 from deeplab.runtimes.graph import Graph
 
 SIZE = (24, 32)
@@ -95,6 +96,35 @@ def test_a_layer_with_an_outlier_is_sensitive(graph, images):
         assert "aspp.project.conv" in [layer.name for layer in graph.sensitive_layers(images[:1])][:2]
     finally:
         filters.data[:, 8] /= 1e4
+
+
+def test_no_channel_is_moved_by_the_rounding_of_its_filters(images):
+    node, tensor = helper.make_node, helper.make_tensor_value_info
+    nodes = [
+        node("Cast", ["image"], ["colors"], to=onnx.TensorProto.FLOAT),
+        node("Transpose", ["colors"], ["values"], perm=(0, 3, 1, 2)),
+        node("Conv", ["values", "filters", "bias"], ["around"], name="around", pads=(2, 2, 2, 2), strides=(2, 2)),
+        node("Conv", ["around", "pointwise", "bias"], ["logits"], name="pointwise"),
+    ]
+    generator = np.random.default_rng(0)
+    weights = {"filters": generator.normal(size=(16, 3, 5, 5)), "pointwise": generator.normal(size=(16, 16, 1, 1))}
+    weights["bias"] = np.zeros(16)
+    graph = helper.make_graph(
+        nodes,
+        "two layers",
+        [tensor("image", onnx.TensorProto.UINT8, (1, *SIZE, 3))],
+        [tensor("logits", onnx.TensorProto.FLOAT, (1, 16, 12, 16))],
+        [numpy_helper.from_array(values.astype(np.float32), name) for name, values in weights.items()],
+    )
+    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+
+    def logits(proto):
+        session = onnxruntime.InferenceSession(proto.SerializeToString())
+        return np.concatenate([session.run(None, {"image": image})[0] for image in images])
+
+    exact, found = logits(proto), logits(quantized(proto, runtimes.Int8(images)))
+    moved = np.abs((found - exact).mean(axis=(0, 2, 3)))
+    assert moved.max() < 0.1 * np.abs(found - exact).mean()
 
 
 @pytest.mark.parametrize("zero_point", [128, 100])
