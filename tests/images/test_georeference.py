@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from deeplab.errors import OutputError
 from deeplab.images.georeference import copy_georeference
 
 rasterio = pytest.importorskip("rasterio", reason="needs the extra geo")
@@ -37,6 +38,17 @@ def test_a_picture_of_a_map_lies_where_the_map_does(save_map, picture, system):
         assert here.xy(5, 7) == there.xy(5, 7)
 
 
+def test_what_lay_beside_an_earlier_picture_of_that_name_goes(tmp_path, picture, save_map):
+    copy_georeference(save_map(SYSTEMS["metres"]), picture)
+    assert (tmp_path / "labels.png.aux.xml").exists()
+    Image.fromarray(np.zeros((6, 8, 3), np.uint8)).save(tmp_path / "photo.jpg")
+    copy_georeference(tmp_path / "photo.jpg", picture)
+    assert not (tmp_path / "labels.png.aux.xml").exists()
+    (tmp_path / "labels.png.aux.xml").mkdir()
+    with pytest.raises(OutputError, match="is of another picture and cannot be deleted"):
+        copy_georeference(tmp_path / "photo.jpg", picture)
+
+
 @pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
 def test_what_is_no_map_or_cannot_be_read_has_nothing_beside_it(tmp_path, picture, save_map, monkeypatch):
     Image.fromarray(np.zeros((6, 8, 3), np.uint8)).save(tmp_path / "photo.tif")
@@ -44,6 +56,7 @@ def test_what_is_no_map_or_cannot_be_read_has_nothing_beside_it(tmp_path, pictur
     (tmp_path / "text.tif").write_text("no picture")
     for name in ("photo.tif", "photo.jpg", "text.tif"):
         copy_georeference(tmp_path / name, picture)
+        assert not (tmp_path / "labels.png.aux.xml").exists()
     source = save_map(SYSTEMS["metres"])
     monkeypatch.setattr("deeplab.images.georeference.find_spec", lambda name: None)
     copy_georeference(source, picture)

@@ -8,6 +8,7 @@ from pathlib import Path
 from xml.sax.saxutils import escape
 
 from deeplab._optional import require
+from deeplab.errors import OutputError
 from deeplab.files import written_aside
 from deeplab.images.large import MAPS
 from deeplab.images.opening import bytes_of, orientation_of
@@ -18,31 +19,44 @@ __all__ = ["copy_georeference"]
 def copy_georeference(source: Path, picture: Path) -> None:
     """Write beside a picture of the size of `source` where its pixels lie, as GDAL, and so QGIS, read it.
 
-    That is the coordinate system and the affine transform, in picture.aux.xml ("PAM"). Nothing is written where the
-    source does not say, or is shown turned, or where rasterio (extra geo) is not installed.
+    That is the coordinate system and the affine transform, in picture.aux.xml ("PAM"). Where the source does not say,
+    or is shown turned, or rasterio (extra geo) is not installed, there is no such file: one that lies there is of what
+    the picture was before, and is deleted.
 
     Raises:
-        OutputError: It cannot be written.
+        OutputError: It cannot be written or deleted.
     """
-    if source.suffix.lower() not in MAPS or find_spec("rasterio") is None:
+    beside = picture.with_name(f"{picture.name}.aux.xml")
+    text = _pam(source)
+    if text is not None:
+        with written_aside(beside) as aside:
+            aside.write_text(text, encoding="utf-8")
         return
+    try:
+        beside.unlink(missing_ok=True)
+    except OSError as error:
+        raise OutputError(f"{beside}: is of another picture and cannot be deleted ({error.strerror})") from error
+
+
+def _pam(source: Path) -> str | None:
+    """What is written beside a picture of `source`; None: it does not say where its pixels lie, or that is not read."""
+    if source.suffix.lower() not in MAPS or find_spec("rasterio") is None:
+        return None
     rasterio = require("rasterio", extra="geo")
     with bytes_of(source, str(source)) as file:
         if orientation_of(file) != 1:
-            return
+            return None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of pictures that are no maps
         try:
             with rasterio.open(source) as opened:
                 system, transform = opened.crs, opened.transform
         except rasterio.errors.RasterioError:  # what Pillow reads and GDAL does not
-            return
+            return None
     if system is None or transform.is_identity:
-        return
+        return None
     numbers = ", ".join(f"{number:.17g}" for number in transform.to_gdal())
-    with written_aside(picture.with_name(f"{picture.name}.aux.xml")) as aside:
-        aside.write_text(
-            f"<PAMDataset>\n  <SRS>{escape(system.to_wkt())}</SRS>\n  <GeoTransform>{numbers}</GeoTransform>\n"
-            "</PAMDataset>\n",
-            encoding="utf-8",
-        )
+    return (
+        f"<PAMDataset>\n  <SRS>{escape(system.to_wkt())}</SRS>\n  <GeoTransform>{numbers}</GeoTransform>\n"
+        "</PAMDataset>\n"
+    )
