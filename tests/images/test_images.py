@@ -857,3 +857,14 @@ def test_a_tiff_that_is_no_photo_says_what_is_in_it(tmp_path, number, dtype, wha
     with rasterio.open(tmp_path / "x.tif", "w", driver="GTiff", BIGTIFF=big, **shape) as file:
         file.write(np.zeros((number, 3, 4), dtype))
     refused(lambda: read_image(tmp_path / "x.tif"), "x.tif", what, "gdal_translate")
+
+
+@pytest.mark.parametrize("compress", ["none", "deflate"])
+def test_a_tiff_of_16_bit_colours_in_planes_is_not_read_as_other_colours(tmp_path, compress):
+    rasterio = pytest.importorskip("rasterio", reason="writes such files")
+    shape = {"height": 3, "width": 4, "count": 3, "dtype": "uint16", "transform": rasterio.Affine.scale(2)}
+    kept = {"photometric": "RGB", "interleave": "band", "compress": compress}
+    with rasterio.open(tmp_path / "x.tif", "w", driver="GTiff", **shape, **kept) as file:
+        file.write(np.full((3, 3, 4), 999, np.uint16))
+    what = "a TIFF of 3 bands of 16 bits that come one after the other, marked as colours"
+    refused(lambda: read_image(tmp_path / "x.tif"), what, "gdal_translate")

@@ -33,6 +33,7 @@ def pictures(pixels):
         "transparent": (Image.fromarray(half), ".png"),
         "grey, transparent": (Image.fromarray(half[..., 2:]), ".png"),
         "16 bits": (Image.fromarray(color[..., 0].astype(np.uint16) * 200), ".png"),
+        "unknown fourth band in a TIFF": (Image.fromarray(pixels).convert("RGBX"), ".tif"),
         "12 bits": (Image.fromarray(color[..., 0].astype(np.uint16) * 15), ".tif"),
         "floats": (Image.fromarray(color[..., 0] / np.float32(255)), ".tif"),
     }
@@ -52,6 +53,52 @@ def test_rows_are_those_of_the_image_read_as_a_whole(tmp_path, pixels, name):
     assert all(part.flags.c_contiguous for part in parts)
     limit = {"JPEG": 6, "grey, transparent": 1, "transparent": 1}.get(name, 0)  # another decoder; Pillow's rounding
     assert np.abs(np.concatenate(parts) - whole).max() <= limit
+
+
+@needs_rasterio
+@pytest.mark.parametrize("bands", [slice(0, 3), 0])
+def test_a_colour_that_a_png_hides_is_white(tmp_path, pixels, bands):
+    color = pixels[..., bands].copy()
+    color[:10, :10] = color[20, 20]
+    hidden = color[20, 20].tolist()
+    path = tmp_path / "image.png"
+    Image.fromarray(color).save(path, transparency=hidden if bands == 0 else tuple(hidden))
+    with open_large(path) as image:
+        rows = image.rows(5, 41)
+    assert (rows[:5, :10] == 255).all()
+    np.testing.assert_array_equal(rows, read_image(path)[5:])
+
+
+NODATA = [
+    ("uint16", 3, 65535),
+    ("uint16", 3, 64 * 256),
+    ("uint16", 1, 65535),
+    ("float32", 1, -9999),
+    ("float32", 3, np.nan),
+]
+
+
+@needs_rasterio
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+@pytest.mark.parametrize(("dtype", "bands", "nodata"), NODATA)
+def test_pixels_without_data_do_not_decide_how_bright_the_others_are(tmp_path, pixels, dtype, bands, nodata):
+    rasterio = pytest.importorskip("rasterio")
+    values = np.moveaxis(pixels[..., :bands], -1, 0).astype(dtype) * 16  # 12 bits
+    plain, holes = tmp_path / "plain.tif", tmp_path / "holes.tif"
+    profile = {"driver": "GTiff", "height": 41, "width": 67, "count": bands, "dtype": dtype}
+    profile |= {"photometric": "RGB"} if bands == 3 else {}
+    with rasterio.open(plain, "w", **profile) as file:
+        file.write(values)
+    values[:, :9, :9] = nodata
+    with rasterio.open(holes, "w", **profile, nodata=nodata) as file:
+        file.write(values)
+    with open_large(plain) as image:
+        wanted = image.rows(0, 41)
+    wanted[:9, :9] = 255 if nodata > 0 else 0
+    with open_large(holes) as image:
+        np.testing.assert_array_equal(image.rows(0, 41), wanted)
+    if dtype == "uint16" or bands == 1:  # what Pillow can read
+        np.testing.assert_array_equal(read_image(holes), wanted)
 
 
 @needs_rasterio
@@ -123,16 +170,37 @@ def test_what_is_decoded_in_one_piece_goes_by_rows_only_if_it_has_to(tmp_path, p
 
 @needs_rasterio
 @pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
-@pytest.mark.parametrize(("bands", "dtype", "by_rows"), [(3, "float32", True), (6, "uint8", False)])
-def test_a_map_that_pillow_cannot_read_goes_by_rows(tmp_path, pixels, bands, dtype, by_rows):
+@pytest.mark.parametrize(
+    ("bands", "dtype", "lying", "by_rows"),
+    [
+        (3, "float32", "pixel", True),
+        (3, "uint16", "band", True),
+        (3, "uint8", "band", False),
+        (6, "uint8", "pixel", False),
+    ],
+)
+def test_a_map_that_pillow_cannot_read_goes_by_rows(tmp_path, pixels, bands, dtype, lying, by_rows):
     rasterio = pytest.importorskip("rasterio")
     path = tmp_path / "map.tif"
-    with rasterio.open(path, "w", driver="GTiff", height=41, width=67, count=bands, dtype=dtype) as file:
+    profile = {"driver": "GTiff", "height": 41, "width": 67, "count": bands, "dtype": dtype, "interleave": lying}
+    with rasterio.open(path, "w", **profile, photometric="RGB" if bands == 3 else "MINISBLACK") as file:
         file.write(np.moveaxis(np.tile(pixels[..., :3], bands // 3), -1, 0).astype(dtype))
     assert is_large(path) == by_rows
     if by_rows:
         with open_large(path) as image:
             np.testing.assert_array_equal(image.rows(0, 41), pixels[..., :3])
+
+
+@needs_rasterio
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+def test_why_a_map_cannot_be_read_is_told_by_what_reads_it(tmp_path):
+    rasterio = pytest.importorskip("rasterio")
+    path = tmp_path / "map.tif"
+    with rasterio.open(path, "w", driver="GTiff", height=4, width=6, count=3, dtype="float32") as file:
+        file.write(np.full((3, 4, 6), -9999, np.float32))
+    assert is_large(path)
+    with pytest.raises(ImageError, match=r"value -9999.0 at \(row 0, column 0\)"), open_large(path) as image:
+        image.rows(0, 4)
 
 
 def test_rasterio_is_not_asked_for_where_an_image_is_small(tmp_path, pixels, monkeypatch):
@@ -152,8 +220,11 @@ def test_a_value_that_is_no_brightness_is_named_by_its_place(tmp_path, monkeypat
     values = np.zeros((41, 67), np.float32)
     values[30, 5] = np.nan
     Image.fromarray(values).save(tmp_path / "image.tif")
-    with pytest.raises(ImageError, match=r"value nan at \(row 30, column 5\)"), open_large(tmp_path / "image.tif"):
-        pass
+    with (
+        pytest.raises(ImageError, match=r"value nan at \(row 30, column 5\)"),
+        open_large(tmp_path / "image.tif") as image,
+    ):
+        image.rows(0, 1)
 
 
 @needs_rasterio

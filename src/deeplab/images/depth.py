@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 
 from deeplab.errors import ImageError
 
-__all__ = ["as_8_bit", "check_range", "full_scale", "scaled"]
+__all__ = ["as_8_bit", "check_range", "full_scale", "peak_of", "scaled"]
 
 BIT_DEPTHS = (8, 10, 12, 14, 16)
 """Those of cameras and scanners; they share 16-bit files, which do not say which one they hold."""
@@ -24,15 +25,29 @@ def full_scale(peak: Any) -> int:
 
 
 def scaled(values: NDArray[Any], full: int) -> NDArray[np.uint8]:
-    """Values in 0..full to 0..255."""
-    result: NDArray[np.uint8] = np.rint(values * np.float32(255 / full)).astype(np.uint8)
+    """Values in 0..full to 0..255; others, which are no data, become the nearer of black and white, nan black."""
+    brightness = np.rint(values * np.float32(255 / full))
+    np.fmax(brightness, 0, out=brightness)
+    np.fmin(brightness, 255, out=brightness)
+    result: NDArray[np.uint8] = brightness.astype(np.uint8)
     return result
 
 
-def as_8_bit(values: NDArray[Any], *, name: str) -> NDArray[np.uint8]:
-    """Integers or floats of an unknown bit depth, any shape -> uint8 of that shape."""
-    check_range(values, name=name, what="value")
-    return scaled(values, full_scale(values.max()))
+def as_8_bit(values: NDArray[Any], *, name: str, nodata: float | None = None) -> NDArray[np.uint8]:
+    """Integers or floats of an unknown bit depth, any shape -> uint8 of that shape; for `nodata` see `peak_of`."""
+    return scaled(values, full_scale(peak_of(values, name=name, nodata=nodata)))
+
+
+def peak_of(values: NDArray[Any], *, name: str, nodata: float | None, first_row: int = 0) -> Any:
+    """The largest of the values, but for `nodata`, by which the file marks the pixels that nothing is known of.
+
+    Raises:
+        ImageError: One of them is no number in 0..65535.
+    """
+    if nodata is not None:
+        values = np.where(np.isnan(values) if math.isnan(nodata) else values == nodata, 0, values)
+    check_range(values, name=name, what="value", first_row=first_row)
+    return values.max()
 
 
 def check_range(values: NDArray[Any], *, name: str, what: str, first_row: int = 0) -> None:

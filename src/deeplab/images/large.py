@@ -11,6 +11,7 @@ import warnings
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from os import SEEK_END
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -23,7 +24,7 @@ from deeplab._optional import require
 from deeplab.errors import DeepLabError, ImageError
 from deeplab.files import written_aside
 from deeplab.images.colors import all_colors
-from deeplab.images.depth import check_range, full_scale, scaled
+from deeplab.images.depth import full_scale, peak_of, scaled
 from deeplab.images.labels import check_png
 from deeplab.images.opening import MAX_PIXELS, bytes_of, decoding, format_of, orientation_of, size_of
 from deeplab.images.sizes import resize_image
@@ -123,12 +124,15 @@ class LargeImage:
             file: A dataset of rasterio.
 
         Raises:
-            ImageError: Its bands are not colours, or its values no numbers in 0..65535.
+            ImageError: Its bands are not colours.
         """
         self.file, self.name = file, name
         self.size: tuple[int, int] = (file.height, file.width)
         kinds = [kind.name for kind in file.colorinterp]
         self.alpha = len(kinds) in (2, 4) and kinds[-1] == "alpha"
+        if kinds in (["gray", "undefined"], ["red", "green", "blue", "undefined"]):
+            kinds.pop()  # near infrared, or nothing that is meant to be seen
+        self.bands = list(range(1, len(kinds) + 1))
         self.palette: NDArray[np.uint8] | None = None
         if kinds == ["palette"]:
             self.palette = np.array([file.colormap(1).get(index, (0, 0, 0, 255)) for index in range(256)], np.uint8)
@@ -137,19 +141,15 @@ class LargeImage:
                 f"{name}: has {len(kinds)} bands; wanted grey or red, green and blue; keep three, as in "
                 "gdal_translate -b 1 -b 2 -b 3 before.tif after.tif"
             )
-        if self.palette is not None:
-            self.full = self.opaque = 255
-        elif file.dtypes[0] == "uint8":
-            self.full = self.opaque = 2 ** int(file.tags(1, ns="IMAGE_STRUCTURE").get("NBITS", 8)) - 1
-        else:
-            self.full = self._full_scale()
-            self.opaque = np.iinfo(file.dtypes[0]).max if "int" in file.dtypes[0] else self.full
+        in_bytes = file.dtypes[0] == "uint8"
+        self.hides_color = file.driver == "PNG" and file.nodata is not None and in_bytes and self.palette is None
+        self.nodata: float | None = file.nodata if file.driver == "GTiff" else None
 
     def rows(self, start: int, stop: int) -> NDArray[np.uint8]:
         """uint8 (stop - start, W, 3); to go back up costs most formats a new start.
 
         Raises:
-            ImageError: These rows are damaged.
+            ImageError: These rows are damaged, or values of the image are no numbers in 0..65535.
         """
         pixels = self._read(start, stop)
         if self.palette is not None:
@@ -158,8 +158,11 @@ class LargeImage:
         if self.full != 255:
             colors = scaled(colors, self.full)
         if self.alpha or self.palette is not None:
-            opaque = pixels[..., -1:] / np.float32(self.opaque)
+            opaque = pixels[..., -1:] / np.float32(self._opaque())
             colors = np.rint(255 - opaque * (255 - colors.astype(np.float32))).astype(np.uint8)
+        elif self.hides_color:
+            shown = self.file.dataset_mask(window=self._window(start, stop))
+            colors = np.where(shown[..., np.newaxis] == 0, 255, colors)
         if colors.shape[2] == 1:
             colors = np.repeat(colors, 3, axis=2)
         return np.ascontiguousarray(colors)
@@ -174,18 +177,31 @@ class LargeImage:
     def _read(self, start: int, stop: int) -> NDArray[Any]:
         """The stored values, (stop - start, W, bands)."""
         with decoding(self.name):
-            return np.moveaxis(self.file.read(window=((start, stop), (0, self.size[1]))), 0, -1)
+            return np.moveaxis(self.file.read(self.bands, window=self._window(start, stop)), 0, -1)
 
-    def _full_scale(self) -> int:
-        """The value of white, by the largest that there is."""
+    def _window(self, start: int, stop: int) -> tuple[tuple[int, int], tuple[int, int]]:
+        """Rows as rasterio names them."""
+        return (start, stop), (0, self.size[1])
+
+    @cached_property
+    def full(self) -> int:
+        """The value of white; where values have more than 8 bits, by the largest that there is."""
+        if self.palette is not None:
+            return 255
+        if self.file.dtypes[0] == "uint8":
+            return int(2 ** int(self.file.tags(1, ns="IMAGE_STRUCTURE").get("NBITS", 8)) - 1)
         peaks = []
         step = max(1, BAND // self.size[1])
         for start in range(0, self.size[0], step):
             values = self._read(start, min(start + step, self.size[0]))
             values = values[..., :-1] if self.alpha else values
-            check_range(values, name=self.name, what="value", first_row=start)
-            peaks.append(values.max())
+            peaks.append(peak_of(values, name=self.name, nodata=self.nodata, first_row=start))
         return full_scale(max(peaks))
+
+    def _opaque(self) -> int:
+        """The value of transparency where there is none."""
+        dtype = self.file.dtypes[0]
+        return np.iinfo(dtype).max if dtype != "uint8" and "int" in dtype else self.full
 
 
 def _thinned(image: NDArray[np.uint8], factor: int) -> NDArray[np.uint8]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from threading import Lock
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from PIL import Image, ImageFile, TiffImagePlugin, UnidentifiedImageError
 
@@ -32,6 +32,7 @@ __all__ = [
     "exif_orientation",
     "format_of",
     "header_of",
+    "nodata_of",
     "opened",
     "orientation_of",
     "rawmode_of",
@@ -83,6 +84,12 @@ RGB = 2
 
 SAMPLE_FORMATS = {2: " with a sign", 3: " as floating point"}
 """TIFF's numbers of the kinds of values, but for whole numbers from 0 on."""
+
+PLANES = 2
+"""TIFF's number of the arrangement in which all of a band comes before the next one."""
+
+GDAL_NODATA = 42113
+"""The tag, of text, by which GDAL says in a TIFF which value marks pixels that nothing is known of."""
 
 ORIENTATION_TAG = 0x0112
 
@@ -181,14 +188,19 @@ def bytes_of(path: str | File, name: str) -> BinaryIO:
 def _open(file: BinaryIO) -> ImageFile.ImageFile:
     """`Image.open` of our formats without Pillow's own limit on the size, which large photographs exceed.
 
-    A path would let Pillow map the file into memory, which scrambles turned TIFFs (seen in 13.0).
+    A path would let Pillow map the file into memory, which scrambles turned TIFFs (seen in 13.0). It takes the bytes
+    of 16-bit values that lie band after band for pixels, or drops the lower ones; such files count as unknown.
     """
     with _open_lock:
         limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
         try:
-            return Image.open(file, formats=tuple(FORMATS))
+            image = Image.open(file, formats=tuple(FORMATS))
         finally:
             Image.MAX_IMAGE_PIXELS = limit
+    tags = getattr(image, "tag_v2", {})
+    if tags.get(TiffImagePlugin.PLANAR_CONFIGURATION) == PLANES and len(image.getbands()) > 1 and _bits(tags) > 8:
+        raise UnidentifiedImageError("16-bit colours in planes")
+    return image
 
 
 def _open_named(file: BinaryIO, name: str) -> ImageFile.ImageFile:
@@ -212,13 +224,20 @@ def _bands_of_tiff(file: BinaryIO) -> str | None:
         tags = TiffImagePlugin.ImageFileDirectory_v2(start)
         file.seek(tags.next)
         tags.load(file)
-        bits, kinds = tags[TiffImagePlugin.BITSPERSAMPLE], tags.get(TiffImagePlugin.SAMPLEFORMAT, (1,))
+        bits, kinds = _bits(tags), tags.get(TiffImagePlugin.SAMPLEFORMAT, (1,))
         number = number_of(tags.get(TiffImagePlugin.SAMPLESPERPIXEL, 1), "band")
         marked = tags[TiffImagePlugin.PHOTOMETRIC_INTERPRETATION] == RGB
     except Exception:  # on a damaged file anything may be raised
         return None
     kind = SAMPLE_FORMATS.get(kinds[0], "")
-    return f"{number} of {bits[0]} bits{kind}, {'marked' if marked else 'not marked'} as colours"
+    planes = " that come one after the other" if tags.get(TiffImagePlugin.PLANAR_CONFIGURATION) == PLANES else ""
+    return f"{number} of {bits} bits{kind}{planes}, {'marked' if marked else 'not marked'} as colours"
+
+
+def _bits(tags: Any) -> int:
+    """Of a value of a TIFF."""
+    bits: int = tags.get(TiffImagePlugin.BITSPERSAMPLE, (1,))[0]
+    return bits
 
 
 @contextmanager
@@ -255,6 +274,14 @@ def header_of(image: ImageFile.ImageFile) -> Header:
         deep=image.mode[0] in "IF" or rawmode_of(image) in OTHER_BYTE,
         palette=tuple(zip(values[::3], values[1::3], values[2::3], strict=False)),
     )
+
+
+def nodata_of(image: Image.Image) -> float | None:
+    """The value by which a TIFF marks pixels that nothing is known of, as GDAL writes it; None: it does not."""
+    try:
+        return float(getattr(image, "tag_v2", {})[GDAL_NODATA])
+    except (KeyError, TypeError, ValueError):
+        return None
 
 
 def upright(image: Image.Image) -> Image.Image:

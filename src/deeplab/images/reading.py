@@ -11,7 +11,7 @@ from PIL import Image
 
 from deeplab.errors import ImageError
 from deeplab.files import File
-from deeplab.images.depth import as_8_bit
+from deeplab.images.depth import as_8_bit, peak_of
 from deeplab.images.opening import (
     GREY_ALPHA,
     OTHER_BYTE,
@@ -20,6 +20,7 @@ from deeplab.images.opening import (
     decoding,
     exif_orientation,
     header_of,
+    nodata_of,
     opened,
     rawmode_of,
     upright,
@@ -37,7 +38,8 @@ def read_image(source: str | File | Image.Image | NDArray[Any]) -> NDArray[np.ui
 
     Transparent pixels are laid on white: the colours kept under them are not meant to be seen. Values of more
     than 8 bits are scaled by the smallest bit depth of 8, 10, 12, 14 and 16 that holds the maximum; float
-    values likewise, except that an image within 0..1 is scaled by 255.
+    values likewise, except that an image within 0..1 is scaled by 255. The value by which a GeoTIFF marks pixels
+    without data (GDAL's nodata) does not count as the maximum.
 
     Args:
         source: A file; a Pillow image; or a uint8 array, (H, W, 3) in RGB or (H, W) in grey, which is copied.
@@ -85,14 +87,14 @@ def _file_as_rgb(path: str | File) -> NDArray[np.uint8]:
         rawmode = rawmode_of(image)
         if rawmode not in OTHER_BYTE:
             return _as_rgb(image, name=str(path))
-        high = _stored(image, name=str(path))
-        if high[..., :3].max() > 63:
+        high, nodata = _stored(image, name=str(path)), nodata_of(image)
+        if peak_of(high[..., :3], name=str(path), nodata=None if nodata is None else nodata // 256) > 63:
             return _as_rgb(image, name=str(path))
     with opened(path) as image:  # 14 bits or fewer: the byte that Pillow drops counts
         image.tile = [tile._replace(args=_with_rawmode(tile.args, OTHER_BYTE[rawmode])) for tile in image.tile]
         low = _stored(image, name=str(path))
     low = low[..., 1:2] if rawmode == GREY_ALPHA else low[..., :3]
-    high[..., :3] = as_8_bit(high[..., :3].astype(np.uint16) << 8 | low, name=str(path))
+    high[..., :3] = as_8_bit(high[..., :3].astype(np.uint16) << 8 | low, name=str(path), nodata=nodata)
     return _as_rgb(Image.fromarray(high), name=str(path))
 
 
@@ -110,11 +112,12 @@ def _with_rawmode(args: Any, rawmode: str) -> Any:
 def _as_rgb(image: Image.Image, *, name: str) -> NDArray[np.uint8]:
     with decoding(name):
         image.load()
+        nodata = nodata_of(image)
         image = upright(image)
         if 0 in image.size:
             raise ImageError(f"{name}: has no pixels; it is {image.height} x {image.width}")
         if image.mode.startswith("I") or image.mode == "F":
-            grey = as_8_bit(np.array(image), name=name)
+            grey = as_8_bit(np.array(image), name=name, nodata=nodata)
             return np.stack([grey] * 3, axis=-1)
         if image.has_transparency_data:
             white = Image.new("RGBA", image.size, "white")
