@@ -152,7 +152,7 @@ def segment(
     """The segmentation of one image; for more than one `load` once, then call it or its `.stream`.
 
     Args:
-        image: A file, a PIL image, or an array (H, W, 3) of uint8 RGB.
+        image: A file, a PIL image, or an array (H, W, 3) of uint8 RGB; OpenCV gives BGR: `image[..., ::-1]`.
         model: As in `load`, and so are the `options`.
 
     Raises:

@@ -130,7 +130,7 @@ class Segmenter:
         return f"Segmenter({self.network.name}, {len(self.classes)} classes, on {self.device})"
 
     def __call__(self, image: ImageSource, *, crf: DenseCRF | str | Path | None = None) -> Segmentation:
-        """Segment one image: a file, a Pillow image, or uint8 (H, W, 3) RGB.
+        """Segment one image: a file, a Pillow image, or uint8 (H, W, 3) RGB (of OpenCV's BGR, `image[..., ::-1]`).
 
         Args:
             crf: For this image, as in the constructor; None: that of the segmenter, if it has one.
