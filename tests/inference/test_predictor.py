@@ -252,6 +252,15 @@ def test_without_on_error_a_bad_file_raises_after_the_results_before_it(make_seg
         next(stream)
 
 
+@pytest.mark.parametrize("batch_size", [1, 3])
+def test_a_result_does_not_wait_for_images_that_are_only_read_ahead(make_segmenter, noise, batch_size):
+    taken = []
+    images = (taken.append(seed) or noise(8, 8, seed) for seed in range(20))
+    stream = make_segmenter().stream(images, batch_size=batch_size)
+    next(stream)
+    assert len(taken) == batch_size + max(2, batch_size)
+
+
 def test_an_empty_stream_is_empty(make_segmenter):
     assert list(make_segmenter().stream([])) == []
 

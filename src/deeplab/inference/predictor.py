@@ -165,6 +165,8 @@ class Segmenter:
     ) -> Iterator[Segmentation]:
         """Segment many images in order; the next ones are read meanwhile, neighbours of one size are batched.
 
+        For frames as a camera gives them, call the segmenter with each: a stream takes at least two images ahead.
+
         Args:
             images: A list, or anything else that gives one image after the other.
             batch_size: Images in a batch; None: 1 on a CPU, where more are no faster, else 8.
@@ -194,10 +196,13 @@ class Segmenter:
                 on_error(source, error)
                 continue
             size = self.seen_size(image.shape[:2])
-            if batch and (len(batch) == batch_size or size != self.seen_size(batch[0].shape[:2])):
+            if batch and size != self.seen_size(batch[0].shape[:2]):
                 yield from self._segment(batch, self.crf)
                 batch = []
             batch.append(image)
+            if len(batch) == batch_size:
+                yield from self._segment(batch, self.crf)
+                batch = []
         yield from self._segment(batch, self.crf)
 
     def _segment(self, images: Sequence[NDArray[np.uint8]], crf: DenseCRF | None) -> Iterator[Segmentation]:
