@@ -71,6 +71,20 @@ def test_a_file_counts_once_also_where_a_folder_leads_back_to_itself(folder):
     assert folders_left_out(folder, suffixes=SUFFIXES) == [folder / "deeper.jpg"]
 
 
+def test_a_files_own_name_comes_before_those_of_links_in_its_folder(tmp_path, monkeypatch):
+    (tmp_path / "real.jpg").touch()
+    for link in ("a.jpg", "z.jpg"):
+        (tmp_path / link).symlink_to("real.jpg")
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "far.jpg").touch()
+    for link in ("x.jpg", "y.jpg"):
+        (tmp_path / link).symlink_to("elsewhere/far.jpg")
+    listed = sorted(tmp_path.iterdir())
+    for order in (listed, listed[::-1]):  # a folder lists its files in any
+        monkeypatch.setattr(type(tmp_path), "iterdir", lambda folder, order=order: iter(order))
+        assert names(expand_inputs([tmp_path], suffixes=SUFFIXES)) == ["real.jpg", "x.jpg"]
+
+
 def test_images_in_folders_below_are_named_where_a_folder_has_none(tmp_path):
     (tmp_path / "in" / "sub").mkdir(parents=True)
     (tmp_path / "in" / "sub" / "a.jpg").touch()

@@ -318,7 +318,8 @@ def _expand(item: str, *, suffixes: Collection[str]) -> list[Path]:
         below = path.is_dir() and folders_left_out(path, suffixes=suffixes)
         more = f"; those in the folders below are named by '{glob.escape(str(path))}/**'" if below else ""
         raise InputNotFoundError(f"{item}: no file of this {kind} ends in {', '.join(sorted(suffixes))}{more}")
-    return sorted(each_once(sorted(found, key=lambda file: len(file.parts))))  # the shortest of a file's names
+    found.sort(key=lambda file: (len(file.parts), file.is_symlink(), file))
+    return sorted(each_once(found))  # the shortest of a file's names; in one folder its own before those of links
 
 
 def _way_out(item: str) -> str:
