@@ -164,6 +164,49 @@ def test_another_number_of_classes_than_described_is_told(file, tmp_path):
         runtimes.load(path)
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "problem"),
+    [
+        ("fixed_size", [33, 33], r"\(any, any, any, 3\) .* where \(N, 33, 33, 3\)"),
+        ("fixed_size", [0, 5], r"fixed_size wants whole numbers of at least 1, got \(0, 5\)"),
+        ("fixed_size", [97], "not enough values"),
+        ("stride", "4", "stride wants whole numbers of at least 1, got '4'"),
+        ("stride", 1.5, "stride wants whole numbers"),
+        ("stride", True, "stride wants whole numbers"),
+        ("long_side", -5, "long_side wants whole numbers"),
+        ("long_side", "x", "long_side wants whole numbers"),
+        ("align_corners", "no", "align_corners wants true or false, got 'no'"),
+        ("padding", [300, 0, 0], r"colours want values in 0\.\.255, got 300"),
+        ("padding", [1, 2], "not enough values"),
+        ("palette", [[1, 2, 3], [0, 0, 0], [1, -2, 3]], r"colours want values in 0\.\.255, got -2"),
+        ("palette", [[1, 2, 3]], "3 classes, 1 colours"),
+    ],
+)
+def test_an_edited_description_is_told_in_one_line(file, tmp_path, name, value, problem):
+    path = tmp_path / "edited.onnx"
+    shutil.copy(file, path)
+
+    def change(proto):
+        proto.metadata_props[0].value = json.dumps(json.loads(proto.metadata_props[0].value) | {name: value})
+
+    edited(path, change)
+    with pytest.raises(CheckpointError, match=f"(does not hold together.*|takes ){problem}") as told:
+        runtimes.load(path)
+    assert "\n" not in str(told.value)
+
+
+def test_a_network_of_one_size_does_not_fit_a_description_of_any(checkpoint, tmp_path):
+    path = tmp_path / "one.onnx"
+    runtimes.save(path, Graph(checkpoint, fixed_size=(33, 40)), format="onnx")
+
+    def forget_the_size(proto):
+        proto.metadata_props[0].value = json.dumps(json.loads(proto.metadata_props[0].value) | {"fixed_size": None})
+
+    edited(path, forget_the_size)
+    with pytest.raises(CheckpointError, match=r"takes \(1, 33, 40, 3\) .* where \(N, H, W, 3\)"):
+        runtimes.load(path)
+
+
 @pytest.mark.parametrize("kept", [0, 100, 5000])
 def test_a_truncated_file_is_told_in_one_line(file, tmp_path, kept):
     path = tmp_path / "short.onnx"
@@ -228,7 +271,8 @@ def test_tensorrt_compiles_networks_of_one_size_and_leaves_the_rest_to_cuda(file
     asked, real, tensorrt = [], onnxruntime.InferenceSession, "TensorrtExecutionProvider"
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [tensorrt])
     monkeypatch.setattr(onnxruntime, "InferenceSession", session)
-    monkeypatch.setenv("DEEPLAB_CACHE", str(tmp_path))
+    cache = tmp_path / "not" / "there"
+    monkeypatch.setenv("DEEPLAB_CACHE", str(cache))
     with pytest.raises(SettingsError, match=r"any size and TensorRT those of one; export .* with --fixed-size"):
         runtimes.load(file, device="tensorrt")
     asked.clear()
@@ -237,5 +281,6 @@ def test_tensorrt_compiles_networks_of_one_size_and_leaves_the_rest_to_cuda(file
     exported = runtimes.load(one_size, device="tensorrt:1")
     assert [name for name, _ in asked] == [tensorrt, "CUDAExecutionProvider"]
     assert [options["device_id"] for _, options in asked] == ["1", "1"]
-    assert asked[0][1]["trt_engine_cache_path"] == str(tmp_path / "tensorrt")
+    assert asked[0][1]["trt_engine_cache_path"] == str(cache / "tensorrt")
+    assert (cache / "tensorrt").is_dir()  # TensorRT would make the last folder only
     assert exported.network.device == "cuda:1"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import os
 from collections.abc import Callable
@@ -80,9 +81,7 @@ class Description:
             values["padding"] = tuple(map(int, values["padding"]))
             values["fixed_size"] = values["fixed_size"] and tuple(map(int, values["fixed_size"]))
             found = cls(**values)
-            np.array(found.palette, np.uint8)
-            if len(found.classes) != len(found.palette) or not found.classes or int(found.stride) < 1:
-                raise ValueError(f"{len(found.classes)} classes, {len(found.palette)} colours, stride {found.stride}")
+            found._check()
         except (ValueError, TypeError, KeyError, OverflowError) as error:
             if isinstance(error, CheckpointError):
                 raise
@@ -90,6 +89,24 @@ class Description:
                 f"{path}: its description does not hold together ({type(error).__name__}: {error}); export it again"
             ) from error
         return found
+
+    def _check(self) -> None:
+        """Raise ValueError unless each value, as JSON has it, is one that can be worked with."""
+        height, width = self.fixed_size or (1, 1)
+        lengths = {"stride": self.stride, "fixed_size": min(height, width)}
+        if self.long_side is not None:
+            lengths["long_side"] = self.long_side
+        for name, length in lengths.items():
+            if type(length) is not int or length < 1:
+                raise ValueError(f"{name} wants whole numbers of at least 1, got {getattr(self, name)!r}")
+        if not isinstance(self.align_corners, bool):
+            raise ValueError(f"align_corners wants true or false, got {self.align_corners!r}")
+        red, green, blue = self.padding
+        bands = itertools.chain((red, green, blue), *self.palette)
+        if wrong := [band for band in bands if not 0 <= band <= 255]:
+            raise ValueError(f"colours want values in 0..255, got {wrong[0]}")
+        if len(self.classes) != len(self.palette) or not self.classes:
+            raise ValueError(f"{len(self.classes)} classes, {len(self.palette)} colours")
 
 
 class EngineNetwork:
@@ -170,9 +187,12 @@ def incomplete(path: Path, what: str, error: Exception) -> CheckpointError:
 
 def check_shape(path: Path, description: Description, image: Any, logits: Any) -> None:
     """Raise CheckpointError unless these are the shapes of our input and output; dimensions of any size are no ints."""
-    if list(image)[-1:] != [3] or len(image) != 4 or list(logits)[1:2] != [len(description.classes)]:
+    size = [length if isinstance(length, int) else None for length in list(image)[1:3]]
+    wanted = list(description.fixed_size or (None, None))
+    if list(image)[-1:] != [3] or len(image) != 4 or size != wanted or list(logits)[1:2] != [len(description.classes)]:
+        height, width = description.fixed_size or ("H", "W")
         raise CheckpointError(
-            f"{path}: takes {_shape(image)} and gives {_shape(logits)}, where (N, H, W, 3) and "
+            f"{path}: takes {_shape(image)} and gives {_shape(logits)}, where (N, {height}, {width}, 3) and "
             f"(N, {len(description.classes)}, h, w) belong to its description; export it again"
         )
 

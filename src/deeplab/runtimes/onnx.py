@@ -101,12 +101,15 @@ def load(path: Path, *, device: str = "cpu") -> Exported:
     provider = PROVIDERS[kind]
     if provider not in runtime.get_available_providers():
         raise _unusable(device, "the installed onnxruntime is not for it")
+    engines = cache_folder() / "tensorrt"
     on_gpu = {"device_id": number} if number else {}
     chosen: list[Any] = [(provider, on_gpu) if number else provider]
     if kind == "tensorrt":  # what it has no operator for is left to CUDA
-        compiled = {"trt_engine_cache_enable": True, "trt_engine_cache_path": str(cache_folder() / "tensorrt")}
+        compiled = {"trt_engine_cache_enable": True, "trt_engine_cache_path": str(engines)}
         chosen = [(provider, on_gpu | compiled), (PROVIDERS["cuda"], on_gpu)]
     try:
+        if kind == "tensorrt":
+            engines.mkdir(parents=True, exist_ok=True)  # TensorRT makes no folder within one that is not there
         session = runtime.InferenceSession(str(path), options, providers=chosen)
     except Exception as error:  # of many kinds, all of onnxruntime's own
         if kind != "cpu":
