@@ -108,6 +108,20 @@ def test_folders_below_that_are_left_out_are_told(run: Run, photo: Photo, tiny: 
     assert {line.split("\t")[0].rpartition("/")[2] for line in out.splitlines()[:-1]} == {"a.jpg", "b.jpg", "a.png"}
 
 
+def test_pictures_of_kinds_that_are_not_read_are_told_of_a_folder(
+    run: Run, photo: Photo, tiny: Path, tmp_path: Path
+) -> None:
+    photo("in/a.jpg")
+    for name in ("b.HEIC", "c.heic", "d.mp4", "notes.txt", ".e.heic"):
+        (tmp_path / "in" / name).write_bytes(b"...")
+    status, out, err = run("segment", tmp_path / "in", "--model", tiny, "--output", tmp_path / "out")
+    assert (status, out.splitlines()[-1][:11]) == (0, "1 segmented")
+    assert err == (
+        f"deeplab: {tmp_path / 'in'}: files that cannot be read are left out (2 .heic, 1 .mp4); "
+        "save them as JPEG or PNG\n"
+    )
+
+
 def test_the_shares_stand_beside_the_right_name_after_a_bad_file(
     run: Run, photo: Photo, tiny: Path, tmp_path: Path
 ) -> None:

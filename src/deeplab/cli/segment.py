@@ -88,7 +88,7 @@ def segment(settings: SegmentSettings, *, json: Json = False) -> None:
 
 
 def _expanded(settings: SegmentSettings, fail: Fail) -> list[Path]:
-    """The files that the inputs name, each once; what lies below a folder is left out, which is said."""
+    """The files that the inputs name, each once; what is left out of a folder or lies below it is said."""
     from deeplab.files import each_once, expand_inputs
     from deeplab.images import IMAGE_SUFFIXES
 
@@ -105,10 +105,14 @@ def _expanded(settings: SegmentSettings, fail: Fail) -> list[Path]:
 
 
 def _tell_left_out(folder: Path, output: Path) -> None:
-    """Say which folders below have images too, but for the one that pictures are written to."""
+    """Say what is in a folder that is not read, and which folders below have images too, but for the output."""
     from deeplab.files import folders_left_out
-    from deeplab.images import IMAGE_SUFFIXES
+    from deeplab.images import IMAGE_SUFFIXES, OTHER_SUFFIXES
 
+    kinds = [path.suffix.lower() for path in folder.iterdir() if not path.name.startswith(".")]
+    others = [f"{kinds.count(kind)} {kind}" for kind in sorted(OTHER_SUFFIXES.intersection(kinds))]
+    if others:
+        warn(f"{folder}: files that cannot be read are left out ({', '.join(others)}); save them as JPEG or PNG")
     below = [path for path in folders_left_out(folder, suffixes=IMAGE_SUFFIXES) if path.resolve() != output.resolve()]
     if below:
         names = ", ".join(path.name for path in below[:3]) + (f" and {len(below) - 3} more" if len(below) > 3 else "")

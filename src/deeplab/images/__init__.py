@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from deeplab.images.colors import IGNORE_COLOR, color_map, colorize, heat
 from deeplab.images.labels import read_labels, write_labels
-from deeplab.images.opening import IMAGE_SUFFIXES, Header, read_header
+from deeplab.images.opening import IMAGE_SUFFIXES, OTHER_SUFFIXES, Header, read_header
 from deeplab.images.reading import read_image, read_small
 from deeplab.images.sizes import mirrored, resize_image, resize_labels, size_at, turn_upright
 from deeplab.images.writing import as_pillow, data_uri, write_grey, write_image
@@ -16,6 +16,7 @@ from deeplab.images.writing import as_pillow, data_uri, write_grey, write_image
 __all__ = [
     "IGNORE_COLOR",
     "IMAGE_SUFFIXES",
+    "OTHER_SUFFIXES",
     "Header",
     "as_pillow",
     "color_map",

@@ -25,6 +25,7 @@ __all__ = [
     "LOSSY_FORMATS",
     "MAX_PIXELS",
     "OTHER_BYTE",
+    "OTHER_SUFFIXES",
     "Header",
     "bytes_of",
     "check_memory",
@@ -56,6 +57,11 @@ FORMATS = {
 those from TIFF on Pillow loads all that it knows, which takes 0.1 s."""
 
 IMAGE_SUFFIXES = frozenset(suffix for suffixes in FORMATS.values() for suffix in suffixes)
+
+OTHER_SUFFIXES = frozenset(
+    (".heic", ".heif", ".jxl", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".psd", ".svg", ".avi", ".mkv", ".mov", ".mp4")
+)
+"""Of pictures and videos that are not read."""
 
 LOSSY_FORMATS = frozenset({"AVIF", "JPEG", "JPEG2000", "MPO", "WEBP"})
 
