@@ -49,6 +49,12 @@ def test_what_lay_beside_an_earlier_picture_of_that_name_goes(tmp_path, picture,
         copy_georeference(tmp_path / "photo.jpg", picture)
 
 
+def test_a_map_that_is_shown_turned_has_nothing_beside_it(tmp_path, picture, save_map, monkeypatch):
+    monkeypatch.setattr("deeplab.images.georeference.orientation_of", lambda file: 6)
+    copy_georeference(save_map(SYSTEMS["metres"]), picture)
+    assert not (tmp_path / "labels.png.aux.xml").exists()
+
+
 @pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
 def test_what_is_no_map_or_cannot_be_read_has_nothing_beside_it(tmp_path, picture, save_map, monkeypatch):
     Image.fromarray(np.zeros((6, 8, 3), np.uint8)).save(tmp_path / "photo.tif")

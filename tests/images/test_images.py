@@ -216,6 +216,13 @@ def test_12_bit_colours_in_16_bit_files_are_not_black(tmp_path, write):
     assert read_image(path).tolist() == [[[0, 255, 128], [64, 1, 254]]]
 
 
+@pytest.mark.parametrize("bits", [10, 14, 16])
+def test_the_largest_colour_of_every_depth_is_white(tmp_path, bits):
+    path = png_16_bit(tmp_path, np.array([[[0, 2**bits - 1, 2 ** (bits - 1)]]]))
+    assert read_image(path).tolist() == [[[0, 255, 128]]]
+    assert read_header(path).deep
+
+
 @pytest.mark.parametrize("order", ["<", ">"])
 def test_16_bit_tiff_colours_are_read_in_both_byte_orders(tmp_path, order):
     path = tiff_16_bit(tmp_path, np.array([[[0, 65535, 256 * 100], [1, 2, 3]]]), order=order)
@@ -241,7 +248,12 @@ def test_a_compressed_16_bit_black_image_is_black(tmp_path):
 
 @pytest.mark.parametrize(
     ("values", "expected"),
-    [([0, 0.5, 1], [0, 128, 255]), ([0, 100, 255], [0, 100, 255]), ([0, 2048, 4095], [0, 128, 255])],
+    [
+        ([0, 0.5, 1], [0, 128, 255]),
+        ([0, 0.5, 1.02], [0, 128, 255]),  # as after bicubic scaling
+        ([0, 100, 255], [0, 100, 255]),
+        ([0, 2048, 4095], [0, 128, 255]),
+    ],
 )
 def test_float_images_are_scaled_by_their_range(tmp_path, values, expected):
     path = saved(tmp_path, Image.fromarray(np.array([values], dtype=np.float32)), "float.tif")
@@ -546,6 +558,13 @@ def test_colours_of_300_classes_become_16_bit_labels(tmp_path):
     np.testing.assert_array_equal(read_labels(path, palette=palette)[0], np.arange(300))
 
 
+def test_the_colour_of_ignored_pixels_becomes_65535_beside_300_classes(tmp_path):
+    palette = color_map(300)
+    palette[255] = 1, 1, 1  # had that colour
+    path = saved(tmp_path, Image.fromarray(np.array([[IGNORE_COLOR]], np.uint8)))
+    assert read_labels(path, palette=palette).tolist() == [[65535]]
+
+
 @pytest.mark.parametrize("color", [(1, 0, 0), (255, 255, 255), (0, 0, 1)])
 def test_an_unlisted_colour_is_named_with_its_pixel(tmp_path, color):
     values = PALETTE[np.zeros((3, 4), dtype=int)]
@@ -734,6 +753,7 @@ def test_16_bit_labels_are_drawn_too():
 def test_the_longer_side_gets_the_length_and_the_shorter_follows():
     assert size_at(20, (100, 50)) == (20, 10)
     assert size_at(20, (1, 1000)) == (1, 20)
+    assert size_at(50, (3, 100)) == (2, 50)  # rounded
     assert size_at(None, (7, 9)) == (7, 9)
 
 
@@ -762,6 +782,10 @@ def test_a_header_tells_the_pixels_without_decoding_them(tmp_path, make_image):
 def test_a_header_knows_alpha_and_depth(tmp_path, mode, alpha, deep):
     header = read_header(saved(tmp_path, Image.new(mode, (4, 3))))
     assert (header.mode, header.alpha, header.deep, header.lossy) == (mode, alpha, deep, False)
+
+
+def test_a_header_knows_that_one_colour_is_transparent(tmp_path):
+    assert read_header(saved(tmp_path, Image.new("RGB", (4, 3)), transparency=(1, 2, 3))).alpha
 
 
 def test_a_header_has_the_palette_of_a_palette_file(tmp_path):

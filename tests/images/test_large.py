@@ -193,6 +193,20 @@ def test_a_map_that_pillow_cannot_read_goes_by_rows(tmp_path, pixels, bands, dty
 
 @needs_rasterio
 @pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+@pytest.mark.parametrize("dtype", ["float32", "int16", "uint16"])
+def test_rows_are_8_bits_also_where_wider_values_need_no_more(tmp_path, pixels, dtype):
+    rasterio = pytest.importorskip("rasterio")
+    path = tmp_path / "map.tif"
+    with rasterio.open(path, "w", driver="GTiff", height=41, width=67, count=1, dtype=dtype) as file:
+        file.write(pixels[np.newaxis, ..., 0].astype(dtype))
+    with open_large(path) as image:
+        rows = image.rows(0, 41)
+    assert rows.dtype == np.uint8
+    np.testing.assert_array_equal(rows[..., 1], pixels[..., 0])
+
+
+@needs_rasterio
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
 def test_why_a_map_cannot_be_read_is_told_by_what_reads_it(tmp_path):
     rasterio = pytest.importorskip("rasterio")
     path = tmp_path / "map.tif"

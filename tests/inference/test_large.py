@@ -11,6 +11,7 @@ from deeplab.errors import SettingsError
 from deeplab.images import read_labels
 from deeplab.images.large import write_label_rows
 from deeplab.inference import Segmenter, segment_file
+from deeplab.inference.predictor import PIXEL_BYTES
 
 pytest.importorskip("rasterio", reason="large images are read by rasterio")
 
@@ -161,6 +162,18 @@ def test_what_does_not_fit_into_the_memory_is_shown_in_tiles(make_segmenter, loc
     monkeypatch.setattr("deeplab.inference.predictor.free_memory", lambda device: 128 * 192 * 100)
     network.calls.clear()
     np.testing.assert_array_equal(make_segmenter(network)(image).labels, whole.labels)
+    assert {shape[2:] for shape in network.calls} == {(64, 64)}
+
+
+@pytest.mark.parametrize(("count", "scales"), [(2, (1.0,)), (1, (1.0, 2.0))])
+def test_the_memory_is_reckoned_for_the_batch_at_the_largest_scale(
+    make_segmenter, local_network, noise, monkeypatch, count, scales
+):
+    monkeypatch.setattr("deeplab.inference.predictor.TILE_SIZE", 64)
+    enough_for_one = 128 * 192 * PIXEL_BYTES
+    monkeypatch.setattr("deeplab.inference.predictor.free_memory", lambda device: enough_for_one)
+    network = local_network()
+    list(make_segmenter(network, scales=scales).stream([noise(128, 192)] * count, batch_size=count))
     assert {shape[2:] for shape in network.calls} == {(64, 64)}
 
 

@@ -17,8 +17,11 @@ BIT_DEPTHS = (8, 10, 12, 14, 16)
 
 
 def full_scale(peak: Any) -> int:
-    """The value of white in an image whose largest value is `peak`, in 0..65535, of which floats may be in 0..1."""
-    if peak.dtype.kind == "f" and peak <= 1:
+    """The value of white in an image whose largest value is `peak`, in 0..65535, of which floats may be in 0..1.
+
+    Those may be a little above it, as some pixels are after bicubic scaling; in 0..255 it would all be black.
+    """
+    if peak.dtype.kind == "f" and peak < 2:
         return 1
     full: int = next(2**bits - 1 for bits in BIT_DEPTHS if peak <= 2**bits - 1)
     return full

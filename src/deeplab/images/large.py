@@ -155,7 +155,7 @@ class LargeImage:
         if self.palette is not None:
             pixels = self.palette[pixels[..., 0]]
         colors = pixels[..., :-1] if self.alpha or self.palette is not None else pixels
-        if self.full != 255:
+        if self.full != 255 or colors.dtype != np.uint8:
             colors = scaled(colors, self.full)
         if self.alpha or self.palette is not None:
             opaque = pixels[..., -1:] / np.float32(self._opaque())

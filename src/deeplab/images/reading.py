@@ -38,8 +38,8 @@ def read_image(source: str | File | Image.Image | NDArray[Any]) -> NDArray[np.ui
 
     Transparent pixels are laid on white: the colours kept under them are not meant to be seen. Values of more
     than 8 bits are scaled by the smallest bit depth of 8, 10, 12, 14 and 16 that holds the maximum; float
-    values likewise, except that an image within 0..1 is scaled by 255. The value by which a GeoTIFF marks pixels
-    without data (GDAL's nodata) does not count as the maximum.
+    values likewise, except that an image within 0..1, or little above, is scaled by 255. The value by which a
+    GeoTIFF marks pixels without data (GDAL's nodata) does not count as the maximum.
 
     Args:
         source: A file; a Pillow image; or a uint8 array, (H, W, 3) in RGB or (H, W) in grey, which is copied.
