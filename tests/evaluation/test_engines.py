@@ -187,10 +187,10 @@ def test_what_is_made_ready_is_silent_unless_progress_is_asked_for(model, monkey
     assert asked == [None, no_progress]
 
 
-@pytest.mark.parametrize("package", ["torch", "onnxruntime_gpu", "onnxscript"])
+@pytest.mark.parametrize("package", ["torch", "onnxruntime_gpu", "onnxscript", "deeplab"])
 def test_what_another_version_made_is_made_anew(model, tmp_path, monkeypatch, package):
     name = package.partition("_")[0]
-    for each in ("torch", "onnxruntime", "onnxscript"):
+    for each in ("torch", "onnxruntime", "onnxscript", "deeplab"):
         (tmp_path / each).mkdir()
     monkeypatch.setattr(
         "deeplab.runtimes._ready.find_spec",

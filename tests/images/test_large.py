@@ -59,8 +59,8 @@ def test_rows_are_those_of_the_image_read_as_a_whole(tmp_path, pixels, name):
 @pytest.mark.parametrize("bands", [slice(0, 3), 0])
 def test_a_colour_that_a_png_hides_is_white(tmp_path, pixels, bands):
     color = pixels[..., bands].copy()
-    color[:10, :10] = color[20, 20]
-    hidden = color[20, 20].tolist()
+    color[:10, :10] = color[20, 21]
+    hidden = color[20, 21].tolist()
     path = tmp_path / "image.png"
     Image.fromarray(color).save(path, transparency=hidden if bands == 0 else tuple(hidden))
     with open_large(path) as image:

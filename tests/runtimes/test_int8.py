@@ -144,6 +144,7 @@ def test_filters_of_more_bits_have_no_steps():
         assert trained_steps(generator.normal(size=shape).astype(np.float32)) is None
     assert trained_steps(np.zeros((4, 4, 1, 1), np.float32)) is None
     assert trained_steps(np.float32([[1.0], [1.37], [-0.2]])) is None
+    assert trained_steps(np.arange(-200, 200, dtype=np.float32).reshape(40, 10, 1, 1)) is None
 
 
 def test_filters_that_were_trained_in_8_bits_are_kept_exactly(checkpoint_of, in_8_bits, images, tmp_path):
