@@ -12,6 +12,9 @@ from PIL import Image
 from deeplab.data import load_sample, open_dataset
 from deeplab.errors import DataError
 
+TURNED = [[4, 0.4], [6.6, 3], [4, 5.6], [1.4, 3]]
+"""The corners of a square that stands on one of them."""
+
 
 @pytest.fixture
 def change(make):
@@ -53,8 +56,16 @@ def bitmap(rows):
             ["." * 8, "...#....", "..##...."] + ["." * 8] * 3,
         ),
         (shape(None, [[0, 0], [8, 0], [8, 1], [0, 1]]), ["########"] + ["........"] * 5),
+        (
+            shape("oriented_rectangle", TURNED),
+            ["........", *["...##...", "..####..", "..####..", "...##..."], "........"],
+        ),
+        (
+            shape("rotation", TURNED, direction=0.785),
+            ["........", *["...##...", "..####..", "..####..", "...##..."], "........"],
+        ),
     ],
-    ids=["rectangle", "circle", "mask", "polygon"],
+    ids=["rectangle", "circle", "mask", "polygon", "turned rectangle", "the same of X-AnyLabeling"],
 )
 def test_every_kind_of_shape_is_drawn(change, drawn, rows):
     labels = labels_of(change(shapes=[drawn]))

@@ -1,6 +1,7 @@
 """LabelMe: a JSON file of shapes beside each image, in folders train, val and test, or in one, which is all train.
 
-Shapes are painted in the order of the file, as labelme's own export does: polygons, rectangles, circles and masks.
+Shapes are painted in the order of the file, as labelme's own export does: polygons, rectangles, also turned ones,
+circles and masks.
 Here a shape has the pixels whose centres lie within it, there also those that its outline touches. The classes are
 background, then those of a labels.txt, or else all labels that occur, sorted. As with labelme, `_background_` is the
 background and `__ignore__` is ignored. Images without a file of shapes are not listed.
@@ -126,7 +127,7 @@ def _region(shape: Mapping[str, Any], name: str) -> Region | None:
     points = [(float(x), float(y)) for x, y in shape["points"]]
     x, y = zip(*points, strict=True)
     match shape.get("shape_type") or "polygon":
-        case "polygon":
+        case "polygon" | "oriented_rectangle" | "rotation":  # the last is what X-AnyLabeling calls the one before
             return Polygon.of(points)
         case "rectangle":
             return rectangle(min(x), min(y), max(x), max(y))
