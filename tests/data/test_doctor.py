@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import tarfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -900,6 +901,66 @@ def test_a_black_lossy_mask_is_the_first_class_where_others_are_black_and_white(
         Image.fromarray(labels).save(root / f"train/masks/{seed}.png", format="JPEG", quality=80)
     repair(diagnose(root), tmp_path / "repaired")
     assert not np.asarray(Image.open(tmp_path / "repaired/train/masks/2.png")).any()
+
+
+def make_webdataset(root: Path, *keys: str) -> Path:
+    """Shards of the pictures in `root`, of the classes there; `keys` are those of the first samples of each."""
+    folder = root.with_name("shards")
+    folder.mkdir()
+    shutil.copyfile(root / "classes.txt", folder / "classes.txt")
+    for split in ("train", "val"):
+        with tarfile.open(folder / f"{split}.tar", "w") as shard:
+            for file, key in zip(sorted((root / split / "images").iterdir()), keys, strict=False):
+                shard.add(file, f"{key}.rgb.png")
+                if (mask := root / split / "masks" / file.name).is_file():
+                    shard.add(mask, f"{key}.seg.png")
+    return folder
+
+
+def contents(folder: Path) -> dict[str, list[str]]:
+    """The names of the images and of the masks of each split, and whose they are."""
+    dataset = open_dataset(folder)
+    for samples in dataset.splits.values():
+        for sample in samples:
+            image, labels = load_sample(sample, dataset)
+            (seed,) = (seed for seed in range(7) if (image == picture(seed)).all())
+            assert sample.mask is None or (labels == label_map(seed)).all()
+    return {split: [sample.image.name for sample in samples] for split, samples in dataset.splits.items()}
+
+
+def test_images_of_one_name_in_other_folders_are_all_copied_with_their_masks(root: Path, tmp_path: Path) -> None:
+    done = repair(diagnose(make_webdataset(root, "left/1", "right/1", "2")), tmp_path / "repaired").repair
+    assert contents(tmp_path / "repaired") == {"train": ["1.png", "1_2.png", "2.png"], "val": ["1.png", "1_2.png"]}
+    assert done is not None
+    assert {each.what for each in done.done} == {"named 1_2, as another image is called 1"}
+    assert {Path(each.file).name for each in done.done} == {"1.rgb.png"}
+
+
+def test_images_without_a_mask_among_others_become_a_split_of_their_own(root: Path, tmp_path: Path) -> None:
+    (root / "train/masks/1.png").unlink()
+    done = repair(diagnose(make_webdataset(root, "0", "1", "2")), tmp_path / "repaired").repair
+    wanted = {"train": ["0.png", "2.png"], "train_unlabelled": ["1.png"], "val": ["0.png", "1.png"]}
+    assert contents(tmp_path / "repaired") == wanted
+    assert done is not None
+    assert [each.what for each in done.done] == ["put into the split train_unlabelled, as it has no mask"]
+
+
+def test_an_image_whose_name_has_no_suffix_gets_that_of_its_format(root: Path, tmp_path: Path) -> None:
+    arrow = pytest.importorskip("pyarrow", reason="needs the extra [arrow]")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    folder = tmp_path / "rows"
+    folder.mkdir()
+    shutil.copyfile(root / "classes.txt", folder / "classes.txt")
+    cell = arrow.struct([("bytes", arrow.binary()), ("path", arrow.string())])
+    schema = arrow.schema([("image", cell), ("label", cell)])
+    for split in ("train", "val"):
+        columns = {
+            name: [{"bytes": file.read_bytes(), "path": None} for file in sorted((root / split / kind).iterdir())]
+            for name, kind in (("image", "images"), ("label", "masks"))
+        }
+        parquet.write_table(arrow.table(columns, schema=schema), folder / f"{split}-00000.parquet")
+    repair(diagnose(folder), tmp_path / "repaired")
+    assert contents(tmp_path / "repaired")["val"] == ["val_000000.png", "val_000001.png"]
 
 
 def test_an_earlier_copy_is_not_replaced(root: Path, tmp_path: Path) -> None:

@@ -774,6 +774,7 @@ def test_a_header_tells_the_pixels_without_decoding_them(tmp_path, make_image):
     header = read_header(path)
     assert (header.format, header.mode, header.size, header.orientation) == ("JPEG", "RGB", (300, 400), 1)
     assert (header.lossy, header.alpha, header.deep, header.palette) == (True, False, False, ())
+    assert header.suffix == ".jpg"
 
 
 @pytest.mark.parametrize(

@@ -146,6 +146,11 @@ class Header:
         """Whether the format changes values."""
         return self.format in LOSSY_FORMATS
 
+    @property
+    def suffix(self) -> str:
+        """How the name of such a file ends, as in ".jpg"."""
+        return FORMATS.get(self.format, FORMATS["JPEG"])[0]  # MPO is a JPEG with more pictures behind it
+
 
 def read_header(path: str | File) -> Header:
     """What the file says of itself. Raises as `read_image`, but does not notice damaged pixels."""

@@ -5,9 +5,8 @@ The data set itself is never touched. The copy is written aside, examined in its
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from glob import escape
 from pathlib import Path
 
 import numpy as np
@@ -23,8 +22,8 @@ from deeplab.data.doctor.inspection import GREY, inspect, is_ignored, raw_labels
 from deeplab.data.doctor.numbering import Numbering, find_numbering
 from deeplab.data.sample import Part, Sample
 from deeplab.errors import DataError, OutputError
-from deeplab.files import File, check_writable, folder_written_aside
-from deeplab.images import read_image, resize_labels, turn_upright, write_image, write_labels
+from deeplab.files import File, check_writable, distinct_stems, folder_written_aside
+from deeplab.images import IMAGE_SUFFIXES, read_image, resize_labels, turn_upright, write_image, write_labels
 
 __all__ = ["check_place", "repair"]
 
@@ -87,21 +86,31 @@ def _write(evidence: Evidence, folder: Path, progress: Progress) -> tuple[list[R
     paired = _paired_anew(evidence)
     evidence = replace(evidence, examined=(*evidence.examined, *paired))
     numbering, twins = find_numbering(evidence), _second_copies(evidence)
+    splits = _splits(evidence.examined)
+    stems = _stems(evidence.examined, splits)
     binary = _is_binary(evidence)
     (folder / "classes.txt").write_text("".join(_class_list(origin)), encoding="utf-8")
     found = {file for item in paired for file in (item.sample.image, item.sample.mask)}
+    written: set[tuple[str, str]] = set()
     for stray in evidence.strays:
         reason = REASONS[stray.kind]
         done += [RepairDone(shown_path(file, root), reason) for file in stray.files if file not in found]
     for item in paired:
         assert item.sample.mask is not None
-        done.append(RepairDone(shown_path(item.sample.mask, root), f"renamed as {item.sample.image.stem}.png"))
+        stem = stems[item.split, item.sample.image]
+        done.append(RepairDone(shown_path(item.sample.mask, root), f"renamed as {stem}.png"))
     with progress("Repairing", total=len(evidence.examined)) as advance:
-        for item in evidence.examined:
+        for item, split in zip(evidence.examined, splits, strict=True):
             try:
                 if twin := twins.get((item.split, item.sample.image)):
                     raise _Unrepairable(f"the same file as {shown_path(twin, root)}")
-                changes = _write_sample(item, origin, numbering, folder / item.split, binary=binary)
+                stem = stems[split, item.sample.image]
+                if (split, stem) in written:
+                    raise _Unrepairable("it is listed twice")
+                changes = _write_sample(item, stem, origin, numbering, folder / split, binary=binary)
+                if split != item.split:
+                    changes.append((item.sample.image, f"put into the split {split}, as it has no mask"))
+                written.add((split, stem))
                 done += [RepairDone(shown_path(file, root), what) for file, what in changes]
                 samples += 1
             except _Unrepairable as reason:
@@ -139,10 +148,34 @@ def _second_copies(evidence: Evidence) -> dict[tuple[str, File], File]:
     return found
 
 
+def _splits(examined: Iterable[Examined]) -> list[str]:
+    """The split of each sample in the copy: a split of the plain layout has masks of all its images or of none."""
+    labelled = {item.split for item in examined if item.sample.mask is not None}
+    return [
+        f"{item.split}_unlabelled" if item.sample.mask is None and item.split in labelled else item.split
+        for item in examined
+    ]
+
+
+def _stems(examined: Iterable[Examined], splits: Iterable[str]) -> dict[tuple[str, File], str]:
+    """(split, image) -> the stem of its copy: that of the image, with a number where another image has the same.
+
+    A split of the plain layout is one folder, where sub-folders, shards or rows of a table may have had equal names.
+    """
+    images: dict[str, dict[File, None]] = {}
+    for item, split in zip(examined, splits, strict=True):
+        images.setdefault(split, {})[item.sample.image] = None  # once, though it may be listed twice
+    return {
+        (split, image): stem
+        for split, those in images.items()
+        for image, stem in zip(those, distinct_stems(those), strict=True)
+    }
+
+
 def _write_sample(
-    item: Examined, dataset: DataSet, numbering: Numbering, folder: Path, *, binary: bool
+    item: Examined, stem: str, dataset: DataSet, numbering: Numbering, folder: Path, *, binary: bool
 ) -> list[tuple[Part, str]]:
-    """Write image and mask, and return the changes. Raises _Unrepairable."""
+    """Write image and mask under this stem, and return the changes. Raises _Unrepairable."""
     sample, image = item.sample, item.facts.image
     if image.header is None:
         raise _Unrepairable(f"cannot be read ({image.problem})")
@@ -151,16 +184,18 @@ def _write_sample(
     if sample.mask is not None:
         labels, done = _labels(item, dataset, numbering, binary=binary)
         changes = [(sample.mask, what) for what in done]
+    if stem != sample.image.stem:
+        changes.append((sample.image, f"named {stem}, as another image is called {sample.image.stem}"))
     (folder / "images").mkdir(parents=True, exist_ok=True)
-    if any((folder / "images").glob(f"{escape(sample.image.stem)}.*")):
-        raise _Unrepairable("another file has the same stem")
     if image.header.orientation == 1:
-        (folder / "images" / sample.image.name).write_bytes(sample.image.read_bytes())
+        suffix = Path(sample.image.name).suffix
+        suffix = suffix if suffix.lower() in IMAGE_SUFFIXES else image.header.suffix
+        (folder / "images" / f"{stem}{suffix}").write_bytes(sample.image.read_bytes())
     else:
-        write_image(folder / "images" / f"{sample.image.stem}.png", read_image(sample.image))
+        write_image(folder / "images" / f"{stem}.png", read_image(sample.image))
         changes.append((sample.image, f"turned upright, EXIF orientation {image.header.orientation}"))
     if labels is not None:
-        write_labels(folder / "masks" / f"{sample.image.stem}.png", labels, palette=dataset.palette)
+        write_labels(folder / "masks" / f"{stem}.png", labels, palette=dataset.palette)
     return changes
 
 
