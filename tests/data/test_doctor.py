@@ -413,6 +413,14 @@ SABOTAGE: dict[str, tuple[Break, str]] = {
         lambda root: save(root / "train/images/1.png", picture(1)[..., 0].astype(np.uint16) * 16),
         "note image-deep: 1 image of more than 8 bits: train/images/1.png",
     ),
+    "16-bit images of two depths": (
+        lambda root: [
+            save(root / f"train/images/{seed}.png", picture(seed)[..., 0].astype(np.uint16) * scale)
+            for seed, scale in ((1, 16), (2, 16), (3, 4))
+        ],
+        "warning image-depths: 1 image of 3 scaled by another bit depth than others: train/images/3.png "
+        "(0..1023, others 0..4095)",
+    ),
 }
 """What was done to the sound data set, and the line that the doctor has to say, or how it begins."""
 

@@ -795,6 +795,27 @@ def test_a_header_has_the_palette_of_a_palette_file(tmp_path):
     assert read_header(saved(tmp_path, image)).palette[:3] == tuple(map(tuple, PALETTE.tolist()))
 
 
+@pytest.mark.parametrize("bands", [1, 2, 3, 4])
+@pytest.mark.parametrize(
+    ("peak", "white"), [(255, 255), (256, 1023), (1023, 1023), (1024, 4095), (16383, 16383), (16384, 65535)]
+)
+def test_a_small_picture_comes_with_the_value_that_is_white(tmp_path, bands, peak, white):
+    pixels = np.zeros((3, 4, bands), int)
+    pixels[1, 2] = peak
+    if bands in (2, 4):
+        pixels[..., -1] = 65535  # opaque
+    grey = Image.fromarray(pixels[..., 0].astype(np.uint16))
+    path = saved(tmp_path, grey) if bands == 1 else png_16_bit(tmp_path, pixels)
+    assert read_small(path, (32, 32))[0].white == white
+    assert read_image(path).max() == np.rint(255 * peak / white)
+
+
+def test_a_small_picture_of_8_bits_or_of_floats_up_to_1_has_a_white_too(tmp_path, make_image):
+    assert read_small(saved(tmp_path, Image.fromarray(make_image(30, 40))), (32, 32))[0].white is None
+    floats = Image.fromarray(np.linspace(0, 1, 12, dtype=np.float32).reshape(3, 4))
+    assert read_small(saved(tmp_path, floats, "floats.tif"), (32, 32))[0].white == 1
+
+
 @pytest.mark.parametrize("suffix", ["jpg", "png"])
 def test_a_small_picture_looks_like_the_large_one(tmp_path, make_image, suffix):
     path = saved(tmp_path, Image.fromarray(make_image(300, 400)), f"photo.{suffix}")

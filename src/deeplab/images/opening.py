@@ -140,6 +140,8 @@ class Header:
     """More than 8 bits a value."""
     palette: tuple[tuple[int, int, int], ...]
     """The colours of a palette file by index; empty without one."""
+    white: int | None = None
+    """The value that becomes 255 where there are more than 8 bits, which is only known of pixels that were decoded."""
 
     @property
     def lossy(self) -> bool:

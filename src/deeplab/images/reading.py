@@ -11,7 +11,7 @@ from PIL import Image
 
 from deeplab.errors import ImageError
 from deeplab.files import File
-from deeplab.images.depth import as_8_bit, peak_of
+from deeplab.images.depth import as_8_bit, full_scale, peak_of
 from deeplab.images.opening import (
     GREY_ALPHA,
     OTHER_BYTE,
@@ -67,7 +67,17 @@ def read_small(path: str | File, size: tuple[int, int]) -> tuple[Header, NDArray
         header = header_of(image)
         image.draft("RGB", (size[1], size[0]))
         small = resize_image(_as_rgb(image, name=str(path)), size)
-        return replace(header, orientation=exif_orientation(image)), small  # it may stand behind the pixels
+        header = replace(header, orientation=exif_orientation(image))  # it may stand behind the pixels
+        return replace(header, white=_white(image, name=str(path))) if header.deep else header, small
+
+
+def _white(image: Image.Image, *, name: str) -> int:
+    """The full scale of a decoded file of more than 8 bits."""
+    values, nodata = np.asarray(image), nodata_of(image)
+    if values.ndim == 2:
+        return full_scale(peak_of(values, name=name, nodata=nodata))
+    high = peak_of(values[..., :3], name=name, nodata=None if nodata is None else nodata // 256)
+    return full_scale(high * np.uint16(256) + np.uint16(255))  # of colours Pillow keeps the high bytes
 
 
 def _array_as_rgb(array: NDArray[Any]) -> NDArray[np.uint8]:

@@ -182,9 +182,26 @@ def _pictures(evidence: Evidence) -> Iterator[Finding]:
     for kind, words, cases in checks:
         if cases:
             yield found(kind, f"{number_of(len(cases), 'image')} {words}", cases)
+    yield from _depths(readable)
     grey = of(lambda image: image.grey)
     if 0 < len(grey) < len(readable):
         yield found("image-grey", f"{number_of(len(grey), 'image')} of {len(readable):,} in grey", grey)
+
+
+def _depths(readable: Sequence[Examined]) -> Iterator[Finding]:
+    """Images of more than 8 bits of which not all are scaled alike."""
+    seen = [
+        (item.sample.image, image.header.white)
+        for item in readable
+        if (image := item.facts.image).header and not image.blank
+    ]  # black is black by any scale
+    deep = [(file, white) for file, white in seen if white is not None]
+    counts = Counter(white for _, white in deep)
+    if len(counts) > 1:
+        usual = max(counts, key=lambda white: (counts[white], white))
+        cases = [Case((file,), f"0..{white}, others 0..{usual}") for file, white in deep if white != usual]
+        what = f"{number_of(len(cases), 'image')} of {len(deep):,} scaled by another bit depth than others"
+        yield found("image-depths", what, cases)
 
 
 def _all_masks(evidence: Evidence) -> Iterator[tuple[Examined, MaskFacts]]:

@@ -161,6 +161,12 @@ KINDS = {
         "Hardly any cells of the deepest features are left to tell the classes by.",
         "Use larger images, enlarge them by --long-side, or train with a smaller --output-stride.",
     ),
+    "image-depths": Kind(
+        "warning",
+        "The brightest pixel of each file decides between 8, 10, 12, 14 and 16 bits, so that one value is of different "
+        "brightness in different images.",
+        "Save all as 8-bit images by one scale, as 12-bit values divided by 16; what is to be segmented later, too.",
+    ),
     "image-blank": Kind("warning", "There is nothing to see in them.", "Check how they were exported."),
     # good to know
     "no-split": Kind(
