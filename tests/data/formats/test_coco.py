@@ -104,6 +104,26 @@ def test_annotations_without_a_segmentation_are_left_out_with_a_warning_unless_a
         change(instances({"category_id": 7, "bbox": [1, 2, 3, 4]}))
 
 
+def test_a_group_of_classes_that_is_called_as_one_of_them_is_no_class(change):
+    def add_group(content):
+        content["categories"] = [
+            {"id": 0, "name": "cat", "supercategory": "none"},
+            {"id": 3, "name": "table", "supercategory": "cat"},
+            {"id": 7, "name": "cat", "supercategory": "cat"},
+        ]
+
+    assert change(add_group).classes == ("background", "table", "cat")
+
+
+def test_a_file_with_a_long_description_before_its_images_is_found(change):
+    def describe(content):
+        images = content.pop("images")
+        rest = {name: content.pop(name) for name in ("annotations", "categories")}
+        content.update({"info": {"description": "x" * 5000}, "images": images, **rest})
+
+    assert set(change(describe).splits) == {"train", "val"}
+
+
 def other_categories(content):
     content["categories"][0]["name"] = "dog"
 

@@ -42,15 +42,31 @@ def test_lists_may_have_windows_line_ends_suffixes_and_blank_lines(root):
     assert [sample.image.stem for sample in open_dataset(root).split("train")] == ["a", "b"]
 
 
+def test_images_may_lie_in_sub_folders_and_have_spaces_in_their_names(root):
+    for folder, suffix in (("JPEGImages", "jpg"), ("SegmentationClass", "png")):
+        for name in ("left", "right"):
+            (root / folder / name).mkdir()
+        (root / folder / f"a.{suffix}").rename(root / folder / f"left/a b.{suffix}")
+        (root / folder / f"b.{suffix}").rename(root / folder / f"right/a b.{suffix}")
+    (root / LISTS / "train.txt").write_text('"left/a b"\n"right/a b.jpg"\n')
+    samples = open_dataset(root).split("train")
+    assert [sample.image.relative_to(root).as_posix() for sample in samples] == [
+        "JPEGImages/left/a b.jpg",
+        "JPEGImages/right/a b.jpg",
+    ]
+    assert [sample.mask.parent.name for sample in samples] == ["left", "right"]
+
+
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
         (b"a\nd\n", r"train\.txt: line 2: no image 'd'; put it into .*JPEGImages or take it off the list"),
+        (b"left/d\n", r"train\.txt: line 1: no image 'left/d'; put it into .*JPEGImages or take it off the list"),
         (b"/JPEGImages/d.jpg\n", r"train\.txt: line 1: no image 'JPEGImages/d\.jpg'"),
         ("ä\n".encode("latin-1"), r"train\.txt: byte 0 is not UTF-8; save it as UTF-8"),
         (b"\n \r\n", r"train\.txt: empty; write one entry a line"),
     ],
-    ids=["missing image", "missing path", "latin-1", "empty"],
+    ids=["missing image", "missing in a sub-folder", "missing path", "latin-1", "empty"],
 )
 def test_a_list_that_is_not_in_order_is_refused(root, text, problem):
     (root / LISTS / "train.txt").write_bytes(text)

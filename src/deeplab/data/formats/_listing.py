@@ -77,13 +77,17 @@ def images_in(folder: Path, pattern: str = "*") -> list[Path]:
     )
 
 
-def by_stem(files: Iterable[Path], *, ending: str = "") -> dict[str, Path]:
-    """Those files whose stem has this ending, by the stem without it. Raises DataError where two have the same."""
+def by_stem(files: Iterable[Path], *, ending: str = "", below: Path | None = None) -> dict[str, Path]:
+    """Those files whose stem has this ending, by the stem without it. Raises DataError where two have the same.
+
+    Args:
+        below: A folder; the folders between it and a file are part of the stem, as in "city/0042".
+    """
     found: dict[str, Path] = {}
     for file in files:
         if not file.stem.endswith(ending):
             continue
-        stem = file.stem.removesuffix(ending)
+        stem = (file.stem if below is None else file.relative_to(below).with_suffix("").as_posix()).removesuffix(ending)
         if stem in found:
             raise DataError(f"{file.parent}: {found[stem].name} and {file.name} have the same stem; keep or rename one")
         found[stem] = file

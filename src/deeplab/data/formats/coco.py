@@ -35,7 +35,7 @@ LAYOUT = "annotations/instances_train.json and train/*.jpg or images/train/*.jpg
 
 PATTERNS = ("annotations/*.json", "*annotations*.json", "instances*.json", "*/_annotations.coco.json")
 OTHER_TASKS = ("captions", "person_keypoints", "stuff", "panoptic", "image_info")
-KEYS = ('"images"', '"annotations"', '"categories"', '"licenses"')
+KEYS = ('"info"', '"images"', '"annotations"', '"categories"', '"licenses"')
 
 
 def detect(root: Path) -> bool:
@@ -85,7 +85,13 @@ def _folder(file: Path, root: Path) -> str:
 def _categories(content: Mapping[str, Any], file: Path) -> dict[int, str]:
     """Names by id, in the order of the ids."""
     with well_formed(f"{file}: categories"):
-        found = sorted((int(category["id"]), str(category["name"])) for category in content["categories"])
+        categories = content["categories"]
+        grouped = {category["name"] for category in categories if category["name"] == category.get("supercategory")}
+        found = sorted(
+            (int(category["id"]), str(category["name"]))
+            for category in categories
+            if category.get("supercategory") != "none" or category["name"] not in grouped  # Roboflow's group of classes
+        )
     only_once(found, file, of="id")
     return dict(found)
 

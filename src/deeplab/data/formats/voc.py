@@ -3,7 +3,8 @@
 Each list is a split: train (1464 images), val (1449), trainval (2913), and trainaug (10582) with the images that
 Hariharan et al. (ICCV 2011) labelled, whose masks lie in SegmentationClassAug. A line is the name of an image, or its
 path and that of its mask, as in the lists of DeepLab v1 and v2. Masks are class indices, and the 255 round the
-objects is ignored. CVAT exports this layout too, with masks in the colours of a labelmap.txt.
+objects is ignored. CVAT exports this layout too, with masks in the colours of a labelmap.txt, in sub-folders where its
+task has them, and with names in quotes that have spaces.
 """
 
 from __future__ import annotations
@@ -47,8 +48,8 @@ def read(root: Path) -> DataSet:
     lists = sorted((root / "ImageSets" / "Segmentation").glob("*.txt"))
     if not lists:
         raise DataError(f"{root}: no lists of images; wanted {LAYOUT}")
-    images = by_stem(images_in(root / "JPEGImages"))
-    masks, augmented = (by_stem(images_in(root / folder)) for folder in (MASKS, AUGMENTED))
+    folders = (root / "JPEGImages", root / MASKS, root / AUGMENTED)
+    images, masks, augmented = (by_stem(images_in(folder, "**/*"), below=folder) for folder in folders)
     parts = []
     for file in lists:
         name = file.stem.replace("train_aug", "trainaug")
@@ -62,11 +63,12 @@ def _read_list(file: Path, root: Path, images: Mapping[str, Path], masks: Mappin
     samples = []
     for number, line in read_lines(file):
         where = f"{file}: line {number}"
-        if "/" in line:
+        name = line.strip('"')
+        stem = name if name in images else name.removesuffix(Path(name).suffix)
+        if stem not in images and "/" in name and Path(name).suffix:
             image, *mask = (find_image(path.lstrip("/"), [root], source=where) for path in line.split())
             samples.append(Sample(image, *mask[:1]))
             continue
-        stem = line if line in images else Path(line).stem
         if stem not in images:
             raise DataError(f"{where}: no image '{line}'; put it into {root / 'JPEGImages'} or take it off the list")
         samples.append(Sample(images[stem], masks.get(stem)))
