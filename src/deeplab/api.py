@@ -633,7 +633,9 @@ def with_config(options: Mapping[str, Any]) -> dict[str, Any]:
             raise SettingsError(f"no run lies in {path.parent}, which has no {path.name}; name that of one by --output")
         path = path if path.is_file() else None
     if path is not None:  # which says all options: the recipe that is given goes over them
-        options = laid_over(_read_config(path), with_recipe(options))
+        values = _read_config(path)
+        shared: dict[str, Any] = {name: values[name] for name in ("devices", "nodes") if name in values}
+        options = laid_over(values, with_recipe({**shared, **options}))
     return with_recipe(options)
 
 

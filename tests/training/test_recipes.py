@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,8 +11,9 @@ import pytest
 import torch
 
 from deeplab import losses
+from deeplab.api import with_config
 from deeplab.backbones import resnet
-from deeplab.errors import UnknownNameError
+from deeplab.errors import SettingsError, UnknownNameError
 from deeplab.models import create_model
 from deeplab.settings import TrainSettings, build
 from deeplab.training.batches import Epochs
@@ -166,6 +168,35 @@ def test_the_auxiliary_head_of_torchvision_learns_ten_times_as_fast(settings: An
 def test_the_batch_of_a_recipe_is_shared_between_devices() -> None:
     assert settings_of("torchvision", devices=8).batch_size == 4
     assert settings_of("torchvision", devices=4, nodes=4).batch_size == 2
+
+
+@pytest.mark.parametrize(("name", "devices"), [("deeplabv2-voc", 2), ("deeplabv3-voc", 3), ("deeplabv3-voc", 64)])
+def test_a_batch_that_devices_cannot_share_evenly_is_refused(name: str, devices: int) -> None:
+    message = f"recipe {name} takes .* at a time, which {devices} devices cannot share evenly; give --batch-size"
+    with pytest.raises(SettingsError, match=message):
+        settings_of(name, devices=devices)
+    assert settings_of(name, devices=devices, batch_size=5).batch_size == 5
+
+
+def test_the_devices_of_a_config_share_the_batch_of_a_recipe_too(tmp_path: Path) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text("devices: 2\n")
+    options = with_config({"data": "data", "config": str(config), "recipe": "torchvision"})
+    assert (options["devices"], options["batch_size"]) == (2, 16)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"recipe": "torchvision", "devices": "two"}, "devices wants a whole number .*, got 'two'"),
+        ({"recipe": "torchvision", "nodes": 0}, "nodes wants a whole number .*, got 0"),
+        ({"recipe": 3}, "recipe wants a text, got 3"),
+        ({"recipe": ["torchvision"]}, "recipe wants a text, got"),
+    ],
+)
+def test_what_a_recipe_needs_to_know_is_checked_like_any_option(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(SettingsError, match=message):
+        with_recipe(options)
 
 
 def test_what_is_given_overrides_the_recipe_and_a_length_its_other_unit() -> None:

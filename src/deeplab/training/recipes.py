@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from deeplab.errors import unknown_name
-from deeplab.settings import laid_over
+from deeplab.errors import SettingsError, unknown_name
+from deeplab.settings import TrainSettings, build, laid_over
 
 __all__ = ["RECIPES", "Recipe", "with_recipe"]
 
@@ -23,7 +23,7 @@ class Recipe:
     text: str
     """What it is for, and where it is from."""
     options: Mapping[str, Any]
-    """Fields of TrainSettings; `batch_size` is that of a step, whatever the number of devices."""
+    """Fields of TrainSettings; `batch_size` is that of all devices together."""
     differs: str
     """What of it is not done here; empty: nothing."""
 
@@ -31,21 +31,28 @@ class Recipe:
 def with_recipe(options: Mapping[str, Any]) -> dict[str, Any]:
     """The options of a training over those of the recipe that they name, if they name one.
 
-    The batch of a step is shared between the `devices` of all `nodes`. An option that stands in the place of another
-    drops that one.
+    The batch of a step is shared evenly between the `devices` of all `nodes`. An option that stands in the place of
+    another drops that one.
 
     Raises:
         UnknownNameError: There is no such recipe.
+        SettingsError: Its batch cannot be shared evenly and no other is given, or what says so is no such value.
     """
-    name = options.get("recipe")
-    if name is None:
+    if options.get("recipe") is None:
         return dict(options)
+    asked = {name: options[name] for name in ("recipe", "devices", "nodes") if options.get(name) is not None}
+    settings = build(TrainSettings, {"data": ".", **asked})
+    name, processes = str(settings.recipe), settings.processes
     if name not in RECIPES:
         raise unknown_name("recipe", name, RECIPES, listed_by="deeplab models --recipes")
     taken = dict(RECIPES[name].options)
-    if "batch_size" in taken:
-        processes = int(options.get("devices") or 1) * int(options.get("nodes") or 1)
-        taken["batch_size"] = max(1, taken["batch_size"] // processes)
+    if "batch_size" not in options:
+        taken["batch_size"], rest = divmod(taken["batch_size"], processes)
+        if rest:
+            raise SettingsError(
+                f"recipe {name} takes {RECIPES[name].options['batch_size']} images at a time, which {processes} "
+                "devices cannot share evenly; give --batch-size, the images of each"
+            )
     if isinstance(options.get("model_options"), Mapping):
         options = {**options, "model_options": {**taken.get("model_options", {}), **options["model_options"]}}
     return laid_over(taken, options)
