@@ -52,6 +52,21 @@ def test_a_start_hands_on_how_its_images_are_resized_and_padded():
     assert built.arguments["num_classes"] == 5
 
 
+@pytest.mark.parametrize(("rates", "blind"), [((4, 8), None), ((8, 9, 20), "9, 20")])
+def test_atrous_rates_that_see_nothing_but_padding_are_told(settings, tmp_path, caplog, rates, blind):
+    """A crop of 33 pixels has 9 features at stride 4: at a rate of 8 the outermost ones see each other still."""
+    chosen = settings(tmp_path / "run", crop_size=33, output_stride=4, atrous_rates=rates, model="deeplabv3")
+    start.start_model(chosen, open_dataset(chosen.data))
+    told = f"atrous rates {blind}: a crop of 33 x 33 pixels has 9 x 9 features, so that these see nothing but padding"
+    assert [message.startswith(told) for message in caplog.messages] == ([True] if blind else [])
+
+
+def test_rates_that_still_see_along_one_side_of_a_crop_are_not_told(settings, tmp_path, caplog):
+    chosen = settings(tmp_path / "run", crop_size=(33, 65), output_stride=4, atrous_rates=(12,))
+    start.start_model(chosen, open_dataset(chosen.data))
+    assert not caplog.messages
+
+
 def test_a_v3plus_that_starts_from_a_v3_has_it_as_its_encoder_and_passes_it_on(started):
     given = folded()
     model, norms, _ = started(given)

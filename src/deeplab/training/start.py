@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import inspect
 import logging
+import math
+import operator
 from collections.abc import Collection, Iterator
 from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from deeplab import catalog
 from deeplab.checkpoints import Checkpoint
@@ -47,6 +49,7 @@ def start_model(settings: TrainSettings, dataset: DataSet) -> tuple[Segmentation
     torch.manual_seed(seeded(settings.seed).initial_seed())
     start = None if settings.weights == "none" else start_from(settings.weights, backbone=settings.backbone)
     model = build_model(settings, start, num_classes=len(dataset.classes))
+    _warn_of_rates(model, settings)
     norms = [] if start is None else _copy(model, start, settings, dataset)
     if settings.freeze != "none":
         frozen, total = freeze(model.backbone, settings.freeze), len(list(model.backbone.parameters()))
@@ -70,6 +73,24 @@ def build_model(settings: TrainSettings, start: Checkpoint | None, *, num_classe
         crf_rnn=settings.crf_rnn,
         **options,
     )
+
+
+def _warn_of_rates(model: SegmentationModel, settings: TrainSettings) -> None:
+    """Name the atrous rates of the head at which a 3 x 3 sees its middle only, as a crop has no more features."""
+    crop_size, stride = chosen(settings.crop_size), chosen(settings.output_stride)
+    features = [math.ceil(side / stride) for side in crop_size]
+    rates = {
+        conv.dilation
+        for name, conv in model.named_modules()
+        if isinstance(conv, nn.Conv2d) and conv.kernel_size == (3, 3) and not name.startswith("backbone.")
+    }
+    blind = sorted(rate for rate in rates if rate > (1, 1) and all(map(operator.ge, rate, features)))
+    if blind:
+        logger.warning(
+            "atrous rates %s: a crop of %d x %d pixels has %d x %d features, so that these see nothing but padding "
+            "around their middle; take smaller --atrous-rates or a larger --crop-size",
+            ", ".join(str(max(rate)) for rate in blind), *crop_size, *features,
+        )  # fmt: skip
 
 
 def model_for(start: Checkpoint) -> str:
