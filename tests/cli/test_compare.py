@@ -17,6 +17,7 @@ def test_a_model_and_itself_do_not_differ(run: Run, tiny: Path, data: Path) -> N
     assert figures["differences"]["miou"] == [0, 0, 0]
     assert figures["first"] == figures["second"]
     assert "these images do not tell which is better: mIoU +0.0000" in out
+    assert f"2 images of {data}, train; 95 %: interval over images, which says little of so few\n" in out
 
 
 def test_the_page_shows_images_where_they_differ(

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -35,6 +37,16 @@ def test_the_table_has_a_row_for_each_class(run: Run, tiny: Path, data: Path) ->
     rows = [line.split("\t") for line in run("evaluate", tiny, data).out.splitlines()]
     assert [row[0] for row in rows[:3]] == ["background", "cat", "dog"]
     assert [row[0] for row in rows[3:6]] == ["mIoU", "pixel accuracy", "mean accuracy"]
+    assert rows[-1] == [f"1 image of {data}, val; 95 %: interval over images, which says little of so few"]
+
+
+def test_masks_without_a_labelled_pixel_are_told(run: Run, tiny: Path, data: Path, tmp_path: Path) -> None:
+    ignored = shutil.copytree(data, tmp_path / "ignored")
+    for mask in ignored.glob("val/masks/*.png"):
+        Image.fromarray(np.full_like(Image.open(mask), 255)).save(mask)
+    status, out, _ = run("evaluate", tiny, ignored)
+    assert status == 0
+    assert "every pixel of the masks is to be ignored, so that nothing was measured" in out
 
 
 def test_the_report_and_the_label_maps_are_written_when_asked_for(

@@ -40,6 +40,12 @@ def test_images_that_disagree_do_not_tell():
     assert "one image tells nothing" in Comparison(report(WORSE), report(BETTER)).verdict(("a", "b"))
 
 
+def test_masks_without_a_labelled_pixel_tell_nothing():
+    nothing = [[0, 0], [0, 0]]
+    verdict = Comparison(report(nothing, nothing), report(nothing, nothing)).verdict(("a", "b"))
+    assert verdict == "every pixel of the masks is to be ignored, so that nothing was compared; take other images"
+
+
 def test_json_holds_both_reports_and_null_for_what_cannot_be_measured():
     figures = json.loads(Comparison(report([[3, 0], [0, 0]]), report([[3, 0], [0, 0]])).to_json())
     assert figures["first"]["miou"] == figures["second"]["miou"] == 1

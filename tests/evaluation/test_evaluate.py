@@ -1,4 +1,6 @@
+import ast
 import json
+import re
 from types import SimpleNamespace
 
 import numpy as np
@@ -139,6 +141,22 @@ def test_the_line_that_is_named_makes_the_classes_those_of_the_model(segmenter, 
         evaluate(segmenter, dataset)
     entries = str(error.value).split('--classes "')[1].rstrip('"').split(", ")
     assert evaluate(segmenter, regroup(dataset, entries)).classes == CLASSES
+
+
+def test_names_that_have_commas_are_told_to_be_given_in_python(segmenter, make_dataset, pairs):
+    segmenter.classes = ("black", "grey, dark", "white")
+    dataset = make_dataset(pairs, classes=("white", "grey, dark", "black"))
+    with pytest.raises(DataError, match=r"as names have commas, by classes=\[.*\] in Python$") as error:
+        evaluate(segmenter, dataset)
+    entries = ast.literal_eval(str(error.value).split("by classes=")[1].removesuffix(" in Python"))
+    assert evaluate(segmenter, regroup(dataset, entries)).classes == segmenter.classes
+
+
+@pytest.mark.parametrize("name", ["grey|dark", "grey=dark", "*"])
+def test_names_that_no_entry_can_have_are_told(segmenter, make_dataset, pairs, name):
+    segmenter.classes = ("black", name, "white")
+    with pytest.raises(DataError, match=rf"; --classes cannot name '{re.escape(name)}', .*; take a model of other nam"):
+        evaluate(segmenter, make_dataset(pairs, classes=("white", name, "black")))
 
 
 def test_entries_that_rename_are_told_to_be_given_in_the_order_of_the_model(segmenter, make_dataset, pairs):

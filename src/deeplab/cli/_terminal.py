@@ -9,7 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from deeplab._progress import progress as progress
+from deeplab._words import number_of
 from deeplab.errors import OutputError
+
+FEW = 10
+"""Images whose interval is narrower than what is known: resampled, they are the same few again."""
 
 
 def print_table(
@@ -45,6 +49,12 @@ def print_table(
         table.add_row(Text("" if first == above else first), *map(cell, rest))
         above = first
     Console().print(table)
+
+
+def print_images(images: int, data: Path, split: str) -> None:
+    """What intervals are over, and whether that is enough."""
+    few = ", which says little of so few" if images < FEW else ""
+    print(f"{number_of(images, 'image')} of {data}, {split}; 95 %: interval over images{few}")
 
 
 def print_json(figures: Mapping[str, Any]) -> None:

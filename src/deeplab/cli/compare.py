@@ -7,9 +7,8 @@ from json import loads
 from typing import TYPE_CHECKING
 
 from deeplab import api
-from deeplab._words import number_of
 from deeplab.cli._options import Json
-from deeplab.cli._terminal import print_json, print_table, progress
+from deeplab.cli._terminal import print_images, print_json, print_table, progress
 from deeplab.settings import CompareSettings
 
 if TYPE_CHECKING:
@@ -31,7 +30,7 @@ def compare(settings: CompareSettings, *, json: Json = False) -> None:
     ]
     columns = (settings.model, settings.other, "Difference", "95 %")
     print_table(("IoU", *columns), rows, figures=columns)
-    print(f"{number_of(first.images, 'image')} of {settings.data}, {settings.split}; 95 %: interval over images")
+    print_images(first.images, settings.data, settings.split)
     print(comparison.verdict((settings.model, settings.other)))
     if settings.report:
         print(f"the page is {settings.report}")

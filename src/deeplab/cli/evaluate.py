@@ -7,16 +7,12 @@ from json import loads
 from typing import TYPE_CHECKING
 
 from deeplab import api
-from deeplab._words import number_of
 from deeplab.cli._options import Json
-from deeplab.cli._terminal import print_json, print_table, progress
+from deeplab.cli._terminal import print_images, print_json, print_table, progress
 from deeplab.settings import EvaluateSettings
 
 if TYPE_CHECKING:
     from deeplab.metrics import Interval
-
-FEW = 10
-"""Images whose interval is narrower than what is known: resampled, they are the same few again."""
 
 
 def evaluate(settings: EvaluateSettings, *, json: Json = False) -> None:
@@ -37,9 +33,9 @@ def evaluate(settings: EvaluateSettings, *, json: Json = False) -> None:
             print(f"mIoU within {width} px of a border\t{shown(miou)}")
     if report.calibration is not None:
         print(f"calibration error\t{shown(report.calibration_error)}")
-    few = ", which says little of so few" if report.images < FEW else ""
-    images = number_of(report.images, "image")
-    print(f"{images} of {settings.data}, {settings.split}; 95 %: interval over images{few}")
+    print_images(report.images, settings.data, settings.split)
+    if math.isnan(report.pixel_accuracy):
+        print("every pixel of the masks is to be ignored, so that nothing was measured; take other images")
     if settings.output:
         print(f"the report and the label maps are in {settings.output}")
     if settings.report:

@@ -49,6 +49,8 @@ class Comparison:
     def verdict(self, names: tuple[str, str]) -> str:
         """What the images say of the two models, in a sentence."""
         value, low, high = self.differences["miou"]
+        if math.isnan(value):
+            return "every pixel of the masks is to be ignored, so that nothing was compared; take other images"
         if math.isnan(low):
             return "one image tells nothing of others; compare on more"
         better, worse = names if value < 0 else names[::-1]

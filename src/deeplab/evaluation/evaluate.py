@@ -133,10 +133,15 @@ def _way_out(classes: tuple[str, ...], dataset: DataSet) -> str:
     """How the classes of `dataset` become those of the model, where that can be."""
     if set(classes) <= set(dataset.classes):
         rest = "" if len(classes) == len(dataset.classes) else ", without the others"
-        as_they_are = all(olds == (name,) for name, olds in dataset.groups.items())
-        entries = ", ".join(classes)
-        option = f'--classes "{entries}"' if as_they_are else f"the entries of --classes in the order {entries}"
-        return f"take them as the model has them{rest}: {option}"
+        take, entries = f"take them as the model has them{rest}", ", ".join(classes)
+        if any(olds != (name,) for name, olds in dataset.groups.items()):
+            return f"{take}: the entries of --classes in the order {entries}"
+        for name in classes:
+            if name == "*" or "=" in name or "|" in name:
+                return f"--classes cannot name '{name}', where *, = and | mean something; take a model of other names"
+        if any("," in name for name in classes):
+            return f"{take}; as names have commas, by classes={list(classes)} in Python"
+        return f'{take}: --classes "{entries}"'
     if len(classes) > len(dataset.classes):
         return (
             "a model is measured on all of its classes, and --classes changes those of the data only; "
