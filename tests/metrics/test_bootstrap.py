@@ -1,4 +1,5 @@
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -88,6 +89,16 @@ def test_parts_of_the_samples_at_a_time_change_nothing(monkeypatch):
     whole = interval(counts, miou, samples=100)
     monkeypatch.setattr("deeplab.metrics.bootstrap.AT_A_TIME", 70)
     assert interval(counts, miou, samples=100) == whole
+
+
+def test_the_memory_of_the_samples_does_not_grow_with_the_images(monkeypatch):
+    monkeypatch.setattr("deeplab.metrics.bootstrap.AT_A_TIME", 2**16)  # 512 KiB
+    counts = hits(4000, 0.5)
+    tracemalloc.start()
+    interval(counts, share, samples=500)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 2**21  # all weights at once are 16 MB
 
 
 def test_what_cannot_be_is_refused():

@@ -29,7 +29,7 @@ SAMPLES = 2000
 """Chance moves the ends of a 95 % interval by a twentieth of a standard deviation then."""
 
 AT_A_TIME = 2**24
-"""Counts of samples that are in memory at a time: 128 MiB."""
+"""Counts of samples, and weights of their images, that are in memory at a time: 128 MiB each."""
 
 
 class Interval(NamedTuple):
@@ -134,7 +134,7 @@ def _resampled(counts: Counts, samples: int, seed: int) -> Iterator[Counts]:
         raise DataError("an interval over no images; count at least one")
     generator = np.random.default_rng(seed)
     flat = counts.reshape(images, -1).astype(np.float64)  # counts below 2**53 stay whole
-    step = max(1, AT_A_TIME // max(1, flat.shape[1]))
+    step = max(1, AT_A_TIME // max(images, flat.shape[1]))
     for start in range(0, samples, step):
         weights = generator.multinomial(images, np.full(images, 1 / images), size=min(step, samples - start))
         totals = (weights.astype(np.float64) @ flat).astype(counts.dtype)
