@@ -69,8 +69,8 @@ def _rise(errors: Tensor, truth: Tensor, *, group: ProcessGroup | None) -> Tenso
     found = missed.cumsum(dim=0)  # of the class, so far
     intersection = found[-1] - found
     ranks = torch.arange(len(order), device=errors.device)
-    before = ranks + intersection  # the union without this pixel, if it is one of another class
-    rise = torch.where(missed, 1, intersection.to(errors.dtype) / before.clamp(min=1)) / (before + 1)
+    before = ranks + intersection  # the union without this pixel, if it is one of another class, and then above 0
+    rise = torch.where(missed, 1, intersection.to(errors.dtype) / before) / (before + 1)
     return torch.zeros_like(everywhere).flatten().scatter_(0, order, rise).view_as(everywhere)[here]
 
 

@@ -128,8 +128,7 @@ def trimap_confusion(
     """
     check_labels(labels, target, num_classes=num_classes, ignore_index=ignore_index)
     known = target != ignore_index
-    border = _is_border(np.where(known, target, NO_CLASS))
-    distances = _distances(border, at_most=max(widths))[known]
+    distances = _distances(_is_border(target), at_most=max(widths))[known]
     count = partial(confusion_matrix, num_classes=num_classes, ignore_index=ignore_index)
     return np.stack([count(labels[known][distances < width], target[known][distances < width]) for width in widths])
 
