@@ -454,9 +454,11 @@ def convert(
     Args:
         checkpoint: File of the other system.
         on_converted: Called before the file is written, with where each tensor went and what the comparison gave.
-        options: The fields of `deeplab.settings.ConvertSettings`: source, output, output_stride, golden, half.
+        options: The fields of `deeplab.settings.ConvertSettings`: source, output, output_stride, classes, golden,
+            half.
 
     Raises:
+        SettingsError: An option that does not exist or cannot work, or not as many `classes` as the file has.
         InputNotFoundError: There is no such file.
         UnknownNameError: No such source.
         CheckpointError: The file cannot be read, a tensor of it has no place in our model, or the outputs differ.
@@ -468,7 +470,9 @@ def convert(
     check_writable(output)
     from deeplab import checkpoints, weights
 
-    conversion = weights.convert(settings.checkpoint, source=settings.source, output_stride=settings.output_stride)
+    conversion = weights.convert(
+        settings.checkpoint, source=settings.source, output_stride=settings.output_stride, classes=settings.classes
+    )
     if output.exists() and settings.checkpoint.exists() and output.samefile(settings.checkpoint):
         raise OutputError(f"{output} is the checkpoint itself; choose another --output")
     comparison = weights.compare(conversion, golden=settings.golden)

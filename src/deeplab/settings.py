@@ -414,6 +414,12 @@ class ConvertSettings(Settings):
     output_stride: Literal[4, 8, 16, 32] | None = option(
         None, "Image side over the side of the deepest features.", shown="the system's in evaluation, or the file's"
     )
+    classes: tuple[str, ...] | None = option(
+        None,
+        "Names of the classes, all of them, in the order of the network's outputs.",
+        shown="the file's own, else by their number",
+        metavar="NAME,...",
+    )
     golden: Path | None = option(
         None,
         "Outputs of the other system to compare with, .npz: 'input', (N, C, H, W), normalised RGB, or 'image', "
@@ -432,6 +438,11 @@ class ConvertSettings(Settings):
         if not output.endswith(".safetensors"):
             raise SettingsError(f"output wants a name that ends in .safetensors, got {output}")
         object.__setattr__(self, "output", Path(output))
+        for name in self.classes or ():
+            if name == "*" or "=" in name or "|" in name:
+                raise SettingsError(f"classes wants names alone, without *, = and |, got '{name}'")
+        if len(set(self.classes or ())) < len(self.classes or ()):
+            raise SettingsError(f"classes wants each name once, got {', '.join(self.classes or ())}")
 
 
 @dataclass(frozen=True, kw_only=True)

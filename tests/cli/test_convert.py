@@ -67,6 +67,29 @@ def test_the_system_is_found_and_the_file_loads(run: Run, theirs: Path, tmp_path
     assert checkpoints.load(out).classes == ("class 0", "class 1")
 
 
+def test_classes_are_called_as_they_are_named(run: Run, theirs: Path, tmp_path: Path) -> None:
+    out = tmp_path / "ours.safetensors"
+    assert run("convert", theirs, "--output", out, "--classes", "field, wood").status == 0
+    assert checkpoints.load(out).classes == ("field", "wood")
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        ("field", "classes names 1 but FILE has 2 classes; name all, in their order"),
+        ("field,wood,water", "classes names 3 but FILE has 2 classes; name all, in their order"),
+        ("field,field", "classes wants each name once, got field, field"),
+        ("field=class 0,wood", "classes wants names alone, without *, = and |, got 'field=class 0'"),
+    ],
+)
+def test_names_that_are_not_those_of_all_classes_are_one_line(
+    run: Run, theirs: Path, tmp_path: Path, names: str, message: str
+) -> None:
+    status, _, err = run("convert", theirs, "--output", tmp_path / "ours.safetensors", "--classes", names)
+    assert (status, err) == (2, f"deeplab: {message.replace('FILE', str(theirs))}\n")
+    assert not (tmp_path / "ours.safetensors").exists()
+
+
 def test_what_is_printed_says_where_every_tensor_went_and_what_was_left(run: Run, theirs: Path, tmp_path: Path) -> None:
     _, printed, _ = run("convert", theirs, "--output", tmp_path / "ours.safetensors", "--json")
     *lines, last = printed.splitlines()

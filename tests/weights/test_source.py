@@ -4,9 +4,10 @@ import pytest
 import torch
 from torch import nn
 
-from deeplab.errors import CheckpointError
+from deeplab.errors import CheckpointError, SettingsError
+from deeplab.images import color_map
 from deeplab.models import create_model
-from deeplab.weights._source import Source, fill
+from deeplab.weights._source import Source, fill, with_names
 
 
 @pytest.mark.parametrize(
@@ -77,3 +78,32 @@ def test_what_a_file_does_not_tell_is_told_as_assumed(num_classes, told, assumed
     model = create_model("deeplabv3", num_classes=num_classes, **PUBLISHED)
     state = {key: tensor for key, tensor in model.state_dict().items() if not key.startswith("prepare")}
     assert source.from_tensors(state, what="x", **told).assumed == assumed
+
+
+def converted(num_classes):
+    source = Source(title="ours", rules=((r"", ""),), network=lambda _: {"name": "deeplabv3", **PUBLISHED})
+    model = create_model("deeplabv3", num_classes=num_classes, **PUBLISHED)
+    state = {key: tensor for key, tensor in model.state_dict().items() if not key.startswith("prepare")}
+    return source.from_tensors(state, what="x")
+
+
+@pytest.mark.parametrize(("num_classes", "title"), [(19, "Cityscapes"), (1, "one logit"), (3, None)])
+def test_names_that_are_given_take_the_place_of_assumed_ones_with_their_colours(num_classes, title):
+    before = converted(num_classes)
+    assert before.assumed.get("classes") == title
+    number = len(before.checkpoint.classes)
+    given = with_names(before, tuple(f"crop {index}" for index in range(number)), what="x")
+    assert given.checkpoint.classes[-1] == f"crop {number - 1}"
+    assert given.checkpoint.palette.tolist() == color_map(number).tolist()
+    assert given.assumed == {name: value for name, value in before.assumed.items() if name != "classes"}
+
+
+def test_assumed_names_that_are_given_keep_their_colours():
+    before = converted(19)
+    given = with_names(before, before.checkpoint.classes, what="x")
+    assert given.checkpoint.palette.tolist() == before.checkpoint.palette.tolist()
+
+
+def test_one_name_for_one_logit_is_told_that_it_has_two_classes():
+    with pytest.raises(SettingsError, match="1 but x has 2 classes; name both, the background first, as of one logit"):
+        with_names(converted(1), ("building",), what="x")

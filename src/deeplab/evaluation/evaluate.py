@@ -149,7 +149,10 @@ def _way_out(classes: tuple[str, ...], dataset: DataSet) -> str:
         )
     if len(classes) < len(dataset.classes):
         return "evaluate a model that was trained on these classes, or merge, rename and drop some by --classes"
-    return "name the classes as the model does if they mean the same, or take another model"
+    return (
+        "name the classes as the model does if they mean the same ('deeplab convert --classes' names those of a "
+        "checkpoint), or take another model"
+    )
 
 
 def check_masks(samples: Sequence[Sample], split: str) -> None:

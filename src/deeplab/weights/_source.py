@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,8 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from deeplab._words import number_of
 from deeplab.checkpoints import Checkpoint, Preprocessing
-from deeplab.errors import CheckpointError, DeepLabError
+from deeplab.errors import CheckpointError, DeepLabError, SettingsError
+from deeplab.images import color_map
 from deeplab.layers import ATROUS_RATES
 from deeplab.models import SegmentationModel, create_model
 from deeplab.weights._classes import OF_ONE_LOGIT, assumed_names, names_of, palette_of
@@ -226,6 +228,23 @@ def _assumed(checkpoint: Checkpoint, tensors: Tensors, *, told: Collection[str])
         **({"classes": names} if names else {}),
         **{name: value for name, value in found.items() if value and name not in told},
     }
+
+
+def with_names(conversion: Conversion, classes: tuple[str, ...], *, what: str) -> Conversion:
+    """The classes by these names. Where names were assumed, colours were too: other classes get those of no data set.
+
+    Raises:
+        SettingsError: Not as many.
+    """
+    assumed, checkpoint = dict(conversion.assumed), conversion.checkpoint
+    number, title = len(checkpoint.classes), assumed.pop("classes", None)
+    if len(classes) != number:
+        order = "both, the background first, as of one logit" if title == "one logit" else "all, in their order"
+        raise SettingsError(
+            f"classes names {len(classes)} but {what} has {number_of(number, 'class', 'classes')}; name {order}"
+        )
+    palette = color_map(number) if title and classes != checkpoint.classes else checkpoint.palette
+    return replace(conversion, checkpoint=replace(checkpoint, classes=classes, palette=palette), assumed=assumed)
 
 
 CLASSIFIERS = ("classify.bias", "classify.0.bias", "decoder.0.reduce.bias")

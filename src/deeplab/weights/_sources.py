@@ -11,7 +11,7 @@ from types import ModuleType
 from deeplab import catalog, checkpoints
 from deeplab.errors import CheckpointError, InputNotFoundError, unknown_name
 from deeplab.files import checkpoint_file, not_weights
-from deeplab.weights._source import Conversion, Source
+from deeplab.weights._source import Conversion, Source, with_names
 from deeplab.weights._state import UnreadableError, read_once
 from deeplab.weights.encoders import backbone_in
 
@@ -26,18 +26,31 @@ def sources() -> list[str]:
     return catalog.offering("weights", "convert")
 
 
-def convert(path: str | Path, *, source: str = AUTO, output_stride: int | None = None) -> Conversion:
+def convert(
+    path: str | Path,
+    *,
+    source: str = AUTO,
+    output_stride: int | None = None,
+    classes: tuple[str, ...] | None = None,
+) -> Conversion:
     """The model in another system's file; its `training` tells the system as "source".
 
     Args:
         source: One of `sources()`; "auto" takes the one that can read the file and finds a place for each tensor.
         output_stride: As in `Source.convert`.
+        classes: Their names, in the order of the network's outputs; None: those of the file, else by their number.
 
     Raises:
         InputNotFoundError: There is no such file.
         UnknownNameError: No such source.
         CheckpointError: The file cannot be read, or is of none of the sources.
+        SettingsError: Not as many names as classes.
     """
+    conversion = _convert(path, source=source, output_stride=output_stride)
+    return conversion if classes is None else with_names(conversion, classes, what=str(path))
+
+
+def _convert(path: str | Path, *, source: str, output_stride: int | None) -> Conversion:
     path = checkpoint_file(Path(path))
     if not path.exists():
         raise InputNotFoundError(
