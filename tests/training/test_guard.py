@@ -50,7 +50,7 @@ def test_it_stops_the_run_and_names_step_files_and_the_kept_batch(short, tmp_pat
     told = str(error.value)
     assert told.startswith("the loss is nan at step 1 on ")
     assert f"(kept in {folder}/bad_step_1.npz): the outputs of all layers are finite, the loss of them is not" in told
-    assert told.endswith("go on by --resume --on-nan skip")
+    assert told.endswith("; lower --learning-rate or go on by --resume --on-nan skip")
     assert "\n" not in told
     kept = np.load(folder / "bad_step_1.npz")
     assert (kept["image"].shape, kept["image"].dtype) == ((2, 3, 17, 17), np.uint8)
@@ -64,6 +64,14 @@ def test_it_stops_the_run_and_names_step_files_and_the_kept_batch(short, tmp_pat
         "tensorboard",
         "bad_step_1.npz",
     }
+
+
+def test_full_precision_is_the_advice_to_a_run_that_has_less(short, tmp_path, spoil):
+    spoil({0})
+    with pytest.raises(
+        TrainingError, match="; lower --learning-rate or train with --precision 32 or go on by --resume"
+    ):
+        train(short(tmp_path / "run", precision="bf16"))
 
 
 def test_a_skipped_step_changes_nothing(short, data, tmp_path, spoil, caplog):

@@ -28,7 +28,8 @@ from deeplab.training.task import SegmentationTask, _average
 
 OPTIONS = {
     **{"loss": "cross_entropy + dice + 0.5*lovasz", "hard_pixels": 0.7, "optimizer": "sgd", "learning_rate": 0.01},
-    **{"batch_norm": "freeze", "epochs": 2, "passes": 3, "validate_every": 2, "ema": 0, "on_nan": "skip"},
+    **{"batch_norm": "freeze", "weights": "objects", "head": "new", "passes": 3},
+    **{"epochs": 2, "validate_every": 2, "ema": 0, "on_nan": "skip"},
 }
 """Of a run of two epochs of two steps that does not depend on which images share a process; its losses do."""
 
@@ -208,7 +209,7 @@ def test_devices_and_nodes_have_to_be_what_was_started(quick, tmp_path, monkeypa
 def test_processes_that_would_train_differently_do_not_begin(in_processes, quick, tmp_path):
     def begin(rank: int) -> str:
         try:
-            train(quick(tmp_path / "run", devices=2, batch_norm="freeze", epochs=1 + rank))
+            train(quick(tmp_path / "run", devices=2, batch_norm="group", epochs=1 + rank))
         except (SettingsError, RuntimeError) as error:
             return str(error)
         return "trained"

@@ -387,6 +387,10 @@ def test_a_length_in_steps_has_epochs_to_validate_at(make_data):
         ({"devices": 2, "device": "mps"}, "devices is 2 but mps has 1 here; use --devices 1"),
         ({"devices": 2, "batch_norm": "sync"}, "batch_norm sync is for GPUs, as in PyTorch, but device is cpu; use"),
         ({"freeze": "res3", "weights": "none"}, "freeze res3 would keep random weights, as weights is none; choose"),
+        (
+            {"batch_norm": "freeze", "weights": "none"},
+            "batch_norm freeze would keep statistics that random weights do not",
+        ),
         ({"train_splits": "training"}, "no images in split 'training'; there are images in: train, val"),
         ({"val_split": "test"}, "no images in split 'test'"),
     ],

@@ -320,8 +320,8 @@ def test_frozen_stages_keep_their_weights_and_statistics_to_the_bit(whole, setti
     [
         {"hard_pixels": 0.5, "hard_pixels_epochs": 0.5, "bias_multiplier": 2.0, "layer_decay": 0.9},
         {"loss": "focal + dice + 0.5*lovasz", "loss_divisor": "weights", "class_weights": "sqrt", "auxiliary": 0.4},
-        {"batch_size": 1, "crop_size": 17, "ema": 0},
-        {"batch_norm": "freeze", "optimizer": "sgd", "class_weights": "balanced", "label_smoothing": 0.1},
+        {"batch_size": 1, "crop_size": 17, "ema": 0, "class_weights": "balanced"},
+        {"batch_norm": "freeze", "weights": "objects", "optimizer": "sgd", "label_smoothing": 0.1},
         {"precision": "bf16", "half": True, "long_side": 24, "gradient_clip": 0},
     ],
     ids=["hard pixels", "other losses", "batch of one", "frozen", "bf16"],
@@ -334,7 +334,7 @@ def test_other_options_train_too(settings, tmp_path, options):
 
 def test_two_batches_with_their_gradients_added_are_one_of_twice_the_size(settings, tmp_path):
     options = {
-        **{"batch_norm": "freeze", "optimizer": "sgd", "epochs": 1, "val_split": "none", "scale": 1, "ema": 0},
+        **{"batch_norm": "group", "optimizer": "sgd", "epochs": 1, "val_split": "none", "scale": 1, "ema": 0},
         **{"model_options": {"dropout": 0.0}, "learning_rate": 0.01},
     }
     whole, parts = (

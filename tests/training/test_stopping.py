@@ -160,7 +160,7 @@ def test_where_one_process_gets_sigterm_the_other_one_ends_with_a_line(in_proces
         if rank == 1:
             in_step(1, signal.SIGTERM)
         with pytest.raises((SystemExit, TrainingError)) as error:
-            train(quick(tmp_path / "run", devices=2, batch_norm="freeze"))
+            train(quick(tmp_path / "run", devices=2, batch_norm="group"))
         return error.type.__name__, str(error.value)
 
     assert in_processes(stopped) == [

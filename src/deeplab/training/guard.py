@@ -86,14 +86,15 @@ class Guard(Callback):
         told = f"the loss is {loss:.6g} at step {trainer.global_step} on {names}{place}: {reason}"
         if hopeless:
             raise TrainingError(f"{told}; start from other --weights, or from the run's best.safetensors")
+        ways = ["lower --learning-rate"]
+        if pl_module.settings.precision != "32":
+            ways.append("train with --precision 32")
         if self.on_nan == "stop":
-            raise TrainingError(
-                f"{told}; lower --learning-rate, train with --precision 32, or go on by --resume --on-nan skip"
-            )
+            ways.append("go on by --resume --on-nan skip")
+            raise TrainingError(f"{told}; {' or '.join(ways)}")
         if self.in_a_row >= SKIPPED_IN_A_ROW:
             raise TrainingError(
-                f"{self.in_a_row} steps in a row were not finite, the last one: {told}; lower --learning-rate, or "
-                "train with --precision 32"
+                f"{self.in_a_row} steps in a row were not finite, the last one: {told}; {' or '.join(ways)}"
             )
         logger.warning("step skipped: %s", told)
         pl_module.skipped = True

@@ -513,6 +513,11 @@ def _check(settings: TrainSettings, dataset: DataSet, *, images: int) -> None:
             f"freeze {settings.freeze} would keep random weights, as weights is none; "
             "choose --weights, or --freeze none"
         )
+    if settings.batch_norm == "freeze" and settings.weights == "none":
+        raise SettingsError(
+            "batch_norm freeze would keep statistics that random weights do not have, as weights is none; "
+            "choose --weights, or --batch-norm auto"
+        )
     if settings.precision == "bf16" and settings.device == "mps":
         raise SettingsError("precision bf16 is not for mps; use --precision 32")
     if settings.processes > 1 and settings.batch_norm == "sync" and not settings.device.startswith("cuda"):
