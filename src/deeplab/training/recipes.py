@@ -222,8 +222,8 @@ RECIPES: Mapping[str, Recipe] = {
             "steps": 150_000,
             "batch_size": 16,  # more than 12 for BatchNorm; the page has 4
         },
-        differs="image sides are not rounded to k x 16 + 1 (resize_factor), padding does that; its start are ImageNet "
-        "weights, to be given by --weights",
+        differs="the shorter side is rounded, there down; sides are not brought to k x 16 + 1 (resize_factor), padding "
+        "does that; its start are ImageNet weights, to be given by --weights",
     ),
     "torchvision": Recipe(
         text="DeepLab v3 on COCO with VOC's classes, torchvision (references/segmentation)",
