@@ -15,6 +15,7 @@ from deeplab.settings import TrainSettings, build
 from deeplab.training import config, recipe
 from deeplab.training.cost import Cost
 from deeplab.training.fingerprint import Machine, read_data
+from deeplab.training.recipes import with_recipe
 from deeplab.training.start import build_model
 from deeplab.weights.encoders import Encoder
 
@@ -369,6 +370,53 @@ def test_a_gpu_takes_the_best_backbone_whose_weights_are_here(make_data, monkeyp
     assert (chosen.backbone, chosen.weights) == ("resnet101", "torchvision/deeplabv3_resnet101")
     assert why["backbone"] == "the best whose weights are here"
     assert choose(settings, CPU)[0].backbone == "mobilenetv2"
+
+
+@pytest.mark.parametrize(
+    ("name", "network", "dropped"),
+    [
+        ("mmsegmentation", {"backbone": "mobilenetv2"}, {"stem_channels"}),
+        ("deeplabv2-voc", {"backbone": "mobilenetv2", "batch_norm": "train"}, {"stride_in"}),
+        ("deeplabv3-voc", {"backbone": "resnet18"}, {"multi_grid"}),
+        ("paddleseg", {"model": "deeplabv3"}, {"low_level_channels"}),
+        ("paddleseg", {"model": "deeplabv1"}, {"low_level_channels"}),
+        ("paddleseg", {"model_options": {"dropout": 0.3}}, set()),
+        ("paddleseg", {"backbone": "resnet18", "model_options": {"multi_grid": [1, 2]}}, set()),
+    ],
+)
+def test_a_recipe_goes_without_its_options_that_another_network_cannot_take(make_data, name, network, dropped):
+    options = {"data": make_data([(40, 40)]).data, "recipe": name, "weights": "none", "epochs": 1, **network}
+    given = build(TrainSettings, with_recipe(options))
+    chosen, why = choose(given)
+    left = {option: value for option, value in given.model_options.items() if option not in dropped}
+    assert chosen.model_options == left
+    assert all(option in why["model_options"] for option in dropped)
+    assert build_model(chosen, None, num_classes=2).entry == given.model
+    again = build(TrainSettings, with_recipe(chosen.as_dict()))  # as --config and --resume have it
+    assert choose(again)[0] == chosen
+
+
+def test_a_wrong_option_beside_a_recipe_drops_none_of_its_own(make_data):
+    options = {"recipe": "mmsegmentation", "model_options": {"aspp": 3}, "weights": "none", "epochs": 1}
+    given = build(TrainSettings, with_recipe({"data": make_data([(40, 40)]).data, **options}))
+    assert choose(given)[0].model_options == given.model_options
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "momentum"),
+    [
+        ("deeplabv3-voc", {}, 3e-4),
+        ("deeplabv3-voc", {"epochs": 1}, None),
+        ("deeplabv3-voc", {"steps": 500}, None),
+        ("deeplabv3-voc", {"steps": 500, "batch_norm_momentum": 0.001}, 0.001),
+        ("mmsegmentation", {"steps": 500}, 0.1),
+    ],
+)
+def test_the_slow_statistics_of_a_recipe_are_for_its_long_run(make_data, name, options, momentum):
+    given = {"data": make_data([(40, 40)]).data, "recipe": name, "weights": "none", **options}
+    chosen, why = choose(build(TrainSettings, with_recipe(given)))
+    assert chosen.batch_norm_momentum == momentum
+    assert ("batch_norm_momentum" in why) == (momentum is None)
 
 
 def test_a_length_in_steps_has_epochs_to_validate_at(make_data):

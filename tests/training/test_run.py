@@ -17,6 +17,7 @@ from deeplab.evaluation import evaluate
 from deeplab.images import read_image
 from deeplab.inference import Segmenter
 from deeplab.training import train
+from deeplab.training.recipes import RECIPES
 from deeplab.training.record import Record
 
 
@@ -398,6 +399,10 @@ def test_the_log_says_how_long_it_takes_and_how_long_it_waits(settings, tmp_path
 
 def test_what_a_recipe_does_not_do_is_told_in_a_line(settings, tmp_path, caplog):
     caplog.set_level(logging.INFO, "deeplab")
-    train(settings(tmp_path / "run", recipe="paddleseg", epochs=1, val_split="none"))
+    options = {"model_options": RECIPES["paddleseg"].options["model_options"]}
+    train(settings(tmp_path / "run", recipe="paddleseg", epochs=1, val_split="none", **options))
     (told,) = [message for message in caplog.messages if message.startswith("recipe paddleseg, but for this: ")]
     assert "ResNet-50-vd" in told
+    reason = "as paddleseg without multi_grid, stem_channels, which deeplabv3plus on mobilenetv2 cannot take"
+    assert f"model_options: {reason}" in caplog.messages
+    assert f"# {reason}" in (tmp_path / "run/config.yaml").read_text()

@@ -9,10 +9,12 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping
 from dataclasses import replace
+from inspect import signature
 from typing import Any
 
 import torch
 
+from deeplab.catalog import builder
 from deeplab.checkpoints import Checkpoint
 from deeplab.data import DataSet, Sample
 from deeplab.data.label_sets import common_name
@@ -23,8 +25,10 @@ from deeplab.settings import LARGEST_SIDE, LEARNING_RATES, WEIGHT_DECAYS, TrainS
 from deeplab.training.batches import Epochs, workers_that_fit
 from deeplab.training.cost import Cost, cost_of
 from deeplab.training.fingerprint import Fingerprint, Machine
+from deeplab.training.recipes import RECIPES
 from deeplab.training.schedule import chosen
 from deeplab.training.start import brings_head, build_model, model_for
+from deeplab.training.task import least_momentum
 from deeplab.weights import cached, known_classes, published, shipped, start_from
 
 __all__ = ["choose", "epochs_of", "training_samples", "validation_samples"]
@@ -145,6 +149,7 @@ def choose(
     _choose_validation(choices, dataset)
     _choose_arithmetic(choices, machine)
     _choose_start(choices, dataset)
+    _drop_options(choices, num_classes=len(dataset.classes))
     _choose_sizes(choices, data)
     _choose_loss(choices, dataset)
     _choose_balance(choices, data)
@@ -152,7 +157,7 @@ def choose(
     cost = _cost(choices.settings, choices.start, num_classes=len(dataset.classes)) if to_reckon else None
     _choose_step(choices, cost, machine, num_classes=len(dataset.classes))
     _choose_length(choices, cost, data, machine, shown=len(validation_samples(choices.settings, dataset)))
-    _choose_norm(choices)
+    _choose_norm(choices, data)
     _choose_rates(choices, data)
     _check(choices.settings, dataset, images=data.images)
     return choices.settings, choices.why
@@ -271,6 +276,42 @@ def _is_foreground(name: str) -> bool:
 def _is_here(weights: str) -> bool:
     """Whether these weights need no download."""
     return weights in shipped() or (weights in published() and cached(published()[weights]).is_file())
+
+
+def _drop_options(choices: _Choices, *, num_classes: int) -> None:
+    """Leave out what a published recipe says of its own network, where the one that was given cannot take it.
+
+    Where an option that was given itself cannot work, nothing is left out: the error is told where the model is made.
+    """
+
+    def can_be_built(options: Mapping[str, Any]) -> bool:
+        try:
+            with torch.device("meta"):  # takes no memory for the weights
+                settings = replace(choices.settings, model_options=options)
+                build_model(settings, choices.start, num_classes=num_classes)
+        except SettingsError:
+            return False
+        return True
+
+    settings, name = choices.settings, choices.settings.recipe
+    asked = settings.model_options or {}
+    if name is None or can_be_built(asked):
+        return
+    theirs = RECIPES[name].options
+    has_rates = "atrous_rates" in signature(builder("models", settings.model)).parameters
+    if settings.atrous_rates == theirs.get("atrous_rates") and not has_rates:
+        choices.take("atrous_rates", None, f"{settings.model} has none, unlike {name}")
+    own = theirs.get("model_options", {})
+    kept = {option: value for option, value in asked.items() if option not in own or own[option] != value}
+    if not can_be_built(kept):
+        return
+    for option in [option for option in asked if option not in kept]:
+        if can_be_built({**kept, option: asked[option]}):
+            kept[option] = asked[option]
+    dropped = [option for option in asked if option not in kept]
+    if dropped:
+        network = f"{settings.model} on {settings.backbone}"
+        choices.take("model_options", kept, f"as {name} without {', '.join(dropped)}, which {network} cannot take")
 
 
 def _choose_sizes(choices: _Choices, data: Fingerprint) -> None:
@@ -426,7 +467,12 @@ def _cost(settings: TrainSettings, start: Checkpoint | None, *, num_classes: int
     return cost_of(build_model(settings, start, num_classes=num_classes).eval())
 
 
-def _choose_norm(choices: _Choices) -> None:
+def _choose_norm(choices: _Choices, data: Fingerprint) -> None:
+    name, momentum = choices.settings.recipe, choices.settings.batch_norm_momentum
+    if name is not None and momentum is not None and momentum == RECIPES[name].options.get("batch_norm_momentum"):
+        steps = _length_in_steps(choices.settings, images=data.images)
+        if momentum < least_momentum(steps):
+            choices.take("batch_norm_momentum", None, f"{momentum:g} as {name} is too slow for {steps} steps")
     if not choices.is_open("batch_norm"):
         return
     settings, batch = choices.settings, chosen(choices.settings.batch_size)
@@ -461,6 +507,10 @@ def _length_in_epochs(settings: TrainSettings, *, images: int) -> float:
     return settings.steps / epochs_of(settings, images=images).steps
 
 
+def _length_in_steps(settings: TrainSettings, *, images: int) -> int:
+    return settings.steps or epochs_of(settings, images=images).steps * chosen(settings.epochs)
+
+
 def training_samples(settings: TrainSettings, dataset: DataSet) -> list[Sample]:
     """The labelled samples of the training splits; with a teacher, the unlabelled ones too."""
     samples = [sample for split in settings.train_splits for sample in dataset.split(split)]
@@ -485,7 +535,7 @@ def validation_samples(settings: TrainSettings, dataset: DataSet) -> tuple[Sampl
 
 def _check(settings: TrainSettings, dataset: DataSet, *, images: int) -> None:
     epochs = _length_in_epochs(settings, images=images)
-    steps = settings.steps or epochs_of(settings, images=images).steps * chosen(settings.epochs)
+    steps = _length_in_steps(settings, images=images)
     for name, length, unit in (("warmup_epochs", epochs, "epochs"), ("warmup_steps", steps, "steps")):
         warmup = getattr(settings, name)
         if warmup is not None and warmup > length:

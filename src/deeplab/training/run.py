@@ -72,8 +72,13 @@ def run(settings: TrainSettings) -> Path:
     machine = fingerprint.read_machine(str(pick_device(settings.device)))
     before = config.read(folder / CONFIG) if settings.resume else None
     settings, reasons = recipe.choose(settings, dataset, data, machine, before=before)
-    if settings.recipe is not None and RECIPES[settings.recipe].differs:
-        logger.info("recipe %s, but for this: %s", settings.recipe, RECIPES[settings.recipe].differs)
+    if settings.recipe is not None:
+        published = RECIPES[settings.recipe]
+        if published.differs:
+            logger.info("recipe %s, but for this: %s", settings.recipe, published.differs)
+        for name in published.options:
+            if name in reasons:
+                logger.info("%s: %s", name, reasons[name])
     if settings.weights == "none" and "weights" in reasons:
         logger.warning(
             "%s begins with random weights, as %s; 'deeplab models --weights' lists those for --weights",

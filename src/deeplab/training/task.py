@@ -283,13 +283,8 @@ def to_float(image: Tensor) -> Tensor:
 def _statistics(model: nn.Module, *, steps: int, momentum: float | None) -> list[tuple[str, float]]:
     """BatchNorm's running statistics that have to settle in a run of `steps`, and the momentum at which they do.
 
-    By their names in the model: what shares them among processes puts another module in the place of each.
-
-    The momentum of the official head, 0.0003, is made for 30 000 steps; in a short run its statistics would end near
-    where they started. Weights that learn fast leave them behind even so: a window of a twentieth of the run, and the
-    mean of it that the mean of the weights has, gave 0.10 mIoU after the second of ten epochs on CamVid, where
-    statistics taken anew gave 0.45. Hence a window of a 200th of it, or ten steps. A given `momentum`, and that of the
-    layers in a long run, is for every step.
+    By their names in the model: what shares them among processes puts another module in the place of each. A given
+    `momentum`, and that of the layers in a long run, is for every step.
     """
     norms = {
         name: module for name, module in model.named_modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)
@@ -297,10 +292,21 @@ def _statistics(model: nn.Module, *, steps: int, momentum: float | None) -> list
     if momentum is not None:
         for module in norms.values():
             module.momentum = momentum
-    if momentum is not None or steps >= LONG_RUN:
+    least = least_momentum(steps)
+    if momentum is not None or least == 0:
         return []
-    fastest = min(0.1, 200 / steps)
-    return [(name, max(norm.momentum, fastest)) for name, norm in norms.items() if norm.momentum is not None]
+    return [(name, max(norm.momentum, least)) for name, norm in norms.items() if norm.momentum is not None]
+
+
+def least_momentum(steps: int) -> float:
+    """That of BatchNorm with which running statistics keep up with the weights in a run of `steps`; 0: any does.
+
+    The momentum of the official head, 0.0003, is made for 30 000 steps; in a short run its statistics would end near
+    where they started. Weights that learn fast leave them behind even so: a window of a twentieth of the run, and the
+    mean of it that the mean of the weights has, gave 0.10 mIoU after the second of ten epochs on CamVid, where
+    statistics taken anew gave 0.45. Hence a window of a 200th of it, or ten steps.
+    """
+    return 0.0 if steps >= LONG_RUN else min(0.1, 200 / steps)
 
 
 def _average(model: nn.Module, *, decay: float) -> AveragedModel:
