@@ -170,3 +170,15 @@ def test_a_long_side_resizes_image_and_labels(data):
     assert max(labels.shape) == 20
     assert image.shape[:2] == labels.shape
     assert set(np.unique(labels)) <= {0, 1, 2}
+
+
+def test_labels_of_300_classes_arrive_whole(tmp_path):
+    for folder in ("images", "masks"):
+        (tmp_path / "train" / folder).mkdir(parents=True)
+    Image.fromarray(np.zeros((9, 9, 3), np.uint8)).save(tmp_path / "train/images/a.png")
+    Image.fromarray(np.full((9, 9), 299, np.uint16)).save(tmp_path / "train/masks/a.png")
+    (tmp_path / "classes.txt").write_text("".join(f"class {number}\n" for number in range(300)))
+    dataset = open_dataset(tmp_path)
+    photos = Photos(dataset.split("train"), dataset, long_side=None)
+    crop, _ = TrainingCrops(photos, Augmentation((9, 9), (1.0, 1.0), (0.0,) * 3, 65535), seed=0)[0, 0, 0]
+    assert crop.labels.unique().tolist() == [299]

@@ -108,6 +108,13 @@ def test_too_many_in_a_row_stop_the_run(short, tmp_path, spoil, monkeypatch):
     assert [path.name for path in (tmp_path / "run").glob("bad_step*")] == ["bad_step_1.npz"]
 
 
+def test_skipped_steps_in_a_row_are_counted_on_in_a_resumed_run(tmp_path):
+    before, after = (guard.Guard(tmp_path, on_nan="skip") for _ in range(2))
+    before.in_a_row = 7
+    after.load_state_dict(before.state_dict())
+    assert after.in_a_row == 7
+
+
 def test_a_gradient_that_is_not_finite_never_reaches_the_weights(short, tmp_path, spoil):
     def bad_gradient(loss, logits):
         logits.coarse.register_hook(lambda gradient: gradient * NAN)

@@ -240,6 +240,15 @@ def test_a_large_network_on_a_slow_machine_gets_the_least_steps(make_data, monke
     assert why["epochs"] == "about 1 h on 1 of the cores"
 
 
+def test_a_slow_machine_validates_as_often_as_a_fifth_of_the_time_allows(make_data, monkeypatch):
+    large = replace(SMALL, multiply_adds=240 * SMALL.multiply_adds)
+    monkeypatch.setattr(recipe, "_cost", lambda settings, start, *, num_classes: large)
+    settings = replace(make_data([(64, 64)] * 40), crop_size=(257, 257), long_side=64)
+    chosen, why = choose(settings, replace(CPU, threads=1))
+    assert (chosen.epochs, chosen.passes) == (9, 13)  # 1.8 s an image, 73 s a validation
+    assert why["passes"] == "at most 9 epochs, each with a validation"
+
+
 def test_a_gpu_takes_larger_crops_and_batches_in_bf16(make_data):
     chosen, why = choose(make_data([(600, 700)]), GPU)
     assert (chosen.crop_size, chosen.batch_size, chosen.accumulate) == ((513, 513), 16, 1)
@@ -253,6 +262,11 @@ def test_a_small_memory_takes_a_step_in_parts(make_data):
     assert chosen.batch_size * chosen.accumulate == 16
     assert why["batch_size"] == "what fits in memory"
     assert why["accumulate"] == "makes a step of 16 images"
+
+
+def test_a_part_of_the_memory_stays_free(make_data):
+    chosen, _ = choose(make_data([(600, 700)]), replace(GPU, memory_gb=3.5, bf16=False))
+    assert chosen.batch_size == 2  # 3.7 crops fit in four fifths of it, 4.6 would in all
 
 
 @pytest.mark.parametrize(
@@ -331,6 +345,7 @@ def test_weights_that_are_given_bring_their_head_whatever_it_knows(make_data):
     [
         ("deeplabv3", {}, "deeplabv3plus", 16),
         ("deeplabv3", {"head_conv": True, "output_stride": 8}, "deeplabv3", 8),
+        ("deeplabv3", {"cascade_blocks": 1, "output_stride": 8}, "deeplabv3", 8),
         ("deeplabv3plus", {"output_stride": 32}, "deeplabv3plus", 16),
         ("deeplabv2", {"output_stride": 8}, "deeplabv2", 8),
         ("deeplabv1", {"backbone": "vgg16", "output_stride": 8}, "deeplabv1", 8),

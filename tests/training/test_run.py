@@ -16,7 +16,8 @@ from deeplab.errors import DataError, OutputError, SettingsError
 from deeplab.evaluation import evaluate
 from deeplab.images import read_image
 from deeplab.inference import Segmenter
-from deeplab.training import train
+from deeplab.models import create_model
+from deeplab.training import run, start, train
 from deeplab.training.recipes import RECIPES
 from deeplab.training.record import Record
 
@@ -406,3 +407,46 @@ def test_what_a_recipe_does_not_do_is_told_in_a_line(settings, tmp_path, caplog)
     reason = "as paddleseg without multi_grid, stem_channels, which deeplabv3plus on mobilenetv2 cannot take"
     assert f"model_options: {reason}" in caplog.messages
     assert f"# {reason}" in (tmp_path / "run/config.yaml").read_text()
+
+
+@pytest.mark.parametrize(
+    ("kind", "counts", "weights"),
+    [
+        ("balanced", [80, 20, 0], [0.625, 2.5, 1]),  # the mean over the pixels: 0.8 * 0.625 + 0.2 * 2.5 = 1
+        ("sqrt", [80, 20, 0], [5 / 6, 5 / 3, 1]),
+        ("balanced", [9999, 1], [0.50005, 10]),  # the limit
+    ],
+)
+def test_classes_are_weighted_by_the_inverse_of_their_share_or_its_root(kind, counts, weights):
+    assert run._class_weights(np.array(counts), kind).tolist() == pytest.approx(weights, rel=1e-4)
+
+
+def test_crops_are_varied_as_the_settings_say(settings, data, tmp_path):
+    model = create_model("deeplabv3", backbone="mobilenetv2", num_classes=3, depth_multiplier=0.25)
+    chosen = settings(tmp_path, photometric=False, scale_step=0.25)
+    augmentation = run._augmentation(chosen, model, open_dataset(data))
+    assert (augmentation.photometric, augmentation.scale_step) == (False, 0.25)
+
+
+def test_the_share_of_aimed_crops_is_that_of_the_settings(quick, tmp_path, monkeypatch):
+    shares = []
+    aimed = run.RareCrops
+    monkeypatch.setattr(run, "RareCrops", lambda counts, share: shares.append(share) or aimed(counts, share))
+    train(quick(tmp_path / "run", epochs=1, val_split="none", rare_crops=0.25))
+    assert shares == [0.25]
+
+
+def test_a_gradient_that_is_clipped_to_almost_nothing_changes_almost_nothing(quick, tmp_path):
+    options = {"optimizer": "sgd", "weight_decay": 0, "batch_norm": "freeze", "ema": 0, "val_split": "none"}
+    chosen = quick(tmp_path / "run", epochs=1, gradient_clip=1e-12, **options)
+    after = checkpoints.load(train(chosen)).model.state_dict()
+    before = start.start_model(chosen, open_dataset(chosen.data))[0].state_dict()
+    assert all(torch.allclose(after[name], before[name], atol=1e-9) for name in before)
+
+
+def test_the_saved_model_has_the_size_of_its_images_and_half_of_the_precision_where_asked(quick, tmp_path):
+    saved = train(quick(tmp_path / "run", epochs=1, val_split="none", long_side=24, half=True))
+    assert checkpoints.load(saved).preprocessing.long_side == 24
+    with safe_open(saved, framework="pt") as file:
+        kinds = {file.get_tensor(name).dtype for name in file.keys()}  # noqa: SIM118 (no mapping)
+    assert torch.float16 in kinds

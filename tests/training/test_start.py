@@ -42,13 +42,13 @@ def crops_of(settings):
     return TrainingCrops(photos, Augmentation((33, 33), (1, 1), fill=(0, 0, 0), ignore_index=255), settings.seed)
 
 
-def test_a_start_hands_on_how_its_images_are_resized_and_padded():
-    options = {"align_corners": True, "pad_to_grid": False, "image_mean": [0.1, 0.2, 0.3]}
-    model = create_model("deeplabv3", backbone="resnet18", num_classes=2, **options)
+@pytest.mark.parametrize("option", ["align_corners", "pad_to_grid"])
+def test_a_start_hands_on_how_its_images_are_resized_and_padded(option):
+    model = create_model("deeplabv3", backbone="resnet18", num_classes=2, **{option: False})
     given = Checkpoint(model, ("a", "b"), np.zeros((2, 3), np.uint8))
     settings = TrainSettings(data="data", model="deeplabv3plus", backbone="resnet18", output_stride=16)
     built = start.build_model(settings, given, num_classes=5)
-    assert built.arguments["pad_to_grid"] is False
+    assert built.arguments[option] is False
     assert built.arguments["num_classes"] == 5
 
 

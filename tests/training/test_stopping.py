@@ -144,6 +144,13 @@ def test_a_damaged_state_gives_way_to_the_one_before_it(whole, tmp_path, caplog)
     assert state_of(tmp_path) is None
 
 
+def test_a_run_that_goes_on_knows_the_best_score_before(tmp_path):
+    before, after = (Record(tmp_path, classes=(), save=None, draw=None) for _ in range(2))
+    before.best = {"epoch": 3, "miou": 0.5}
+    after.load_state_dict(before.state_dict())
+    assert after.best == before.best
+
+
 def test_rows_of_steps_that_are_done_again_are_dropped_and_so_is_half_a_row(tmp_path):
     path = tmp_path / "steps.csv"
     for torn in ("1", "12", "12,1,0.5", "12,1,0.5,0.00"):

@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
 import torch
 from torch import nn
 
-from deeplab.training.batches import Epochs
-from deeplab.training.task import SegmentationTask
+from deeplab.losses import cross_entropy, focal
+from deeplab.models import create_model
+from deeplab.training.batches import Batch, Epochs
+from deeplab.training.optimizers import parameter_groups
+from deeplab.training.task import SegmentationTask, to_float
 
 
 class Small(nn.Module):
@@ -21,12 +25,11 @@ class Small(nn.Module):
 
 @pytest.fixture
 def make_task(settings, tmp_path):
-    def make(*, images=2, **changes):
+    def make(*, images=2, model=None, ignore_index=255, shares=None, **changes):
         chosen = settings(tmp_path / "run", **changes)
+        data = {"samples": (), "num_classes": 2, "ignore_index": ignore_index, "class_weights": shares}
         epochs = Epochs(images, chosen.batch_size, seed=0)
-        return SegmentationTask(
-            Small(), chosen, samples=(), num_classes=2, ignore_index=255, epochs=epochs, segmenter=lambda model: None
-        )
+        return SegmentationTask(model or Small(), chosen, **data, epochs=epochs, segmenter=lambda model: None)
 
     return make
 
@@ -156,3 +159,36 @@ def test_the_learning_rate_of_the_last_step_is_the_last_above_zero(make_task):
 def test_the_share_of_hard_pixels_falls_over_its_epochs(make_task):
     task = make_task(images=4, batch_size=2, epochs=8, hard_pixels=0.2, hard_pixels_epochs=2)
     assert [task.hard_pixels(step) for step in (0, 2, 4, 5)] == pytest.approx([1, 0.6, 0.2, 0.2])
+
+
+@pytest.mark.parametrize(
+    ("options", "loss"),
+    [
+        ({"loss": "cross_entropy", "label_smoothing": 0.1}, partial(cross_entropy, label_smoothing=0.1)),
+        ({"loss": "focal", "focal_gamma": 3.0}, partial(focal, gamma=3.0)),
+    ],
+    ids=["cross-entropy", "focal"],
+)
+def test_the_loss_is_what_the_settings_make_of_it(make_task, options, loss):
+    weights = torch.tensor([0.5, 2.0])
+    task = make_task(ignore_index=9, shares=weights, loss_divisor="weights", hard_pixels=0.5, **options)
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(1, 2, 8, 8, generator=generator)
+    labels = torch.randint(0, 2, (1, 8, 8), generator=generator)
+    labels[:, 0] = 9
+    wanted = loss(logits, labels, class_weights=weights, hard_pixels=0.5, divisor="weights", ignore_index=9)
+    assert task.loss(logits, Batch(None, labels, None, None, (0,))) == wanted
+
+
+def test_the_optimizer_has_the_rates_and_decays_of_the_settings(make_task):
+    model = create_model("deeplabv3", backbone="resnet18", num_classes=2)
+    options = {"weight_decay": 0.01, "head_multiplier": 5.0, "layer_decay": 0.5, "bias_multiplier": 2.0}
+    task = make_task(model=model, learning_rate=0.1, ema=0, **options)
+    [optimizer], _ = task.configure_optimizers()
+    found = {each["name"]: (each["initial_lr"], each["weight_decay"]) for each in optimizer.param_groups}
+    wanted = parameter_groups(model, learning_rate=0.1, **options)
+    assert found == {each["name"]: (each["lr"], each["weight_decay"]) for each in wanted}
+
+
+def test_white_is_one():
+    assert to_float(torch.full((1, 3, 2, 2), 255, dtype=torch.uint8)).unique().tolist() == [1]
