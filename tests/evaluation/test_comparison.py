@@ -37,6 +37,8 @@ def test_the_first_may_be_the_better_one():
 def test_images_that_disagree_do_not_tell():
     found = Comparison(report(WORSE, BETTER), report(BETTER, WORSE))
     assert "do not tell which is better: mIoU +0.0000" in found.verdict(("a", "b"))
+    found = Comparison(report(WORSE, BETTER), report(WORSE, BETTER))
+    assert "do not tell which is better: mIoU +0.0000" in found.verdict(("a", "b"))
     assert "one image tells nothing" in Comparison(report(WORSE), report(BETTER)).verdict(("a", "b"))
 
 

@@ -87,6 +87,22 @@ def test_borders_and_calibration_are_measured_where_asked_for(segmenter, make_da
     assert bare.boundaries is bare.calibration is None
 
 
+def test_of_300_classes_255_is_counted_and_65535_is_ignored(make_dataset):
+    classes = tuple(f"class {number}" for number in range(300))
+    image, mask = np.zeros((1, 3, 3), np.uint8), np.array([[255, 0, 65535]], np.uint16)
+    labels = np.array([[255, 1, 0]], np.uint16)
+    probabilities = (labels == np.arange(300)[:, None, None]).astype(np.float32)
+
+    def segment(image):
+        return SimpleNamespace(labels=labels, probabilities=probabilities)
+
+    segment.classes = classes
+    report = evaluate(segment, make_dataset([(image, mask)], classes=classes), calibration=True)
+    assert report.confusion[255, 255] == report.confusion[0, 1] == 1
+    assert report.confusion.sum() == 2
+    assert report.calibration.sum(axis=0).tolist() == [2, 2, 1]  # pixels, probabilities, right ones
+
+
 def test_each_image_is_handed_over_with_its_labels(segmenter, make_dataset, pairs):
     seen = []
     evaluate(

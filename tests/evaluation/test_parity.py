@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from deeplab.errors import DataError, InputNotFoundError
-from deeplab.evaluation import pictures
+from deeplab.evaluation import Picture, compare_exported, pictures
 
 
 @pytest.mark.parametrize("matplotlib", ["missing", "without its photo"])
@@ -64,3 +64,15 @@ def test_a_single_photo_is_refused_with_what_may_stand_there(tmp_path: Path) -> 
     (tmp_path / "photo.jpg").touch()
     with pytest.raises(InputNotFoundError, match=r"photo\.jpg: a file; name a folder of images, or that of a data set"):
         pictures(tmp_path / "photo.jpg", split="val", limit=8)
+
+
+def test_pixels_of_a_mask_are_ignored_where_the_data_set_ignores_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    labels = np.array([[255, 1]], np.uint16)
+
+    def segment(image: object) -> SimpleNamespace:
+        return SimpleNamespace(labels=labels, probabilities=np.zeros((300, 1, 2), np.float32))
+
+    segment.classes = tuple(f"class {number}" for number in range(300))  # type: ignore[attr-defined]
+    monkeypatch.setattr("deeplab.evaluation.parity._logits_difference", lambda *others: 0.0)
+    picture = Picture(np.zeros((1, 2, 3), np.uint8), np.array([[255, 65535]], np.uint16), ignore_index=65535)
+    assert compare_exported(segment, segment, [picture], bound=1.0).miou == (1, 1)  # type: ignore[arg-type]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from deeplab.evaluation import Report
-from deeplab.evaluation.report import ObjectSizes
+from deeplab.evaluation.report import TRIMAP_WIDTHS, Boundaries, ObjectSizes
 from deeplab.metrics import OBJECT_SIZES, Areas
 
 
@@ -80,6 +80,12 @@ def test_intervals_hold_what_other_images_would_give(report):
     assert (road.value, road.low, road.high) == (3 / 4, 3 / 4, 3 / 4)  # left out where it does not occur
     accuracy = report.intervals["pixel_accuracy"]
     assert (accuracy.low, accuracy.value, accuracy.high) == (3 / 4, 7 / 8, 1)
+
+
+def test_figures_of_borders_are_each_of_its_own_counts():
+    f_score, iou = np.array([[[1.0, 1], [0, 1]]]), np.array([[[3.0, 4], [3, 4]]])
+    found = Boundaries(f_score, iou, np.zeros((len(TRIMAP_WIDTHS), 2, 2), np.int64)).intervals
+    assert (found["boundary_f_score"].value, found["boundary_iou"].value) == (0.5, 0.75)
 
 
 def test_one_image_has_no_interval():

@@ -84,6 +84,11 @@ def test_one_image_says_nothing_of_others():
     assert math.isnan(high)
 
 
+def test_two_images_have_an_interval():
+    found = interval(np.array([[0, 1], [1, 1]]), share)
+    assert (found.low, found.high) == (0, 1)  # of samples with one of them only
+
+
 def test_parts_of_the_samples_at_a_time_change_nothing(monkeypatch):
     counts = matrices(20)
     whole = interval(counts, miou, samples=100)

@@ -94,7 +94,7 @@ def test_all_ignored_is_nothing_to_measure_on():
     assert trimap_confusion(labels, target, num_classes=2, widths=(3,)).sum() == 0
 
 
-@pytest.mark.parametrize("size", [(60, 80), (1, 1), (1, 30), (30, 1)])
+@pytest.mark.parametrize("size", [(60, 80), (60, 70), (1, 1), (1, 30), (30, 1)])
 def test_boundary_iou_is_that_of_eroded_masks(make_labels, size):
     labels, target = make_labels(*size, seed=1), make_labels(*size, seed=2)
     counts = boundary_iou(labels, target, num_classes=4)

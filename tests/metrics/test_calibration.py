@@ -24,6 +24,11 @@ def test_the_error_is_the_mean_distance_weighed_by_pixels():
     assert np.isnan(reliability(counts)[0]).all()
 
 
+def test_the_error_is_of_fifteen_bins_as_in_the_paper():
+    counts = calibration_counts(sure(0.62, 0.68), np.array([[0, 1]]))  # 10 / 15 is between them, and no tenth
+    assert calibration_error(counts) == pytest.approx((0.38 + 0.68) / 2, rel=1e-6)
+
+
 def test_a_model_that_is_right_as_often_as_it_says_has_none():
     generator = np.random.default_rng(0)
     confidences = generator.uniform(0.5, 1, 200_000)

@@ -14,6 +14,7 @@ from deeplab.metrics import (
     mean_dice,
     miou,
     pixel_accuracy,
+    row_shares,
 )
 
 MATRIX = np.array([[3, 1, 0, 0], [0, 4, 0, 2], [0, 0, 0, 0], [0, 0, 0, 0]])
@@ -75,6 +76,10 @@ def test_mean_accuracy_is_over_the_true_classes():
     assert pixel_accuracy(MATRIX) == pytest.approx(7 / 10)
 
 
+def test_row_shares_are_of_the_true_pixels_of_a_class():
+    np.testing.assert_array_equal(row_shares(np.array([[1, 3], [0, 0]])), [[0.25, 0.75], [np.nan, np.nan]])
+
+
 def test_dice_is_the_f_score_of_the_pixels():
     np.testing.assert_allclose(dice(MATRIX), [6 / 7, 8 / 11, np.nan, 0])
     assert mean_dice(MATRIX) == pytest.approx((6 / 7 + 8 / 11) / 3)
@@ -115,7 +120,11 @@ def test_what_is_predicted_on_ignored_pixels_does_not_matter():
 
 @pytest.mark.parametrize(
     "labels, target, culprit",
-    [([0, 2], [0, 1], "label 2 in the prediction"), ([0, 0], [37, 0], "label 37 in the truth")],
+    [
+        ([0, 2], [0, 1], "label 2 in the prediction"),
+        ([0, -1], [0, 1], "label -1 in the prediction"),
+        ([0, 0], [37, 0], "label 37 in the truth"),
+    ],
 )
 def test_a_label_out_of_range_is_refused(labels, target, culprit):
     with pytest.raises(DataError, match=f"{culprit} is outside 0..1"):
