@@ -38,6 +38,16 @@ def test_with_many_classes_255_is_a_class_and_65535_is_ignored(root, write):
     assert labels[0, :4].tolist() == [255, 299, 65535, 0]
 
 
+@pytest.mark.parametrize(("num_classes", "ignored"), [(255, 255), (256, 65535)])
+def test_255_is_a_class_from_256_classes_on(root, write, num_classes, ignored):
+    (root / "classes.txt").write_text("\n".join(f"class {number}" for number in range(num_classes)))
+    mask = np.zeros((6, 8), np.uint16)
+    mask[0, :2] = 255, 65535
+    write(root / "train/masks/a.png", mask)
+    assert open_dataset(root).ignore_index == ignored
+    assert load_first(root)[1][0, :2].tolist() == [255, ignored]
+
+
 def test_a_label_out_of_range_is_named_with_file_pixel_and_value(root, write):
     mask = np.zeros((6, 8), np.uint8)
     mask[2, 5], mask[4, 1] = 37, 200

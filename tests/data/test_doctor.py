@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import tarfile
@@ -528,6 +529,23 @@ def test_a_long_side_that_enlarges_or_shrinks_is_reckoned_with(root: Path, act: 
     assert is_told(16)
 
 
+@pytest.mark.parametrize(("side", "told"), [(8, True), (18, False)])
+def test_objects_are_small_where_their_area_is_below_that_of_a_cell(root: Path, side: int, told: bool) -> None:
+    for path in masks(root):
+        labels = np.zeros((HEIGHT, WIDTH), np.uint8)
+        labels[2 : 2 + side, 2 : 2 + side] = labels[2 : 2 + side, 32 : 32 + side] = 2
+        save(path, labels)
+    assert told == any(finding.kind == "small-objects" for finding in diagnose(root).findings)
+
+
+def test_small_objects_are_no_finding_where_large_ones_have_most_of_the_pixels(root: Path) -> None:
+    for path in masks(root):
+        labels = label_map(int(path.stem))
+        labels[2, 2:60:6] = 2
+        save(path, labels)
+    assert not any(finding.kind == "small-objects" for finding in diagnose(root).findings)
+
+
 def test_an_image_that_a_training_shrinks_too_far_is_told(root: Path) -> None:
     save(root / "train/images/1.png", np.repeat(picture(1)[:40], 40, axis=1))
     save(root / "train/masks/1.png", np.repeat(label_map(1)[:40], 40, axis=1))
@@ -645,24 +663,47 @@ def test_counts_are_those_of_the_masks(root: Path) -> None:
     assert count.objects.sum(axis=1).tolist() == [5, 5, 5]
 
 
-def test_what_was_read_is_remembered_until_a_file_changes(
-    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of the images that are read, while even few are remembered."""
     monkeypatch.setenv("DEEPLAB_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(memory, "WORTHWHILE", 2)
-    before = diagnose(root)
-    reads: list[str] = []
+    found: list[str] = []
 
     def read(sample: Sample, dataset: DataSet) -> Inspection:
-        reads.append(sample.image.name)
+        found.append(sample.image.name)
         return inspect(sample, dataset)
 
     monkeypatch.setattr(examination, "inspect", read)
+    return found
+
+
+def test_what_was_read_is_remembered_until_a_file_changes(root: Path, reads: list[str]) -> None:
+    before = diagnose(root)
+    reads.clear()
     again = diagnose(root)
     assert (reads, again.evidence.examined) == ([], before.evidence.examined)
     save(root / "train/masks/1.png", label_map(9) * 100)
     assert [finding.kind for finding in diagnose(root).errors] == ["label-range"]
     assert reads == ["1.png"]
+
+
+def test_a_file_that_was_written_anew_is_read_again_though_its_size_is_the_same(root: Path, reads: list[str]) -> None:
+    diagnose(root)
+    reads.clear()
+    status = (root / "train/masks/1.png").stat()
+    os.utime(root / "train/masks/1.png", ns=(status.st_atime_ns, status.st_mtime_ns + 1_000_000))
+    diagnose(root)
+    assert reads == ["1.png"]
+
+
+def test_all_is_read_again_once_the_classes_have_other_colours(root: Path, reads: list[str]) -> None:
+    diagnose(root)
+    before = sorted(reads)
+    reads.clear()
+    (root / "classes.txt").write_text(CLASSES.replace("200 30 30", "30 200 30"), encoding="utf-8")
+    diagnose(root)
+    assert sorted(reads) == before
 
 
 def test_a_cache_that_cannot_be_read_or_written_is_no_obstacle(
@@ -725,6 +766,24 @@ def test_a_repaired_mask_holds_the_labels_that_were_meant(root: Path, tmp_path: 
     image, labels = load_sample(dataset.split("train")[1], dataset)
     assert (image == picture(1)).all()
     assert (labels != label_map(1)).mean() < (0.05 if act == "smaller mask" else 1e-9)
+
+
+@pytest.mark.parametrize(
+    ("size", "what"),
+    [
+        ((25, 33), "train/masks/1.png: scaled to the size of its image: 25 x 33"),  # rounded
+        ((24, 34), "train/images/1.png: left out: the mask is 24 x 34"),
+    ],
+)
+def test_a_mask_is_scaled_only_where_its_shape_is_that_of_the_image(
+    root: Path, tmp_path: Path, size: tuple[int, int], what: str
+) -> None:
+    mask = Image.fromarray(label_map(1)).resize(size[::-1], Image.Resampling.NEAREST)
+    save(root / "train/masks/1.png", np.array(mask))
+    diagnosis = repair(diagnose(root), tmp_path / "repaired")
+    assert diagnosis.repair is not None
+    (done,) = (f"{each.file}: {each.what}" for each in diagnosis.repair.done)
+    assert done.startswith(what)
 
 
 def repeated(*labels: int, dtype: type = np.uint8) -> np.ndarray:

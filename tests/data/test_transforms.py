@@ -51,6 +51,18 @@ def test_the_crop_moves_over_the_image(image, labels):
     assert len(corners) > 10
 
 
+def test_the_crop_reaches_the_last_row(image, labels):
+    first_rows = {augment(image, labels, seed=seed, size=(39, 30)).labels[0, 0].item() for seed in range(20)}
+    assert first_rows == {0, 1}
+
+
+def test_a_shrunken_image_is_averaged():
+    image = torch.zeros(64, 64, 3, dtype=torch.uint8)
+    image[:, ::8] = 255
+    sample = augment(image.permute(2, 0, 1), image[..., 0], size=(8, 8), scale=(0.125, 0.125))
+    assert (sample.image.int() - 255 // 8).abs().max() <= 16  # at the sides the filter sees less
+
+
 def test_a_small_image_is_padded_with_the_mean_and_the_ignored_label(image, labels):
     sample = augment(image, labels, size=(60, 50), photometric=True)
     assert sample.inside.sum() == 40 * 30
@@ -122,6 +134,14 @@ def test_colours_vary_around_themselves():
     torch.testing.assert_close(mean[:, 0, 0], torch.tensor([120.0, 60.0, 180.0]), atol=6, rtol=0)
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_contrast_leaves_an_image_of_one_grey_as_bright_as_it_is(seed):
+    image = torch.full((3, 4, 4), 100, dtype=torch.uint8)
+    drawn = torch.rand((), generator=torch.Generator().manual_seed(seed)).item()  # the first number is for brightness
+    varied = photometric(image, generator=torch.Generator().manual_seed(seed), strength=0.3)
+    assert (varied.float() - 100 * (1 + 0.3 * (2 * drawn - 1))).abs().max() <= 0.51  # rounding
+
+
 @pytest.mark.parametrize(
     ("scale", "step", "wanted"), [((0.5, 2.0), 0.5, {0.5, 1.0, 1.5, 2.0}), ((0.5, 1.9), 0.5, {0.5, 1.0, 1.5})]
 )
@@ -134,6 +154,14 @@ def test_scales_come_in_steps_up_to_the_greatest(scale, step, wanted):
         crop = augmentation(image.permute(2, 0, 1), labels, generator=torch.Generator().manual_seed(seed)).labels
         shown.add(round(float(16 / (crop[0, -1] - crop[0, 0] + 16 / 15 / 2) * 2)) / 2)
     assert shown == wanted
+
+
+def test_the_greatest_scale_is_drawn_though_its_steps_are_not_exact(labels):
+    labels = torch.arange(200).repeat(200, 1)
+    image = torch.zeros(200, 200, 3, dtype=torch.uint8).permute(2, 0, 1)
+    options = {"size": (16, 16), "scale": (0.4, 1.0), "scale_step": 0.2}  # (1.0 - 0.4) / 0.2 is a little less than 3
+    crops = [augment(image, labels, seed=seed, **options).labels for seed in range(20)]
+    assert min(crop[0, -1] - crop[0, 0] for crop in crops) == 15
 
 
 @pytest.mark.parametrize(("centre", "first"), [((30, 40), (26, 36)), ((0, 2), (0, 0)), ((59, 79), (52, 72))])

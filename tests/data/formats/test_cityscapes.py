@@ -47,6 +47,15 @@ def test_what_has_no_fine_labels_has_coarse_ones(root):
     assert [sample.mask.parent.parts[-3] for sample in open_dataset(root).split("train")] == ["gtFine", "gtFine"]
 
 
+def test_coarse_labels_alone_are_enough(root):
+    for file in list(root.glob("gtFine/*/*/*.png")):
+        file.rename(file.with_name(file.name.replace("gtFine", "gtCoarse")))
+    (root / "gtFine").rename(root / "gtCoarse")
+    dataset = open_dataset(root)
+    assert dataset.classes == CITYSCAPES
+    assert [sample.mask.parent.parts[-3] for sample in dataset.split("train")] == ["gtCoarse", "gtCoarse"]
+
+
 def test_a_split_without_labels_is_unlabelled(root):
     (root / "leftImg8bit/val").rename(root / "leftImg8bit/test")
     assert [sample.mask for sample in open_dataset(root).split("test")] == [None]

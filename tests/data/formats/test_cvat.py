@@ -42,6 +42,10 @@ def rows_of(dataset):
             ["." * 8, *["..22...."] * 4, "." * 8],
         ),
         (
+            '<box label="cat" xtl="0" ytl="2.5" xbr="8" ybr="3.5" rotation="45"/>',  # clockwise
+            [".2......", "..2.....", "...2....", "....2...", ".....2..", "......2."],
+        ),
+        (
             '<polygon label="cat" points="0,0;6.00,0;0,4.00"><attribute name="old">no</attribute></polygon>',
             ["22222...", "2222....", "22......", "2.......", "." * 8, "." * 8],
         ),
@@ -54,7 +58,7 @@ def rows_of(dataset):
             ["." * 8, "." * 8, "....22..", "...2....", "." * 8, "." * 8],
         ),
     ],
-    ids=["box", "turned box", "polygon", "ellipse", "mask"],
+    ids=["box", "turned box", "half turned box", "polygon", "ellipse", "mask"],
 )
 def test_every_kind_of_shape_is_drawn(opened, shape, rows):
     assert rows_of(opened(shape)) == rows

@@ -13,8 +13,9 @@ from deeplab import catalog
 from deeplab.data import load_sample, open_dataset, regroup
 from deeplab.data.dataset import _fitting, _formats
 from deeplab.data.doctor import examine, repair, write_page
+from deeplab.data.label_sets import CITYSCAPES_PALETTE
 from deeplab.errors import DataError, DeepLabError, UnknownNameError
-from deeplab.images import read_labels
+from deeplab.images import color_map, read_labels
 
 FORMATS = catalog.offering("data/formats", "read")
 DOCS = Path(__file__).parents[3] / "docs" / "data.md"
@@ -94,6 +95,13 @@ def test_worker_processes_can_read_it(made):
     dataset = pickle.loads(pickle.dumps(open_dataset(made.root)))
     sample = dataset.split("val")[0]
     np.testing.assert_array_equal(load_sample(sample, dataset)[1], made.truth("c", dataset.classes))
+
+
+@pytest.mark.parametrize(
+    ("name", "palette"), [("cityscapes", CITYSCAPES_PALETTE), ("ade20k", color_map(150))], ids=["cityscapes", "ade20k"]
+)
+def test_the_colours_are_those_of_the_classes_that_are_left(make, name, palette):
+    np.testing.assert_array_equal(open_dataset(make(name).root).palette, palette)
 
 
 @pytest.mark.parametrize(

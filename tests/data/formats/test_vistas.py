@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 
@@ -13,6 +14,13 @@ def test_what_is_not_evaluated_is_no_class(make):
         dataset = open_dataset(make(name).root)
         assert dataset.classes == ("Bird", "Road", "Wheeled Slow")
         assert dataset.palette.tolist() == [[0, 2, 3], [1, 2, 3], [3, 2, 3]]
+
+
+def test_its_folders_are_the_usual_splits(make):
+    root = make("vistas_v1").root
+    shutil.copytree(root / "training/images", root / "testing/images")
+    splits = open_dataset(root).splits
+    assert {name: len(samples) for name, samples in splits.items()} == {"train": 2, "val": 1, "test": 2}
 
 
 def test_the_two_versions_of_one_folder_are_told_apart_by_name(make, tmp_path):
