@@ -12,6 +12,11 @@ def test_there_are_as_many_names_and_colours_as_classes_each_once(num_classes):
     assert palette_of(num_classes).shape == (num_classes, 3)
 
 
+def test_colours_are_where_cityscapes_has_them():
+    colours = dict(zip(names_of(19), palette_of(19).tolist(), strict=True))
+    assert (colours["road"], colours["person"], colours["bicycle"]) == ([128, 64, 128], [220, 20, 60], [119, 11, 32])
+
+
 def test_other_numbers_are_counted():
     assert names_of(3) == ("class 0", "class 1", "class 2")
 

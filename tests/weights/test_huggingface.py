@@ -17,6 +17,10 @@ def test_logits_are_those_of_that_library(case, run):
     assert case.difference(huggingface.source.from_tensors(case.state, what="golden").checkpoint.model, run) < 2e-4
 
 
+def test_images_are_seen_at_the_size_of_the_official_evaluation(case):
+    assert huggingface.source.from_tensors(case.state, what="golden").checkpoint.preprocessing.long_side == 513
+
+
 def test_safetensors_are_read_too(case, tmp_path):
     save_file(case.state, tmp_path / "model.safetensors")
     converted = huggingface.convert(tmp_path / "model.safetensors").checkpoint

@@ -89,6 +89,12 @@ def test_a_configuration_that_cannot_be_built_is_said(small, tmp_path, backbone,
         mmsegmentation.convert(tmp_path / "model.pth")
 
 
+@pytest.mark.parametrize(("dilations", "rates"), [((1, 6, 12, 18), (6, 12, 18)), ((1, 12, 24, 36), None)])
+def test_rates_other_than_those_of_the_output_stride_are_kept(dilations, rates):
+    told = mmsegmentation.configured({"backbone": {**D8}, "decode_head": {"dilations": dilations}})
+    assert (told["output_stride"], told["atrous_rates"]) == (8, rates)
+
+
 @pytest.mark.parametrize(("depth", "stride_in"), [(18, None), (50, "1x1")])
 def test_a_caffe_style_bottleneck_strides_in_its_first_convolution(depth, stride_in):
     assert configured(**D16, style="caffe", depth=depth).get("stride_in") == stride_in

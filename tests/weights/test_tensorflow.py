@@ -238,6 +238,7 @@ def test_a_plain_resnet_keeps_its_7x7_and_its_mean(golden_variables):
     arguments = tensorflow.source.from_tensors(plain, what="golden").checkpoint.model.arguments
     assert arguments["stem_channels"] == (64,)
     assert arguments["image_mean"][0] == pytest.approx(123.15 / 255)
+    assert arguments["image_std"] == [1 / 255] * 3
     assert arguments["multi_grid"] is None
 
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -134,6 +136,12 @@ def test_kept_renamed_and_moved_classes_have_the_logits_that_they_had():
     assert new.model.arguments["num_classes"] == 2
     image = torch.rand(1, 3, 33, 33)
     torch.testing.assert_close(new.model(image), given.model(image)[:, [2, 0]])
+
+
+def test_classes_of_a_model_keep_their_colours_and_a_merged_one_has_that_of_its_first():
+    given = replace(source(), palette=np.arange(9, dtype=np.uint8).reshape(3, 3))
+    new = reclass(given, ["vehicle=Car", "ground=road|sky"])
+    assert new.palette.tolist() == [[6, 7, 8], [3, 4, 5]]
 
 
 @torch.inference_mode()
