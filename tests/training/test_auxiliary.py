@@ -66,6 +66,14 @@ def test_the_second_logits_are_those_of_res4(make_task, batch):
     torch.testing.assert_close(full_size(task.logits(image)[1]), expected)
 
 
+def test_of_several_scales_the_second_head_sees_the_largest(make_task, batch):
+    task = make_task("deeplabv2", auxiliary=0.4).eval()
+    image = batch.image.float() / 255
+    wanted = full_size(task.logits(image)[1])
+    task.model.scales = (0.5, 1.0)
+    torch.testing.assert_close(full_size(task.logits(image)[1]), wanted)
+
+
 def test_the_loss_is_the_main_one_and_a_share_of_the_second(make_task, batch):
     task = make_task(auxiliary=0.4)
     loss = step(task, batch)

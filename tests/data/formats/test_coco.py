@@ -56,6 +56,9 @@ def test_a_small_instance_lies_over_a_large_one_and_a_crowd_below_both(change):
     assert labels.tolist() == [[2] * 4 + [1] * 4, *[[2, 1, 1, 1] + [1] * 4] * 2, *[[2] * 4 + [1] * 4] * 3]
     labels = labels_of(change(instances({**large, "segmentation": everything}, {**small, "segmentation": [SQUARE]})))
     assert (labels == 1).sum() == 6
+    small.pop("area")  # where it is not told, an instance is taken for the smallest
+    labels = labels_of(change(instances({**small, "segmentation": [SQUARE]}, {**large, "segmentation": everything})))
+    assert (labels == 1).sum() == 6
 
 
 def test_an_instance_may_be_of_several_parts_and_of_compressed_run_lengths(change):
@@ -79,8 +82,8 @@ def test_files_beside_their_images_are_read_too(make):
 
 def test_files_of_other_tasks_are_left_alone(make):
     root = make("coco").root
-    for name in ("captions_train2017", "person_keypoints_train2017", "stuff_train2017", "image_info_test2017"):
-        (root / f"annotations/{name}.json").write_text('{"images": 3}')
+    for name in ("captions_train", "person_keypoints_train", "stuff_train", "panoptic_train", "image_info_test"):
+        (root / f"annotations/{name}2017.json").write_text('{"images": 3}')
     assert set(open_dataset(root).splits) == {"train", "val"}
 
 

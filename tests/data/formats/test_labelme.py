@@ -55,6 +55,10 @@ def bitmap(rows):
             shape("mask", [[2, 1], [3, 2]], mask=bitmap([[0, 1], [1, 1]])),
             ["." * 8, "...#....", "..##...."] + ["." * 8] * 3,
         ),
+        (
+            shape("mask", [[3, 2], [2, 1]], mask=bitmap([[0, 1], [1, 1]])),  # the corners the other way round
+            ["." * 8, "...#....", "..##...."] + ["." * 8] * 3,
+        ),
         (shape(None, [[0, 0], [8, 0], [8, 1], [0, 1]]), ["########"] + ["........"] * 5),
         (
             shape("oriented_rectangle", TURNED),
@@ -65,7 +69,7 @@ def bitmap(rows):
             ["........", *["...##...", "..####..", "..####..", "...##..."], "........"],
         ),
     ],
-    ids=["rectangle", "circle", "mask", "polygon", "turned rectangle", "the same of X-AnyLabeling"],
+    ids=["rectangle", "circle", "mask", "turned mask", "polygon", "turned rectangle", "the same of X-AnyLabeling"],
 )
 def test_every_kind_of_shape_is_drawn(change, drawn, rows):
     labels = labels_of(change(shapes=[drawn]))
