@@ -80,7 +80,7 @@ def make_dataset(tmp_path):
                 if pixels is not None:
                     path = tmp_path / "data/val" / kind / f"{number}.png"
                     path.parent.mkdir(parents=True, exist_ok=True)
-                    Image.fromarray(pixels.astype(np.uint8)).save(path)
+                    Image.fromarray(pixels.astype(np.uint8 if pixels.max() <= 255 else np.uint16)).save(path)
         (tmp_path / "data/classes.txt").write_text("\n".join(classes))
         return open_dataset(tmp_path / "data")
 
@@ -259,3 +259,11 @@ def test_figures_that_are_not_there_are_null():
     report = CRFReport((trial,), float("nan"), 2, 2, without=nowhere, sharpened=nowhere, gain=nowhere)
     assert json.loads(json.dumps(report.as_dict(), allow_nan=False))["gain"]["value"] is None
     assert not report.helps
+
+
+def test_of_300_classes_255_is_counted_and_65535_is_ignored(make_dataset, tmp_path):
+    classes = tuple(f"class {number}" for number in range(300))
+    dataset = make_dataset(1, truth=lambda image: np.where(is_light(image), 255, 65535), classes=classes)
+    segmenter = Segmenter(lambda image: np.arange(300)[:, None, None] == np.full(image.shape[:2], 255))
+    found = MODULE._count(segmenter, dataset, dataset.split("val"), [None], folder=tmp_path, advance=lambda: None)
+    assert found[None][0, 255, 255] == found[None].sum() == 16 * 14  # the light pixels

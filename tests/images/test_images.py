@@ -538,6 +538,12 @@ def test_a_lossy_mask_is_refused_with_the_reason(tmp_path, make_labels, name):
     refused(lambda: read_labels(path), path, "lossless", "PNG")
 
 
+def test_a_photo_of_several_in_one_jpeg_is_no_mask_either(tmp_path, make_labels):
+    one = Image.fromarray(make_labels(9, 7))
+    path = saved(tmp_path, one, "mask.jpg", format="MPO", save_all=True, append_images=[one])
+    refused(lambda: read_labels(path), path, "lossless", "PNG")
+
+
 @pytest.mark.parametrize("mode", ["RGB", "RGBA"])
 def test_colours_become_labels_by_the_palette(tmp_path, make_labels, mode):
     labels = make_labels(9, 7, num_classes=3)
@@ -580,6 +586,13 @@ def test_the_colour_of_ignored_pixels_is_ignored_unless_it_is_a_class(tmp_path, 
     path = saved(tmp_path, Image.fromarray(values))
     labels = read_labels(path, palette=np.array(palette, np.uint8))
     assert (labels[2, 1], labels.sum()) == (label, label)
+
+
+def test_the_colour_of_ignored_pixels_is_65535_where_255_is_a_class(tmp_path):
+    palette = color_map(300)
+    palette[255] = 1, 1, 1  # else it has that colour itself
+    path = saved(tmp_path, Image.fromarray(np.array([[IGNORE_COLOR, (1, 1, 1)]], np.uint8)))
+    assert read_labels(path, palette=palette).tolist() == [[65535, 255]]
 
 
 def test_a_file_within_another_is_read_like_a_path(tmp_path):

@@ -142,6 +142,8 @@ def test_filters_of_more_bits_have_no_steps():
     generator = np.random.default_rng(0)
     for shape in ((40, 8, 3, 3), (32, 1, 3, 3), (3, 4, 1, 1)):
         assert trained_steps(generator.normal(size=shape).astype(np.float32)) is None
+    nine_bits = np.arange(-150, 150).reshape(30, 10, 1, 1) * 0.0123
+    assert trained_steps(nine_bits.astype(np.float32)) is None
     assert trained_steps(np.zeros((4, 4, 1, 1), np.float32)) is None
     assert trained_steps(np.float32([[1.0], [1.37], [-0.2]])) is None
     assert trained_steps(np.arange(-200, 200, dtype=np.float32).reshape(40, 10, 1, 1)) is None

@@ -9,6 +9,7 @@ import pytest
 
 from deeplab import catalog, runtimes
 from deeplab.errors import InputNotFoundError, MissingExtraError, SettingsError
+from deeplab.runtimes._exported import Description, EngineNetwork
 from deeplab.settings import EXPORT_SUFFIXES
 
 ENGINES = {"coreml": "coremltools", "litert": "ai_edge_litert", "onnx": "onnxruntime", "openvino": "openvino"}
@@ -71,3 +72,17 @@ def something(folder, format):
     else:
         path.write_bytes(b"anything")
     return path
+
+
+@pytest.mark.parametrize(
+    ("network", "weights"),
+    [("x.onnx", "x.onnx"), ("x.xml", "x.bin"), ("x.mlpackage", "x.mlpackage/Data/weights.bin")],
+)
+def test_other_weights_make_another_fingerprint(tmp_path, network, weights):
+    description = Description("small", ("a",), ((0, 0, 0),), None, True, 1, fixed_size=None, padding=(0, 0, 0))
+    found = set()
+    (tmp_path / weights).parent.mkdir(parents=True, exist_ok=True)
+    for content in (b"one", b"two"):
+        (tmp_path / weights).write_bytes(content)
+        found.add(EngineNetwork(None, description, engine="any", path=tmp_path / network).fingerprint())
+    assert len(found) == 2
