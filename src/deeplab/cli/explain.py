@@ -12,17 +12,16 @@ def explain(settings: ExplainSettings, *, json: Json = False) -> None:
     """Show what speaks for each class, and how sure the model is."""
     explanation = api.explain(**settings.as_dict())
     segmentation = explanation.segmentation
-    figures = {}
-    shares = segmentation.areas()
-    for name in explanation.activations:
-        if name not in shares:  # asked for by --show
-            print(f"{name}\tnot found")
-            figures[name] = {"share": 0.0, "entropy": None, "disagreement": None}
-    for name, share in shares.items():
+    figures: dict[str, dict[str, float | None]] = {}
+    for name, share in segmentation.areas().items():
         mask = segmentation.mask(name)
         unsure, other = (float(each[mask].mean()) for each in (explanation.entropy, explanation.disagreement))
         print(f"{name}\t{share:.1%}\tentropy {unsure:.3f}\tother class in changed views {other:.1%}")
         figures[name] = {"share": share, "entropy": unsure, "disagreement": other}
+    for name in explanation.activations:
+        if name not in figures:  # asked for by --show
+            print(f"{name}\tnot found")
+            figures[name] = {"share": 0.0, "entropy": None, "disagreement": None}
     page = settings.output / f"{settings.image.stem}.html"
     print(f"the page is {page}; the pictures lie beside it")
     if json:
