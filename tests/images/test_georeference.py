@@ -67,9 +67,3 @@ def test_what_is_no_map_or_cannot_be_read_has_nothing_beside_it(tmp_path, pictur
     monkeypatch.setattr("deeplab.images.georeference.find_spec", lambda name: None)
     copy_georeference(source, picture)
     assert [path.name for path in tmp_path.glob("*.xml")] == []
-
-
-def test_a_map_that_is_shown_turned_has_nothing_beside_it(tmp_path, picture, save_map, monkeypatch):
-    monkeypatch.setattr("deeplab.images.georeference.orientation_of", lambda file: 6)
-    copy_georeference(save_map(SYSTEMS["metres"]), picture)
-    assert [path.name for path in tmp_path.glob("*.xml")] == []
