@@ -38,7 +38,7 @@ def test_an_error_is_status_1_and_told_with_its_files_its_reason_and_the_way_out
 
 
 def test_a_finding_that_a_repair_is_for_names_the_command_for_it(run: Run, data: Path, tmp_path: Path) -> None:
-    Image.fromarray(np.full((24, 32), 7, np.uint8)).save(data / "train/masks/1.png")
+    Image.fromarray(np.full((24, 32), 7, np.uint8)).save(data / "train/masks/0.png")
     lines = run("doctor", data, "--report", tmp_path / "page.html").out.splitlines()
     place = next(index for index, line in enumerate(lines) if line.startswith("error: "))
     command = f"'deeplab doctor {data} --fix {data}_repaired' writes a repaired copy"
@@ -50,6 +50,21 @@ def test_a_finding_that_a_repair_is_for_names_the_command_for_it(run: Run, data:
     out = run("doctor", data, "--fix", f"{data}_repaired").out
     assert command not in out
     assert "With --fix" not in run("doctor", f"{data}_repaired").out
+
+
+def test_no_command_is_named_where_it_would_write_nothing(run: Run, data: Path, tmp_path: Path) -> None:
+    for mask in sorted((data / "train/masks").iterdir()):  # class numbers, which compression changes
+        Image.fromarray(np.array(Image.open(mask))).save(mask.with_suffix(".jpg"))
+        mask.unlink()
+    hint = "--fix would write nothing: no sample of train can be repaired"
+    out = run("doctor", data, "--report", tmp_path / "page.html").out
+    page = unescape((tmp_path / "page.html").read_text(encoding="utf-8"))
+    err = run("train", data, "--output", tmp_path / "run").err
+    assert [hint in text for text in (out, page, err)] == [True] * 3, (out, err)
+    assert "writes a repaired copy" not in out + page + err
+    status, _, err = run("doctor", data, "--fix", tmp_path / "fixed")
+    assert status == 2
+    assert "has nothing of train" in err
 
 
 def test_nothing_to_train_on_is_status_1_also_of_a_repaired_copy(run: Run, data: Path, tmp_path: Path) -> None:

@@ -30,8 +30,8 @@ def doctor(settings: DoctorSettings, *, json: Json = False) -> None:
         print(f"{finding.severity}: {finding.sentence(diagnosis.dataset.root)}")
         print(f"    {finding.advice}")
     print(f"{settings.data}: {diagnosis.summary()}")
-    if diagnosis.fix_command and not settings.fix:
-        print(f"'{diagnosis.fix_command}' writes a repaired copy")
+    if diagnosis.repair_hint and not settings.fix:
+        print(diagnosis.repair_hint)
     if settings.report:
         print(f"the report is {settings.report}")
     if diagnosis.repair:

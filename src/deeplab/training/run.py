@@ -29,7 +29,7 @@ from deeplab import checkpoints
 from deeplab._progress import progress
 from deeplab._words import number_of
 from deeplab.checkpoints import Checkpoint, Preprocessing
-from deeplab.data import DataSet, fix_command, in_words, open_dataset, regroup
+from deeplab.data import DataSet, in_words, open_dataset, regroup
 from deeplab.data.doctor import examine
 from deeplab.data.transforms import Augmentation
 from deeplab.errors import DataError, DeepLabError, OutputError, SettingsError
@@ -207,10 +207,10 @@ def _examine(settings: TrainSettings, dataset: DataSet) -> None:
     errors = [finding for finding in diagnosis.errors if finding.kind not in known]
     if errors:
         more = f"; the first of {len(errors)} errors" if len(errors) > 1 else ""
-        command = f"'{fix_command(dataset.root)}' writes a repaired copy; " if errors[0].repair else ""
+        hint = f"{diagnosis.repair_hint}; " if errors[0].repair else ""
         raise DataError(
             f"{dataset.root}: {errors[0].sentence(dataset.root)}; {errors[0].why} {errors[0].fix} "
-            f"{command}'deeplab doctor {dataset.root}' tells more{more}; --no-doctor trains nevertheless"
+            f"{hint}'deeplab doctor {dataset.root}' tells more{more}; --no-doctor trains nevertheless"
         )
     for finding in diagnosis.findings:
         if finding.severity == "warning":

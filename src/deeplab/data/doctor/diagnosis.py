@@ -212,11 +212,17 @@ class Diagnosis:
         """The data set that was examined."""
         return self.evidence.dataset
 
-    @property
-    def fix_command(self) -> str | None:
-        """What writes a repaired copy of the data set beside it; None where nothing worse than a note is repaired."""
-        worth_it = any(finding.repair and finding.severity != "note" for finding in self.findings)
-        return fix_command(self.dataset.root) if worth_it else None
+    @cached_property
+    def repair_hint(self) -> str:
+        """The command for a repaired copy, or that it would write nothing; "" where a repair is for notes at most."""
+        from deeplab.data.doctor.repairs import lost_split  # which needs this file
+
+        if not any(finding.repair and finding.severity != "note" for finding in self.findings):
+            return ""
+        lost = lost_split(self.evidence)
+        if lost is not None:
+            return f"--fix would write nothing: no sample of {lost} can be repaired"
+        return f"'{fix_command(self.dataset.root)}' writes a repaired copy"
 
     @property
     def errors(self) -> tuple[Finding, ...]:

@@ -25,7 +25,7 @@ from deeplab.errors import DataError, OutputError
 from deeplab.files import File, check_writable, distinct_stems, folder_written_aside
 from deeplab.images import IMAGE_SUFFIXES, read_image, resize_labels, turn_upright, write_image, write_labels
 
-__all__ = ["check_place", "repair"]
+__all__ = ["check_place", "lost_split", "repair"]
 
 Labels = NDArray[np.uint8 | np.uint16]
 
@@ -77,6 +77,32 @@ def repair(diagnosis: Diagnosis, folder: Path, *, progress: Progress = no_progre
         (aside / "repairs.txt").write_text("".join(lines), encoding="utf-8")
         left = _check(aside, diagnosis, progress)
     return replace(diagnosis, repair=Repair(folder, samples, tuple(done), left))
+
+
+def lost_split(evidence: Evidence) -> str | None:
+    """A split that `repair` can keep no sample of, so that nothing is written; None where it keeps some of each.
+
+    Of each split, masks are read up to the first one that is kept.
+    """
+    evidence = replace(evidence, examined=(*evidence.examined, *_paired_anew(evidence)))
+    numbering, twins, binary = find_numbering(evidence), _second_copies(evidence), _is_binary(evidence)
+
+    def is_kept(item: Examined) -> bool:
+        if item.facts.image.header is None or (item.split, item.sample.image) in twins:
+            return False
+        try:
+            if item.sample.mask is not None:
+                _labels(item, evidence.origin, numbering, binary=binary)
+        except _Unrepairable:
+            return False
+        return True
+
+    wanted = {split: None for split, samples in evidence.dataset.splits.items() if samples}
+    wanted |= {stray.split: None for stray in evidence.strays if stray.split == "train"}  # without it, an error is left
+    for split in wanted:
+        if not any(is_kept(item) for item in evidence.examined if item.split == split):
+            return split
+    return None
 
 
 def _write(evidence: Evidence, folder: Path, progress: Progress) -> tuple[list[RepairDone], int]:

@@ -51,8 +51,8 @@ def _findings(diagnosis: Diagnosis) -> str:
     cards = [_card(finding, diagnosis, samples) for finding in diagnosis.findings]
     if not cards:
         cards = ['<div class="card">Nothing: the data set is in order.</div>']
-    if diagnosis.fix_command:
-        cards.append(_html.element("p", f"'{diagnosis.fix_command}' writes a repaired copy.", kind="soft"))
+    if diagnosis.repair_hint:
+        cards.append(_html.element("p", f"{diagnosis.repair_hint}.", kind="soft"))
     return "<h2>What was found</h2>" + "".join(cards)
 
 
