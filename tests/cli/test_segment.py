@@ -144,6 +144,16 @@ def test_the_shares_stand_beside_the_right_name_after_a_bad_file(
     assert sizes == {"b": (50, 40), "c": (32, 24)}
 
 
+def test_a_file_of_several_pictures_is_told_once(run: Run, photo: Photo, tiny: Path, tmp_path: Path) -> None:
+    pages = [Image.fromarray(np.full((24, 32, 3), value, np.uint8)) for value in (0, 100, 200)]
+    pages[0].save(tmp_path / "scan.tif", save_all=True, append_images=pages[1:])
+    status, _, err = run(
+        "segment", photo("x.jpg"), tmp_path / "scan.tif", "--model", tiny, "--output", tmp_path / "out"
+    )
+    told = "holds 3 pictures, of which the first is segmented; save each as a file of its own"
+    assert (status, err) == (0, f"deeplab: {tmp_path / 'scan.tif'}: {told}\n")
+
+
 def test_a_missing_input_is_named_and_the_rest_is_done(run: Run, photo: Photo, tiny: Path, tmp_path: Path) -> None:
     status, _, err = run("segment", "gone.jpg", photo("x.jpg"), "--model", tiny, "--output", tmp_path / "out")
     assert (status, err) == (2, "deeplab: gone.jpg: no such file or folder\n")

@@ -410,6 +410,12 @@ SABOTAGE: dict[str, tuple[Break, str]] = {
         lambda root: save(root / "train/images/1.png", np.dstack([picture(1), picture(2)[..., :1]])),
         "note image-alpha: 1 image with transparency: train/images/1.png",
     ),
+    "image with pages": (
+        lambda root: Image.fromarray(picture(1)).save(
+            root / "train/images/1.png", save_all=True, append_images=[Image.fromarray(picture(2))]
+        ),
+        "note image-several: 1 image with more than one picture: train/images/1.png (2)",
+    ),
     "16-bit image": (
         lambda root: save(root / "train/images/1.png", picture(1)[..., 0].astype(np.uint16) * 16),
         "note image-deep: 1 image of more than 8 bits: train/images/1.png",

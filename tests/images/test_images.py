@@ -22,6 +22,7 @@ from deeplab.images import (
     colorize,
     data_uri,
     mirrored,
+    number_of_pictures,
     opening,
     read_header,
     read_image,
@@ -323,6 +324,32 @@ def test_the_first_frame_counts(tmp_path, name):
     frames = [plain((255, 255, 255)), plain((0, 0, 0)), plain(COLOR)]
     path = saved(tmp_path, frames[0], name, save_all=True, append_images=frames[1:])
     np.testing.assert_array_equal(read_image(path), 255)
+
+
+@pytest.mark.parametrize(
+    ("name", "number"),
+    [("moving.gif", 3), ("pages.tif", 3), ("moving.webp", 3), ("moving.png", 3), ("screens.jpg", 1), ("one.png", 1)],
+)
+def test_pages_and_frames_are_counted_but_not_the_screens_of_a_jpeg(tmp_path, name, number):
+    frames = [plain((255, 255, 255)), plain((0, 0, 0)), plain(COLOR)]
+    several = {} if name == "one.png" else {"save_all": True, "append_images": frames[1:]}
+    kind = {"format": "MPO"} if name.endswith(".jpg") else {}
+    assert number_of_pictures(saved(tmp_path, frames[0], name, **several, **kind)) == number
+
+
+def test_the_smaller_copies_of_a_map_are_no_pages(tmp_path):
+    small = plain(COLOR)
+    small.encoderinfo = {"tiffinfo": {opening.SUBFILE_TAG: opening.REDUCED}}
+    path = saved(tmp_path, plain(COLOR), "map.tif", save_all=True, append_images=[small])
+    with Image.open(path) as image:
+        assert image.n_frames == 2
+    assert number_of_pictures(path) == 1
+
+
+@pytest.mark.parametrize("content", [b"", b"II*\0\x08\0\0\0\xff\xff", b"no image"])
+def test_of_a_file_that_cannot_be_read_no_pages_are_told(tmp_path, content):
+    (tmp_path / "damaged.tif").write_bytes(content)
+    assert number_of_pictures(tmp_path / "damaged.tif") == 1
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 9), (9, 1), (2, 2), (17, 13)])

@@ -29,6 +29,7 @@ NOTED = 4
 
 def segment(settings: SegmentSettings, *, json: Json = False) -> None:
     """Segment photos and print the share of each class."""
+    from deeplab.images import number_of_pictures
     from deeplab.images.georeference import copy_georeference
     from deeplab.inference.read_ahead import read_ahead
 
@@ -66,6 +67,10 @@ def segment(settings: SegmentSettings, *, json: Json = False) -> None:
         large = [path for path in targets if _goes_by_rows(path, settings)]
         small = [path for path in targets if path not in large]
         for path, areas in chain(in_memory(segmenter, small), by_rows(segmenter, large)):
+            if (number := number_of_pictures(path)) > 1:
+                warn(
+                    f"{path}: holds {number} pictures, of which the first is segmented; save each as a file of its own"
+                )
             copy_georeference(path, targets[path]["labels"])
             written = {kind: str(file) for kind, file in targets[path].items()}
             done.append({"image": str(path), **written, "areas": areas})

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from deeplab.images.colors import IGNORE_COLOR, color_map, colorize, heat
 from deeplab.images.labels import read_labels, write_labels
-from deeplab.images.opening import IMAGE_SUFFIXES, OTHER_SUFFIXES, Header, read_header
+from deeplab.images.opening import IMAGE_SUFFIXES, OTHER_SUFFIXES, Header, number_of_pictures, read_header
 from deeplab.images.reading import read_image, read_small
 from deeplab.images.sizes import mirrored, resize_image, resize_labels, size_at, turn_upright
 from deeplab.images.writing import as_pillow, data_uri, write_grey, write_image
@@ -24,6 +24,7 @@ __all__ = [
     "data_uri",
     "heat",
     "mirrored",
+    "number_of_pictures",
     "read_header",
     "read_image",
     "read_labels",

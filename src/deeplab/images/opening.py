@@ -34,6 +34,7 @@ __all__ = [
     "format_of",
     "header_of",
     "nodata_of",
+    "number_of_pictures",
     "opened",
     "orientation_of",
     "rawmode_of",
@@ -98,6 +99,14 @@ GDAL_NODATA = 42113
 """The tag, of text, by which GDAL says in a TIFF which value marks pixels that nothing is known of."""
 
 ORIENTATION_TAG = 0x0112
+
+SEVERAL = frozenset({"AVIF", "GIF", "PNG", "TIFF", "WEBP"})
+"""Formats of files with pages or frames; what a JPEG may have more of (MPO) is the same picture for other screens."""
+
+SUBFILE_TAG = 0x00FE
+"""TIFF's kind of page, with the bits REDUCED and MASK."""
+
+REDUCED, MASK = 1, 4
 
 UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -319,6 +328,26 @@ def orientation_of(file: BinaryIO) -> int:
             return exif_orientation(image)
     except UnidentifiedImageError:
         return 1
+
+
+def number_of_pictures(path: str | File) -> int:
+    """How many pages or frames a file has, of which the first one is read; 1 where it cannot be told.
+
+    The smaller copies and the mask that a map brings along do not count, nor what a phone adds to a JPEG.
+    """
+    try:
+        with bytes_of(path, str(path)) as file, _open(file) as image:
+            number: int = getattr(image, "n_frames", 1) if image.format in SEVERAL else 1
+            if number == 1 or not isinstance(image, TiffImagePlugin.TiffImageFile):
+                return number
+            return max(1, sum(_is_page(image, index) for index in range(number)))
+    except Exception:  # on a damaged file anything may be raised
+        return 1
+
+
+def _is_page(image: TiffImagePlugin.TiffImageFile, index: int) -> bool:
+    image.seek(index)
+    return not image.tag_v2.get(SUBFILE_TAG, 0) & (REDUCED | MASK)
 
 
 def size_of(file: BinaryIO) -> tuple[int, int]:

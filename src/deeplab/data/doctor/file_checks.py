@@ -177,6 +177,11 @@ def _pictures(evidence: Evidence) -> Iterator[Finding]:
         ),
         ("image-large", f"longer than {most} pixels", of(lambda image: scale(image) < 1, size)),
         ("image-alpha", "with transparency", of(lambda image: bool(image.header and image.header.alpha))),
+        (
+            "image-several",
+            "with more than one picture",
+            of(lambda image: image.pictures > 1, lambda image: str(image.pictures)),
+        ),
         ("image-deep", "of more than 8 bits", of(lambda image: bool(image.header and image.header.deep))),
     )
     for kind, words, cases in checks:

@@ -16,7 +16,7 @@ from deeplab.data.drawing import Drawing
 from deeplab.data.sample import Part, Sample
 from deeplab.errors import DeepLabError
 from deeplab.files import File
-from deeplab.images import Header, read_header, read_image, read_labels, read_small
+from deeplab.images import Header, number_of_pictures, read_header, read_image, read_labels, read_small
 from deeplab.kernels.label_map import measure
 
 __all__ = ["ImageFacts", "Inspection", "MaskFacts", "Parts", "inspect", "is_ignored", "raw_labels"]
@@ -45,6 +45,8 @@ class ImageFacts:
     """All of one colour."""
     fingerprint: str = ""
     """See `duplicates.fingerprint`."""
+    pictures: int = 1
+    """Pages or frames, of which the first one is read."""
 
 
 @dataclass(frozen=True)
@@ -134,6 +136,7 @@ def _image(path: File) -> ImageFacts:
         grey=bool((small.max(axis=-1) - small.min(axis=-1)).max() <= GREY),
         blank=blank,
         fingerprint="" if blank else fingerprint(small),
+        pictures=number_of_pictures(path),
     )
 
 

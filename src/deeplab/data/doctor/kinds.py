@@ -208,6 +208,11 @@ KINDS = {
         "What is transparent is laid on white.",
         "Save them without alpha if the colours under it are meant.",
     ),
+    "image-several": Kind(
+        "note",
+        "Only the first page or frame of a file is used.",
+        "Save the others as files of their own, each with its mask.",
+    ),
     "image-deep": Kind(
         "note",
         "Each is scaled to 8 bits by the smallest bit depth that holds its brightest pixel.",
