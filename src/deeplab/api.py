@@ -502,7 +502,7 @@ def export(
             8 bits, each time before more layers are kept in float32.
         progress: As in `evaluate`.
         options: The fields of `deeplab.settings.ExportSettings`: format, fixed_size, labels, int8, calibration,
-            precision, classes, data, split, limit, agreement, unproven.
+            precision, classes, data, data_format, split, limit, agreement, unproven.
 
     Raises:
         SettingsError: An option that does not exist or cannot work, or that the format does not have; or the format

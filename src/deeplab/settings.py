@@ -464,7 +464,8 @@ class ExportSettings(Settings):
     int8: bool = option(False, "Compute in 8 bits, but for the layers that lose too much; needs --calibration.")
     calibration: Path | None = option(
         None,
-        "Folder of images, or data set, that --int8 takes the ranges of all values from; its split train first.",
+        "Folder of images, or data set, that --int8 takes the ranges of all values from; of its splits "
+        "train, or else the first.",
         metavar="DATA",
     )
     precision: Literal["float32", "bfloat16"] = option(
@@ -481,6 +482,12 @@ class ExportSettings(Settings):
         "Folder of images, or data set, to compare the file with the model on; masks give the mIoU.",
         shown="a photo of matplotlib, where that is installed, and made-up pictures",
         metavar="DATA",
+    )
+    data_format: str | None = option(
+        None,
+        "Format of --data and --calibration, where they are data sets: {formats}.",
+        shown="found by what lies in the folder",
+        metavar="NAME",
     )
     split: str = option("val", "The part of --data to compare on, where it is a data set.")
     limit: int = option(8, "Compare on the first N images.", at_least=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -58,6 +59,24 @@ def test_masks_are_read_where_they_are_to_be_compared(dataset: Path, caplog: pyt
         pictures(dataset, classes=("sky", "road"), split="train", limit=8)
     (picture,) = pictures(dataset, split="train", limit=8)
     assert (picture.image.shape, picture.mask, len(caplog.messages)) == ((30, 20, 3), None, 1)
+
+
+def test_a_folder_that_fits_two_formats_is_named_by_the_option_of_this_command(dataset: Path) -> None:
+    (dataset / "leftImg8bit").mkdir()
+    with pytest.raises(
+        DataError, match="could be cityscapes or folder; say which one by --data-format, as in --data-f"
+    ):
+        pictures(dataset, split="train", limit=8)
+    assert len(pictures(dataset, split="train", limit=8, format="folder")) == 1
+
+
+def test_without_a_split_named_it_is_train_or_what_there_is(dataset: Path) -> None:
+    shutil.copytree(dataset / "train", dataset / "a")
+    Image.new("RGB", (40, 30)).save(dataset / "a/images/a.png")
+    Image.new("L", (40, 30), 1).save(dataset / "a/masks/a.png")
+    assert [picture.image.shape for picture in pictures(dataset, split=None, limit=8)] == [(30, 20, 3)]
+    shutil.rmtree(dataset / "train")
+    assert [picture.image.shape for picture in pictures(dataset, split=None, limit=8)] == [(30, 40, 3)]
 
 
 def test_a_single_photo_is_refused_with_what_may_stand_there(tmp_path: Path) -> None:

@@ -106,8 +106,11 @@ def is_dataset(root: Path) -> bool:
     return bool(_fitting(root, _formats()))
 
 
-def open_dataset(root: str | Path, *, format: str | None = None) -> DataSet:
+def open_dataset(root: str | Path, *, format: str | None = None, flag: str = "--format") -> DataSet:
     """List the data set in the folder `root`; its format is detected unless given by name.
+
+    Args:
+        flag: What a user gives the name by, for the error where several formats fit.
 
     Raises:
         InputNotFoundError: there is no such folder, or it is a file.
@@ -115,7 +118,7 @@ def open_dataset(root: str | Path, *, format: str | None = None) -> DataSet:
         DataError: no format fits, or the folder is not in order.
     """
     root = Path(root)
-    dataset: DataSet = _format_of(root, format).read(root)
+    dataset: DataSet = _format_of(root, format, flag).read(root)
     return dataset
 
 
@@ -188,7 +191,7 @@ def _some(values: NDArray[np.integer]) -> str:
     return ", ".join(map(str, values[:8])) + (", ..." if len(values) > 8 else "")
 
 
-def _format_of(root: Path, format: str | None) -> ModuleType:
+def _format_of(root: Path, format: str | None, flag: str = "--format") -> ModuleType:
     """The format of this name, or the one that `root` looks like; raises as `open_dataset`."""
     if root.is_file():
         raise InputNotFoundError(f"{root}: a file; name the folder of a data set, unpacked if this is an archive of it")
@@ -197,7 +200,7 @@ def _format_of(root: Path, format: str | None) -> ModuleType:
     formats = _formats()
     if format is not None and format not in formats:
         raise unknown_name("data format", format, formats)
-    return formats[format or _detected(root, formats)]
+    return formats[format or _detected(root, formats, flag)]
 
 
 def _formats() -> dict[str, ModuleType]:
@@ -206,13 +209,13 @@ def _formats() -> dict[str, ModuleType]:
     return {file.stem: importlib.import_module(f"deeplab.data.formats.{file.stem}") for file in files}
 
 
-def _detected(root: Path, formats: Mapping[str, ModuleType]) -> str:
+def _detected(root: Path, formats: Mapping[str, ModuleType], flag: str) -> str:
     """The name of the one format that `root` looks like, or DataError."""
     found = _fitting(root, formats)
     if len(found) == 1:
         return found[0]
     if found:
-        raise DataError(f"{root}: could be {' or '.join(found)}; say which one by --format, as in --format {found[0]}")
+        raise DataError(f"{root}: could be {' or '.join(found)}; say which one by {flag}, as in {flag} {found[0]}")
     for folder in islice((path for path in sorted(root.iterdir()) if path.is_dir()), SUBFOLDERS):
         if inner := _fitting(folder, formats):
             raise DataError(f"{root}: not a data set, but {folder} looks like one ({inner[0]}); name that folder")

@@ -57,6 +57,7 @@ def export_checkpoint(
         settings.data,
         split=settings.split,
         limit=settings.limit,
+        format=settings.data_format,
         classes=checkpoint.classes,
         wanted=settings.classes,
     )
@@ -64,7 +65,9 @@ def export_checkpoint(
     if settings.calibration is not None:
         seen = [
             graph.description().padded(resize_image(each.image, segmenter.seen_size(each.image.shape[:2])))
-            for each in pictures(settings.calibration, split="train", limit=CALIBRATION_IMAGES)
+            for each in pictures(
+                settings.calibration, split=None, limit=CALIBRATION_IMAGES, format=settings.data_format
+            )
         ]
         plans = runtimes.less_and_less_int8(graph, seen)
     with written_together(settings.output) as aside:

@@ -129,8 +129,9 @@ def _logits_difference(segmenter: Segmenter, exported: Segmenter, image: NDArray
 def pictures(
     data: Path | None,
     *,
-    split: str,
+    split: str | None,
     limit: int,
+    format: str | None = None,
     classes: tuple[str, ...] | None = None,
     wanted: Sequence[str] | None = None,
 ) -> list[Picture]:
@@ -138,8 +139,9 @@ def pictures(
 
     Args:
         data: None: a photo of matplotlib, where that is installed, and made-up pictures of odd sizes.
-        split: Of the data set.
+        split: Of the data set; None: train, or the first that has images where it has none.
         limit: Images at most.
+        format: Of the data set; None: as it looks.
         classes: Of the model; a data set's masks count if they have these classes. None: no masks are wanted.
         wanted: How the classes of the data set become those, as `regroup` takes it; None: they are those.
 
@@ -155,7 +157,9 @@ def pictures(
     photos = data.is_dir() and any(file.suffix.lower() in IMAGE_SUFFIXES for file in data.iterdir())
     if photos and not is_dataset(data):  # beside the folders of a data set may lie a picture of it
         return [Picture(read_image(path)) for path in expand_inputs([data], suffixes=IMAGE_SUFFIXES)[:limit]]
-    dataset = open_dataset(data)
+    dataset = open_dataset(data, format=format, flag="--data-format")
+    if split is None:
+        split = next((name for name in ("train", *dataset.splits) if dataset.splits.get(name)), "train")
     samples = dataset.split(split)[:limit]
     if wanted is not None:
         with suppress(SettingsError):  # classes that it does not have: then it may be of the new ones already
