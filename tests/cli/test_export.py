@@ -20,6 +20,8 @@ from deeplab.checkpoints import Checkpoint
 from deeplab.errors import SettingsError
 from deeplab.images import color_map, read_labels
 from deeplab.models import create_model
+from deeplab.models._base import SegmentationModel
+from deeplab.settings import EXPORT_SUFFIXES
 
 pytestmark = pytest.mark.usefixtures("few_layers")
 
@@ -42,6 +44,7 @@ def test_the_file_is_compared_on_the_masks_and_segments(run: Any, model: Path, d
     figures = json.loads(out.splitlines()[-1])
     assert (figures["format"], figures["images"], figures["agreement"]) == ("onnx", 1, 1)
     assert figures["logits"] < 1e-4
+    assert figures["label_map"] == 1
     assert figures["miou"][0] == figures["miou"][1]
     assert figures["bytes"] == exported.stat().st_size
     assert [line.partition("\t")[0] for line in out.splitlines()[:3]] == [
@@ -96,6 +99,23 @@ def test_nothing_is_written_below_the_agreement(run: Any, model: Path, tmp_path:
     assert err.startswith(f"deeplab: {output}: ")
     assert "nothing is written" in err
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("suffix", EXPORT_SUFFIXES.values())
+def test_nothing_is_written_with_a_label_map_that_is_not_that_of_the_logits(
+    run: Any, model: Path, tmp_path: Path, monkeypatch: Any, suffix: str
+) -> None:
+    if suffix == ".mlpackage":
+        pytest.skip("runs on macOS alone")
+    pytest.importorskip({".xml": "openvino", ".tflite": "ai_edge_litert"}.get(suffix, "onnxruntime"))
+    full_size = SegmentationModel.full_size
+    monkeypatch.setattr(SegmentationModel, "full_size", lambda *given: full_size(*given) * -1)
+    output = tmp_path / f"x{suffix}"
+    status, out, err = run("export", model, "--output", output, "--fixed-size", "64", "--limit", 1, "--labels")
+    assert status == 2
+    assert "equal labels\t\t100.000%" in out
+    assert "its label map has the classes of its own logits in" in err
+    assert not output.exists()
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,9 @@ from PIL import Image
 
 from deeplab.errors import DataError, InputNotFoundError
 from deeplab.evaluation import Picture, compare_exported, pictures
+from deeplab.evaluation.parity import label_map_agreement
+from deeplab.runtimes import EngineNetwork
+from deeplab.runtimes._exported import Description
 
 
 @pytest.mark.parametrize("matplotlib", ["missing", "without its photo"])
@@ -77,6 +80,19 @@ def test_without_a_split_named_it_is_train_or_what_there_is(dataset: Path) -> No
     assert [picture.image.shape for picture in pictures(dataset, split=None, limit=8)] == [(30, 20, 3)]
     shutil.rmtree(dataset / "train")
     assert [picture.image.shape for picture in pictures(dataset, split=None, limit=8)] == [(30, 40, 3)]
+
+
+@pytest.mark.parametrize(
+    ("labels", "share"), [([[0, 1]], 1), ([[0, 2]], 1), ([[2, 0]], 0), ([[0, 0]], 0.5), ([[0, 9]], 0.5)]
+)
+def test_a_label_map_may_have_either_of_two_equal_classes_but_no_other(labels: list[list[int]], share: float) -> None:
+    logits = np.array([[[[3, 0]], [[0, 1]], [[0, 1]]]], np.float32)  # the second pixel is of class 1 or 2
+    colors = ((0, 0, 0),) * 3
+    description = Description("v3", ("a", "b", "c"), colors, None, False, 1, None, (0, 0, 0))
+    network = EngineNetwork(
+        lambda _: logits, description, engine="none", run_both=lambda _: (logits, np.array([labels], np.uint8))
+    )
+    assert label_map_agreement(network, np.zeros((1, 2, 3), np.uint8)) == share
 
 
 def test_a_single_photo_is_refused_with_what_may_stand_there(tmp_path: Path) -> None:

@@ -56,6 +56,7 @@ def _figures(parity: Parity) -> dict[str, Any]:
         "probabilities": parity.probabilities,
         "agreement": parity.agreement,
         "miou": parity.miou and [None if math.isnan(miou) else miou for miou in parity.miou],
+        "label_map": parity.label_map,
         "milliseconds": list(parity.milliseconds),
     }
 
@@ -66,6 +67,8 @@ def _rows(parity: Parity) -> list[tuple[str, ...]]:
         ("largest difference of a probability", "", f"{parity.probabilities:.1e}"),
         ("largest difference of a logit, over their deviation", "", f"{parity.logits:.1e}"),
     ]
+    if parity.label_map is not None:
+        rows.append(("equal labels of its label map and its logits", "", f"{parity.label_map:.3%}"))
     if parity.miou:
         rows.append(("mIoU", *(f"{miou:.4f}" for miou in parity.miou)))
     rows.append(("milliseconds an image", *(f"{time:.0f}" for time in parity.milliseconds)))

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from deeplab import runtimes
 from deeplab._progress import Progress, no_progress
 from deeplab.checkpoints import Checkpoint
 from deeplab.data import group_classes
 from deeplab.errors import SettingsError
-from deeplab.evaluation.parity import Parity, compare_exported, pictures
+from deeplab.evaluation.parity import Parity, compare_exported, label_map_agreement, pictures
 from deeplab.files import written_together
 from deeplab.images import resize_image
 from deeplab.inference import Segmenter
@@ -76,6 +79,11 @@ def export_checkpoint(
             exported = Segmenter(runtimes.load(aside, precision=settings.precision))
             with (progress or no_progress)("Comparing", total=len(images)) as advance:
                 parity = compare_exported(segmenter, exported, images, bound=settings.agreement, on_image=advance)
+            if settings.labels:
+                one = min((each.image for each in images), key=np.size)
+                seen_image = resize_image(one, segmenter.seen_size(one.shape[:2]))
+                share = label_map_agreement(runtimes.load(aside).network, seen_image)
+                parity = replace(parity, label_map=share)
             if on_compared:
                 on_compared(parity, int8)
             if parity.holds:

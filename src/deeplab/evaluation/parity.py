@@ -19,10 +19,15 @@ from deeplab.files import expand_inputs
 from deeplab.images import IMAGE_SUFFIXES, read_image, resize_image
 from deeplab.inference import Segmenter
 from deeplab.metrics import confusion_matrix, miou
+from deeplab.runtimes import EngineNetwork
 
-__all__ = ["Parity", "Picture", "compare_exported", "pictures"]
+__all__ = ["Parity", "Picture", "compare_exported", "label_map_agreement", "pictures"]
 
 logger = logging.getLogger(__name__)
+
+ROUNDING = 1e-4
+"""Logits count as equal that differ by so much of the range of all: two programs interpolate at places that float32
+rounds. In 8 bits many are equal."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +55,8 @@ class Parity:
     milliseconds: tuple[float, float]
     bound: float
     """Least agreement that counts as the same."""
+    label_map: float | None = None
+    """As `label_map_agreement` has it, of a file with a label map inside."""
 
     @property
     def holds(self) -> bool:
@@ -61,6 +68,11 @@ class Parity:
             raise CheckpointError(
                 f"{what}: {self.agreement:.3%} of the labels are those of the model, below {self.bound:.3%}; nothing "
                 "is written; a lower --agreement allows it"
+            )
+        if self.label_map is not None and self.label_map < 1:
+            raise CheckpointError(
+                f"{what}: its label map has the classes of its own logits in {self.label_map:.5%} of the pixels, not "
+                "in all; nothing is written; leave out --labels, and make the labels of the logits"
             )
 
 
@@ -118,6 +130,28 @@ def compare_exported(
         milliseconds=(theirs, ours),
         bound=bound,
     )
+
+
+def label_map_agreement(network: EngineNetwork, image: NDArray[np.uint8]) -> float:
+    """Share of the pixels where the label map inside a file has the class of the file's own logits, or an equal one.
+
+    Args:
+        network: Of a file that has a label map.
+        image: uint8 (H, W, 3) RGB, as the network sees it.
+    """
+    import torch
+
+    from deeplab.layers import resize
+
+    assert network.run_both is not None
+    shown = network.description.padded(image)
+    height, width = shown.shape[1:3]
+    logits, (labels,) = network.run_both(shown)
+    grid = network.grid_size((height, width))
+    scores = resize(torch.from_numpy(logits), grid, align_corners=network.align_corners)[0, :, :height, :width].numpy()
+    classes = np.arange(len(scores))[:, np.newaxis, np.newaxis]
+    theirs = np.where(classes == labels, scores, -np.inf).max(axis=0)  # of a label that is no class, -inf
+    return float((scores.max(axis=0) - theirs <= ROUNDING * np.ptp(logits)).mean())
 
 
 def _logits_difference(segmenter: Segmenter, exported: Segmenter, image: NDArray[np.uint8]) -> float:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ENGINES",
+    "EngineNetwork",
     "Exported",
     "Int8",
     "Ready",

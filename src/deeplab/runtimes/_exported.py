@@ -25,6 +25,9 @@ KEY = "deeplab"
 Run = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 """uint8 (N, H, W, 3) RGB -> logits float32 (N, num_classes, h, w)."""
 
+RunBoth = Callable[[NDArray[np.uint8]], tuple[NDArray[np.float32], NDArray[np.integer]]]
+"""uint8 (N, H, W, 3) RGB -> the logits, and the label map inside the file (N, H, W)."""
+
 
 @dataclass(frozen=True)
 class Description:
@@ -110,12 +113,24 @@ class Description:
 
 
 class EngineNetwork:
-    """Shows images to an engine: one by one and padded where it takes one size only."""
+    """Shows images to an engine: one by one and padded where it takes one size only.
+
+    Args:
+        run_both: Of a file that has a label map inside, which is for others: ours is made of the logits.
+    """
 
     def __init__(
-        self, run: Run, description: Description, *, engine: str, path: Path | None = None, device: str = "cpu"
+        self,
+        run: Run,
+        description: Description,
+        *,
+        engine: str,
+        path: Path | None = None,
+        device: str = "cpu",
+        run_both: RunBoth | None = None,
     ) -> None:
         self.run, self.description, self.path, self.device = run, description, path, device
+        self.run_both = run_both
         self.name = f"{description.model} in {engine}"
         self.align_corners, self.fixed_size = description.align_corners, description.fixed_size
 

@@ -88,12 +88,22 @@ def load(path: Path) -> Exported:
     check_shape(path, description, (1, image.height, image.width, channels), list(logits.shape))
     alone = Lock()  # a model of Core ML is for one thread at a time
 
-    def run(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def outputs(images: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
         with alone:
-            found: NDArray[np.float32] = model.predict({"image": as_pillow(images[0])})["logits"]
+            found: dict[str, NDArray[Any]] = model.predict({"image": as_pillow(images[0])})
         return found
 
-    return Exported(EngineNetwork(run, description, engine="Core ML", path=path))
+    def run(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        return outputs(images)["logits"]
+
+    def run_both(images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.integer]]:
+        found = outputs(images)
+        return found["logits"], found["labels"]
+
+    has_labels = len(features.output) > 1
+    return Exported(
+        EngineNetwork(run, description, engine="Core ML", path=path, run_both=run_both if has_labels else None)
+    )
 
 
 def _converted(graph: Any) -> Any:

@@ -63,4 +63,12 @@ def load(path: Path) -> Exported:
         found = module(torch.from_numpy(images))
         return (found[0] if isinstance(found, tuple) else found).numpy()
 
-    return Exported(EngineNetwork(run, description, engine="PyTorch's graph", path=path))
+    @torch.inference_mode()
+    def run_both(images: Any) -> Any:
+        logits, labels = module(torch.from_numpy(images))
+        return logits.numpy(), labels.numpy()
+
+    has_labels = len(program.graph_signature.user_outputs) > 1
+    return Exported(
+        EngineNetwork(run, description, engine="PyTorch's graph", path=path, run_both=run_both if has_labels else None)
+    )

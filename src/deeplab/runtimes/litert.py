@@ -59,20 +59,28 @@ def load(path: Path) -> Exported:
     except (ValueError, RuntimeError) as error:
         raise incomplete(path, "LiteRT file", error) from error
     description = Description.from_json(_metadata(content).get(KEY), path)
-    (image,), (logits, *_) = interpreter.get_input_details(), interpreter.get_output_details()
+    (image,), (logits, *labels) = interpreter.get_input_details(), interpreter.get_output_details()
     count, height, width, channels = logits["shape"].tolist()
     check_shape(path, description, image["shape"].tolist(), (count, channels, height, width))
 
     alone = Lock()  # the tensors are those of the interpreter, whichever thread asks
 
-    def run(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def outputs(images: NDArray[np.uint8]) -> tuple[Any, ...]:
         with alone:
             interpreter.set_tensor(image["index"], images)
             interpreter.invoke()
-            found: NDArray[np.float32] = interpreter.get_tensor(logits["index"])
-        return found.transpose(0, 3, 1, 2)
+            found = interpreter.get_tensor(logits["index"]), *(interpreter.get_tensor(each["index"]) for each in labels)
+        return found[0].transpose(0, 3, 1, 2), *found[1:]
 
-    return Exported(EngineNetwork(run, description, engine="LiteRT", path=path))
+    def run(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        found: NDArray[np.float32] = outputs(images)[0]
+        return found
+
+    def run_both(images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.integer]]:
+        found, label_map = outputs(images)
+        return found, label_map
+
+    return Exported(EngineNetwork(run, description, engine="LiteRT", path=path, run_both=run_both if labels else None))
 
 
 @contextmanager

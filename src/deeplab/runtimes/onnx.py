@@ -135,8 +135,19 @@ def load(path: Path, *, device: str = "cpu") -> Exported:
         logits: NDArray[np.float32] = session.run(["logits"], {"image": images})[0]
         return logits
 
+    def run_both(images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.integer]]:
+        logits, labels = session.run(["logits", "labels"], {"image": images})
+        return logits, labels
+
     return Exported(
-        EngineNetwork(run, description, engine="ONNX", path=path, device=device.replace("tensorrt", "cuda"))
+        EngineNetwork(
+            run,
+            description,
+            engine="ONNX",
+            path=path,
+            device=device.replace("tensorrt", "cuda"),
+            run_both=run_both if len(outputs) > 1 else None,
+        )
     )
 
 

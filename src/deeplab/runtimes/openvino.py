@@ -62,21 +62,18 @@ def load(path: Path, *, precision: str = "float32") -> Exported:
     core = openvino.Core()
     if precision == "bfloat16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
         raise SettingsError("precision bfloat16: this processor has no instructions for it; leave it out")
+    how = {
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_PRECISION_HINT": HINTS[precision],
+        **({"INFERENCE_NUM_THREADS": threads()} if threads() else {}),
+    }
     try:
         model = core.read_model(str(path))
         text = model.get_rt_info(KEY).astype(str) if model.has_rt_info(KEY) else None
         inputs = [(each.any_name, each.partial_shape) for each in model.inputs]
         (logits,) = (each for each in model.outputs if "logits" in each.names)
         only_logits = openvino.Model([logits], model.get_parameters())  # the label map is for others
-        compiled = core.compile_model(
-            only_logits,
-            "CPU",
-            {
-                "PERFORMANCE_HINT": "LATENCY",
-                "INFERENCE_PRECISION_HINT": HINTS[precision],
-                **({"INFERENCE_NUM_THREADS": threads()} if threads() else {}),
-            },
-        )
+        compiled = core.compile_model(only_logits, "CPU", how)
     except Exception as error:  # of many kinds, all of openvino's own
         raise incomplete(path, "OpenVINO model", error) from error
     description = Description.from_json(text, path)
@@ -88,7 +85,14 @@ def load(path: Path, *, precision: str = "float32") -> Exported:
             found: NDArray[np.float32] = compiled(images)[0]  # a copy
         return found
 
-    return Exported(EngineNetwork(run, description, engine="OpenVINO", path=path))
+    def run_both(images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.integer]]:
+        found = core.compile_model(core.read_model(str(path)), "CPU", how)(images)
+        return found["logits"], found["labels"]
+
+    has_labels = len(model.outputs) > 1
+    return Exported(
+        EngineNetwork(run, description, engine="OpenVINO", path=path, run_both=run_both if has_labels else None)
+    )
 
 
 def _lengths(shape: Any) -> list[Any]:
