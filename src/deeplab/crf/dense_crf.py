@@ -74,8 +74,9 @@ class DenseCRF:
             probabilities: Of each class at each pixel; they count as at least 1e-5.
 
         Raises:
-            ImageError: A value that is no number or too far from 0 for a kernel, or sizes that disagree.
-            SettingsError: A kernel that does not fit the image or the classes, or too little memory.
+            ImageError: A value that is no number or too far from 0 for a kernel, sizes that disagree, or too little
+                memory.
+            SettingsError: A kernel that does not fit the image or the classes.
         """
         known = _as_tensor(probabilities)
         if not (torch.isfinite(known).all() and (known >= 0).all()):

@@ -87,6 +87,15 @@ def test_files_of_other_tasks_are_left_alone(make):
     assert set(open_dataset(root).splits) == {"train", "val"}
 
 
+def test_what_stands_before_the_keys_may_be_long(change):
+    def explain(content):
+        rest = dict(content)
+        content.clear()
+        content.update(info={"description": "x" * 10_000}, **rest)
+
+    assert len(change(explain).split("train")) > 0
+
+
 def test_without_annotations_a_split_is_unlabelled(change):
     dataset = change(lambda content: content.pop("annotations"))
     assert [sample.mask for sample in dataset.split("train")] == [None, None]

@@ -26,6 +26,7 @@ def rewrite(make, arrow):
         parquet.write_table(function(parquet.read_table(file)), file)
         return open_dataset(root)
 
+    apply.folder = file.parent
     return apply
 
 
@@ -59,6 +60,20 @@ def test_a_picture_may_lie_in_a_file_of_its_own(rewrite, tmp_path):
     (tmp_path / "1.png").unlink()
     with pytest.raises(ImageError, match=r"parquet: image 1\.png: cannot be read \(.*No such file"):
         load_sample(dataset.split("train")[1], dataset)
+
+
+def test_a_file_of_its_own_is_looked_for_beside_the_table(rewrite, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    def outside(table):
+        pictures = table["image"].to_pylist()
+        for number, picture in enumerate(pictures):
+            (rewrite.folder / f"{number}.png").write_bytes(picture["bytes"])
+        pictures = [{"bytes": None, "path": f"{number}.png"} for number in range(len(pictures))]
+        return with_pictures(table, "image", pictures)
+
+    dataset = rewrite(outside)
+    assert load_sample(dataset.split("train")[1], dataset)[0].shape == (6, 8, 3)
 
 
 def test_rows_without_a_mask_are_unlabelled(rewrite):

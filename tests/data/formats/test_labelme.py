@@ -90,6 +90,13 @@ def test_what_covers_no_area_is_left_out_with_a_warning(change, caplog):
     assert "left out what covers no area: 1 line, 2 point" in caplog.text
 
 
+def test_labels_of_points_and_lines_alone_are_no_classes(change, caplog):
+    pole, corner = shape("linestrip", [[0, 0], [5, 5]], "pole"), shape("point", [[1, 1]], "corner")
+    dataset = change(shapes=[shape("rectangle", [[0, 0], [8, 2]]), pole, corner])
+    assert dataset.classes == ("background", "a cat", "road")
+    assert "left out what covers no area: 1 linestrip, 1 point" in caplog.text
+
+
 def test_without_a_list_the_classes_are_the_labels_sorted(make):
     assert open_dataset(make("labelme").root).classes == ("background", "a cat", "road")
 

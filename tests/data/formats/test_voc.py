@@ -37,6 +37,19 @@ def test_lists_may_hold_the_paths_of_images_and_masks(root):
     assert [(sample.image.name, sample.mask) for sample in splits["test"]] == [("c.jpg", None)]
 
 
+def test_images_and_masks_may_lie_in_folders_below(root):
+    for folder, ending in (("JPEGImages", "jpg"), ("SegmentationClass", "png")):
+        (root / folder / "sub/v1.0").mkdir(parents=True)
+        (root / folder / f"a.{ending}").rename(root / folder / f"sub/v1.0/a.{ending}")
+    for line in ("sub/v1.0/a", "sub/v1.0/a.jpg", "/JPEGImages/sub/v1.0/a.jpg /SegmentationClass/sub/v1.0/a.png"):
+        (root / LISTS / "train.txt").write_text(f"{line}\n")
+        (sample,) = open_dataset(root).split("train")
+        assert (sample.image, sample.mask) == (
+            root / "JPEGImages/sub/v1.0/a.jpg",
+            root / "SegmentationClass/sub/v1.0/a.png",
+        )
+
+
 def test_lists_may_have_windows_line_ends_suffixes_and_blank_lines(root):
     (root / LISTS / "train.txt").write_bytes(b"\xef\xbb\xbfa.jpg\r\n\r\nb\r\n")
     assert [sample.image.stem for sample in open_dataset(root).split("train")] == ["a", "b"]

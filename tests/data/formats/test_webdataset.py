@@ -68,6 +68,11 @@ def test_shards_are_read_in_order_and_may_lie_in_folders(root):
     }
 
 
+def test_the_ending_of_a_shard_may_be_in_capitals(root):
+    (root / "train-000000.tar").rename(root / "train-000000.TAR")
+    assert {name: len(samples) for name, samples in open_dataset(root).splits.items()} == {"train": 2, "val": 1}
+
+
 def test_a_shard_may_say_how_many_there_are(root):
     (root / "train-000000.tar").rename(root / "train-000000-of-000002.tar")
     (root / "train-000001-of-000002.tar").write_bytes((root / "train-000000-of-000002.tar").read_bytes())

@@ -167,11 +167,11 @@ def read_json(file: Path) -> dict[str, Any]:
     return values
 
 
-def peek(file: Path) -> str:
-    """How the file begins, without what is not UTF-8 in it; nothing where it cannot be read."""
+def peek(file: Path, length: int = 4096) -> str:
+    """How the file begins, so many bytes, without what is not UTF-8 in it; nothing where it cannot be read."""
     try:
         with file.open("rb") as stream:
-            return stream.read(4096).decode(errors="ignore")
+            return stream.read(length).decode(errors="ignore")
     except OSError:
         return ""
 

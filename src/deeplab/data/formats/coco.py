@@ -38,6 +38,10 @@ OTHER_TASKS = ("captions", "person_keypoints", "stuff", "panoptic", "image_info"
 KEYS = ('"info"', '"images"', '"annotations"', '"categories"', '"licenses"')
 
 
+PEEKED = 2**20
+"""Bytes of a file in which one of the keys is looked for: what stands before them may be long."""
+
+
 def detect(root: Path) -> bool:
     """Whether `root` has files of annotations that begin as COCO's do."""
     return any(True for _ in _files(root))
@@ -72,7 +76,10 @@ def read(root: Path) -> DataSet:
 
 def _files(root: Path) -> Iterator[Path]:
     for file in sorted({file for pattern in PATTERNS for file in root.glob(pattern)}):
-        if not file.name.startswith((".", *OTHER_TASKS)) and any(key in peek(file) for key in KEYS):
+        if file.name.startswith((".", *OTHER_TASKS)):
+            continue
+        beginning = peek(file, PEEKED)
+        if any(key in beginning for key in KEYS):
             yield file
 
 

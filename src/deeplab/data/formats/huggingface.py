@@ -71,7 +71,10 @@ class Cell:
 
     def read_bytes(self) -> bytes:
         value = _column(self.file, self.group, self.column)[self.row].as_py()
-        return bytes(value["bytes"]) if value["bytes"] is not None else Path(value["path"]).read_bytes()
+        if value["bytes"] is not None:
+            return bytes(value["bytes"])
+        beside: Path = self.file.parent / value["path"]
+        return beside.read_bytes()
 
     def __str__(self) -> str:
         return f"{self.file}: {self.column} {self.name}"

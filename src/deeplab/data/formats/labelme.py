@@ -1,10 +1,9 @@
 """LabelMe: a JSON file of shapes beside each image, in folders train, val and test, or in one, which is all train.
 
 Shapes are painted in the order of the file, as labelme's own export does: polygons, rectangles, also turned ones,
-circles and masks.
-Here a shape has the pixels whose centres lie within it, there also those that its outline touches. The classes are
-background, then those of a labels.txt, or else all labels that occur, sorted. As with labelme, `_background_` is the
-background and `__ignore__` is ignored. Images without a file of shapes are not listed.
+circles and masks. Here a shape has the pixels whose centres lie within it, there also those that its outline touches.
+The classes are background, then those of a labels.txt, or else all labels of shapes with an area, sorted. As with
+labelme, `_background_` is the background and `__ignore__` is ignored. Images without a file of shapes are not listed.
 """
 
 from __future__ import annotations
@@ -32,6 +31,9 @@ LAYOUT = "train/*.json of labelme beside train/*.jpg"
 
 PEEKED = 20
 """So many JSON files are opened to find one of labelme's."""
+
+WITHOUT_AREA = ("point", "points", "line", "linestrip")
+"""Kinds of shapes whose labels make no classes."""
 
 OWN_NAMES = {"_background_": BACKGROUND, "__ignore__": ""}
 """What labelme calls the background, and what is to be ignored."""
@@ -92,8 +94,10 @@ def _without_picture(content: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _labels(content: Mapping[str, Any], file: Path) -> set[str]:
+    """Those of the shapes that have an area."""
     with well_formed(f"{file}: shapes"):
-        return {str(shape["label"]) for shape in content["shapes"]}
+        areas = [shape for shape in content["shapes"] if shape.get("shape_type") not in WITHOUT_AREA]
+        return {str(shape["label"]) for shape in areas}
 
 
 def _split(file: Path, root: Path) -> str:
@@ -112,11 +116,11 @@ def _sample(
     regions = []
     for number, shape in enumerate(content["shapes"], start=1):
         with well_formed(f"{file}: shape {number}"):
-            if shape["label"] not in labels:
-                raise DataError(f"{file}: shape {number}: {unknown_name('class', shape['label'], labels)}")
             region = _region(shape, f"{file}: shape {number}")
             if region is None:
                 left_out[shape["shape_type"]] += 1
+            elif shape["label"] not in labels:
+                raise DataError(f"{file}: shape {number}: {unknown_name('class', shape['label'], labels)}")
             else:
                 regions.append((labels[shape["label"]], region))
     return Sample(image, Drawing(str(file), tuple(regions), known))

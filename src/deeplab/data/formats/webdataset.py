@@ -77,7 +77,7 @@ class Member:
 
 
 def _shards(root: Path) -> list[Path]:
-    return sorted(file for pattern in ("*.tar", "*/*.tar") for file in root.glob(pattern))
+    return sorted(file for pattern in ("*.[tT][aA][rR]", "*/*.[tT][aA][rR]") for file in root.glob(pattern))
 
 
 def _samples(shard: Path) -> list[Sample]:
