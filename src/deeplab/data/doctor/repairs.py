@@ -99,8 +99,9 @@ def lost_split(evidence: Evidence) -> str | None:
 
     wanted = {split: None for split, samples in evidence.dataset.splits.items() if samples}
     wanted |= {stray.split: None for stray in evidence.strays if stray.split == "train"}  # without it, an error is left
+    splits = _splits(evidence.examined)
     for split in wanted:
-        if not any(is_kept(item) for item in evidence.examined if item.split == split):
+        if not any(into == split and is_kept(item) for item, into in zip(evidence.examined, splits, strict=True)):
             return split
     return None
 
