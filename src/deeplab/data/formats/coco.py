@@ -35,9 +35,7 @@ LAYOUT = "annotations/instances_train.json and train/*.jpg or images/train/*.jpg
 
 PATTERNS = ("annotations/*.json", "*annotations*.json", "instances*.json", "*/_annotations.coco.json")
 OTHER_TASKS = ("captions", "person_keypoints", "stuff", "panoptic", "image_info")
-KEYS = ('"info"', '"images"', '"annotations"', '"categories"', '"licenses"')
-
-
+KEYS = ('"images"', '"annotations"', '"categories"', '"licenses"')
 PEEKED = 2**20
 """Bytes of a file in which one of the keys is looked for: what stands before them may be long."""
 
