@@ -107,8 +107,8 @@ def _correct_biases(found: Any, proto: Any, images: Sequence[NDArray[np.uint8]])
         if node.op_type == "Conv" and len(node.input) == 3 and node.input[1] in made_of:
             numbers, steps = (numpy_helper.to_array(stored[name]) for name in made_of[node.input[1]][:2])
             errors[node.name] = numbers * steps.reshape(-1, *[1] * (numbers.ndim - 1)) - exact[filters[node.name]]
-            biases[node.name] = made_of[node.input[2]]
-    for layer, added in _means(proto, errors, images).items():
+            biases[node.name] = made_of[node.input[2]]  # its own, also where layers share one
+    for layer, added in (_means(proto, errors, images) if errors else {}).items():
         name, steps, *_ = biases[layer]
         numbers = numpy_helper.to_array(stored[name])
         less = np.rint(added / numpy_helper.to_array(stored[steps])).astype(numbers.dtype)
@@ -136,8 +136,6 @@ def _means(
         probe.graph.initializer.append(onnx.numpy_helper.from_array(filters[node.name], other))
         probe.graph.node.extend((first, second))
         probe.graph.output.append(onnx.helper.make_empty_tensor_value_info(mean))
-    if not filters:
-        return {}
     options = runtime.SessionOptions()
     options.intra_op_num_threads = threads()
     session = runtime.InferenceSession(probe.SerializeToString(), options)
