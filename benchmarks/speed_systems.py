@@ -22,7 +22,7 @@ import deeplab
 from deeplab import checkpoints, runtimes
 from deeplab.checkpoints import Checkpoint
 from deeplab.evaluation import pictures
-from deeplab.images import read_image, resize_image
+from deeplab.images import mirrored, read_image, resize_image
 from deeplab.layers import counted
 from deeplab.models import SegmentationModel
 from deeplab.runtimes.graph import Graph
@@ -220,7 +220,7 @@ def prepare(name: str, folder: Path, shared: Path, *, weights: Path | None = Non
     formats = ("onnx", "openvino") if find_spec("openvino") else ("onnx",)
     for size in fixed_sizes(name) or [""]:
         graph = Graph(checkpoint, fixed_size=fixed_sizes(name).get(size))
-        int8 = runtimes.Int8([graph.description().padded(image) for image in seen])
+        int8 = runtimes.Int8([graph.description().padded(as_timed(name, image, graph.fixed_size)) for image in seen])
         for format in formats:
             runtimes.save(exported(folder, f"deeplab, {format}", size), graph, format=format)
             runtimes.save(exported(folder, f"deeplab, {format}{INT8}", size), graph, format=format, int8=int8)
@@ -277,8 +277,7 @@ def put(state: Mapping[str, Tensor], tensors: dict[str, Tensor], convert: Callab
 
 def voc_photos(shared: Path) -> list[NDArray[np.uint8]]:
     """Some with the classes of PASCAL VOC, for the ranges of 8-bit numbers."""
-    paths = sorted((shared / "data" / "coco128_voc21").rglob("images/*"))[:16]
-    return [padded_square(np.array(Image.open(path).convert("RGB")))[0] for path in paths]
+    return [read_image(path) for path in sorted((shared / "data" / "coco128_voc21").rglob("images/*"))[:16]]
 
 
 def photos_beside(path: Path) -> list[NDArray[np.uint8]]:
@@ -286,6 +285,14 @@ def photos_beside(path: Path) -> list[NDArray[np.uint8]]:
     others = [each for each in sorted(path.parent.iterdir()) if each != path]
     images = [read_image(each) for each in others[:: max(1, len(others) // 16)]]
     return [image[: image.shape[0] // 16 * 16, : image.shape[1] // 16 * 16] for image in images]
+
+
+def as_timed(name: str, image: NDArray[np.uint8], size: Size | None) -> NDArray[np.uint8]:
+    """An image as a network sees the photo that is timed: scaled into the interpreter's square, or mirrored on to a
+    fixed size. Of padding, which is labelled easily, there is no more than in that photo."""
+    if name == TFLITE:
+        return padded_square(image)[0]
+    return mirrored(image, size) if size else image
 
 
 def fixed_sizes(name: str) -> Mapping[str, Size]:
