@@ -108,12 +108,13 @@ def less_and_less_int8(graph: Graph, images: Sequence[NDArray[np.uint8]]) -> Ite
     Raises:
         SettingsError: Too few images.
     """
-    yield Int8(images)
+    int8 = Int8(images)
+    yield int8
     layers = graph.sensitive_layers(images[:1])
     work = np.cumsum([layer.multiply_adds for layer in layers])
     counts = {int(np.searchsorted(work, share * work[-1], side="right")) for share in SHARES_KEPT}
     for count in sorted(counts - {0}):
-        yield Int8(images, kept=tuple(layer.name for layer in layers[:count]))
+        yield int8.keeping(tuple(layer.name for layer in layers[:count]))
 
 
 def _module(format: str) -> Any:

@@ -48,7 +48,7 @@ def to_tflite(
         MissingExtraError: ai-edge-litert is not installed.
         SettingsError: The graph has an operator for which there is none here.
     """
-    program = program.run_decompositions({})  # of which none is left that changes its input
+    traced, program = program, program.run_decompositions({})  # of which none is left that changes its input
     signature = program.graph_signature
     stored = {**program.state_dict, **program.constants}
     names = {
@@ -69,8 +69,9 @@ def to_tflite(
     places = {node.name: tensor for node, tensor in tensors.items()}
     file.outputs = {name: places[str(node)] for name, node in zip(outputs, signature.user_outputs, strict=True)}
     if int8 is not None:
-        seen = seen_ranges(program.graph_module, constants, int8.images)
-        ranges = {tensors[node]: found for node, found in seen.items()}  # of an activation within: after it
+        images = int8.images
+        seen = int8.once(traced, lambda: seen_ranges(program.graph_module, constants, images))
+        ranges = {places[name]: found for name, found in seen.items()}  # of an activation within: after it
         file = in_8_bits(file, ranges, kept={f"model.{layer}.weight" for layer in int8.kept})
     return file.content(metadata)
 

@@ -16,13 +16,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.fx import GraphModule, Interpreter, Node
 
-from deeplab.runtimes._int8 import trained_steps
+from deeplab.runtimes._int8 import Range, closest_range, sample, trained_steps
 from deeplab.runtimes._tflite_file import File, Operator, Quantization
 
-__all__ = ["Range", "in_8_bits", "seen_ranges"]
-
-Range = tuple[float, float]
-"""Least and largest value of a tensor."""
+__all__ = ["in_8_bits", "seen_ranges"]
 
 CHANNELS = {"CONV_2D": 0, "DEPTHWISE_CONV_2D": 3}
 """The convolutions, and which dimension of the filters is that of the output channels."""
@@ -213,31 +210,30 @@ def _quantized(values: NDArray[Any], quantization: Quantization) -> NDArray[Any]
 
 def seen_ranges(
     graph: GraphModule, constants: Mapping[str, Tensor], images: Sequence[NDArray[np.uint8]]
-) -> dict[Node, Range]:
-    """Of what each node computes in float32.
+) -> dict[str, Range]:
+    """Of what each node computes in float32, by its name.
 
     Args:
         graph: Whose only input besides its constants is the image.
         constants: Of weights and the like, by the names of their nodes.
         images: (1, H, W, 3) each.
     """
-    ranges = _Ranges(graph)
+    samples = _Samples(graph)
     inputs = [node.name for node in graph.graph.nodes if node.op == "placeholder"]
     with torch.inference_mode():
         for image in images:
-            ranges.run(*(constants.get(name, torch.from_numpy(image)) for name in inputs))
-    return ranges.seen
+            samples.run(*(constants.get(name, torch.from_numpy(image)) for name in inputs))
+    return {name: closest_range(np.concatenate(seen)) for name, seen in samples.seen.items()}
 
 
-class _Ranges(Interpreter):
+class _Samples(Interpreter):
     def __init__(self, graph: GraphModule) -> None:
         super().__init__(graph)
-        self.seen: dict[Node, Range] = {}
+        self.seen: dict[str, list[NDArray[np.float32]]] = {}
+        self.generator = np.random.default_rng(0)
 
     def run_node(self, n: Node) -> Any:
         result = super().run_node(n)
         if n.op == "call_function" and isinstance(result, Tensor) and result.dtype == torch.float32:
-            low, high = map(float, result.aminmax())
-            before = self.seen.get(n, (low, high))
-            self.seen[n] = min(low, before[0]), max(high, before[1])
+            self.seen.setdefault(n.name, []).append(sample(result.numpy(), self.generator))
         return result

@@ -19,6 +19,7 @@ from deeplab.errors import SettingsError
 from deeplab.layers import counted, folded
 from deeplab.models import SegmentationModel
 from deeplab.runtimes._exported import Description, own_version
+from deeplab.runtimes._int8 import closest_range, sample
 
 TRACED_SIZE = (75, 90)
 """Of the images that the graph is traced with where it is to take any: no number that a network treats apart."""
@@ -151,8 +152,9 @@ def _logits(network: nn.Module, image: Tensor) -> Tensor:
 def _in_8_bits(layer: nn.Conv2d) -> Iterator[None]:
     """Have the layer compute about as it would with 8-bit filters and values."""
     weight = layer.weight.data
-    layer.weight.data = _rounded(weight, dims=(1, 2, 3), levels=127)
-    hook = layer.register_forward_pre_hook(lambda _, given: (_rounded(given[0], dims=None, levels=255),))
+    dims = (1, 2, 3)
+    layer.weight.data = _rounded(weight, weight.amin(dims, keepdim=True), weight.amax(dims, keepdim=True), levels=127)
+    hook = layer.register_forward_pre_hook(lambda _, given: (_closest(given[0]),))
     try:
         yield
     finally:
@@ -160,8 +162,13 @@ def _in_8_bits(layer: nn.Conv2d) -> Iterator[None]:
         layer.weight.data = weight
 
 
-def _rounded(x: Tensor, *, dims: tuple[int, ...] | None, levels: int) -> Tensor:
-    """x in so many steps between its least and its largest value, of each first index if `dims` are the others."""
-    low, high = (x.amin(dims, keepdim=True), x.amax(dims, keepdim=True)) if dims else (x.min(), x.max())
+def _closest(x: Tensor) -> Tensor:
+    """x in 8-bit numbers of the range that is chosen for it."""
+    low, high = closest_range(sample(x.numpy(), np.random.default_rng(0)))
+    return _rounded(x.clamp(low, high), torch.tensor(low), torch.tensor(high), levels=255)
+
+
+def _rounded(x: Tensor, low: Tensor, high: Tensor, *, levels: int) -> Tensor:
+    """x in so many steps over its range and zero."""
     step = ((high.clamp(min=0) - low.clamp(max=0)) / levels).clamp(min=1e-12)
     return (x / step).round() * step

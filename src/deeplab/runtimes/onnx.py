@@ -25,7 +25,8 @@ from deeplab.runtimes._exported import (
     reason,
     threads,
 )
-from deeplab.runtimes._int8 import Int8, quantized
+from deeplab.runtimes._int8 import Int8
+from deeplab.runtimes._onnx_int8 import quantized
 
 __all__ = ["load", "save", "to_onnx"]
 

@@ -17,7 +17,8 @@ from deeplab._optional import require
 from deeplab.errors import CheckpointError, SettingsError
 from deeplab.files import written_together
 from deeplab.runtimes._exported import KEY, Description, EngineNetwork, Exported, check_shape, incomplete, threads
-from deeplab.runtimes._int8 import Int8, quantized
+from deeplab.runtimes._int8 import Int8
+from deeplab.runtimes._onnx_int8 import quantized
 
 __all__ = ["load", "save"]
 
