@@ -214,11 +214,11 @@ def test_links_that_lead_to_themselves_are_told_and_the_rest_goes_on(
     assert (tmp_path / "out" / "x.png").is_file()
 
 
-def test_an_output_that_is_a_file_is_refused(run: Run, photo: Photo, tiny: Path, tmp_path: Path) -> None:
+def test_an_output_that_is_a_file_is_refused_before_the_model_is_loaded(run: Run, photo: Photo, tmp_path: Path) -> None:
     (tmp_path / "out").write_text("taken")
-    status, _, err = run("segment", photo("x.jpg"), "--model", tiny, "--output", tmp_path / "out")
+    status, _, err = run("segment", photo("x.jpg"), "--model", "gone.safetensors", "--output", tmp_path / "out")
     assert status == 2
-    assert err.startswith(f"deeplab: {tmp_path / 'out'}: no folder to write to")
+    assert err.startswith(f"deeplab: {tmp_path / 'out'}: cannot be written (Not a directory)")
 
 
 def test_a_model_that_is_not_there_is_said(run: Run, photo: Photo, tmp_path: Path) -> None:

@@ -10,7 +10,6 @@ from typing import Any
 
 from deeplab._progress import progress as progress
 from deeplab._words import number_of
-from deeplab.errors import OutputError
 
 FEW = 10
 """Images whose interval is narrower than what is known: resampled, they are the same few again."""
@@ -65,12 +64,3 @@ def print_json(figures: Mapping[str, Any]) -> None:
 def warn(text: str) -> None:
     """One line on standard error, in the form of an error."""
     print(f"deeplab: {' '.join(text.splitlines())}", file=sys.stderr)
-
-
-def make_folder(path: Path) -> None:
-    """Make the output folder `path`. Raises OutputError."""
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise OutputError(f"{path}: no folder to write to ({reason}); choose another --output") from error

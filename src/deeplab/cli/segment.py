@@ -13,7 +13,7 @@ import typer
 
 from deeplab import api
 from deeplab.cli._options import Json
-from deeplab.cli._terminal import make_folder, print_json, print_table, progress, warn
+from deeplab.cli._terminal import print_json, print_table, progress, warn
 from deeplab.errors import DeepLabError, InputNotFoundError, OutputError
 from deeplab.settings import LoadSettings, SegmentSettings
 
@@ -29,6 +29,7 @@ NOTED = 4
 
 def segment(settings: SegmentSettings, *, json: Json = False) -> None:
     """Segment photos and print the share of each class."""
+    from deeplab.files import check_writable
     from deeplab.images import number_of_pictures
     from deeplab.images.georeference import copy_georeference
     from deeplab.inference.read_ahead import read_ahead
@@ -79,9 +80,9 @@ def segment(settings: SegmentSettings, *, json: Json = False) -> None:
     targets = _targets(_expanded(settings, fail), settings, fail)
     colors: dict[str, list[int]] = {}
     if targets:
+        check_writable(settings.output, folder=True)
         segmenter = api.load(**settings.part(LoadSettings), progress=progress)
         colors = dict(zip(segmenter.classes, segmenter.palette.tolist(), strict=True))
-        make_folder(settings.output)
         print_table(("Image", "Class", "Share"), rows(segmenter), figures=("Share",), colors=colors)
     if done:
         numbers = f"{len(done)} segmented, {len(failed)} failed" if failed else f"{len(done)} segmented"
