@@ -317,6 +317,8 @@ class ExplainSettings(LoadSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if Path(self.model).suffix.lower() in EXPORT_SUFFIXES.values():
+            raise SettingsError(f"{self.model} is exported and cannot be looked into; take the model it was made from")
         if self.engine not in ("torch", "compiled"):
             raise SettingsError(f"engine {self.engine} runs networks that cannot be looked into; leave --engine out")
         if self.tile_size:

@@ -63,6 +63,11 @@ def test_tiles_are_refused_because_the_image_is_looked_at_in_one_piece(
     assert err == "deeplab: explain looks at the image in one piece; leave tile_size out and take long_side\n"
 
 
+def test_an_exported_model_is_refused_before_it_is_opened(run: Run, photo: Callable[[str], Path]) -> None:
+    err = run("explain", "gone.ONNX", photo("a.jpg")).err
+    assert err == "deeplab: gone.ONNX is exported and cannot be looked into; take the model it was made from\n"
+
+
 def test_a_model_after_its_image_is_told(run: Run, photo: Callable[[str], Path]) -> None:
     image = photo("x.jpg")
     assert run("explain", image, "objects").err == (

@@ -13,10 +13,10 @@ from deeplab.models import create_model
 CLASSES = ("background", "cat", "dog")
 
 
-def segmenter_of(**options):
+def segmenter_of(*, precision="float32", **options):
     torch.manual_seed(0)
     model = create_model("deeplabv3", num_classes=3, depth_multiplier=0.25, aspp_channels=8, atrous_rates=(), **options)
-    return Segmenter(Checkpoint(model.eval(), CLASSES, color_map(3)), device="cpu")
+    return Segmenter(Checkpoint(model.eval(), CLASSES, color_map(3)), device="cpu", precision=precision)
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +100,17 @@ def test_dropout_is_asked_where_there_is_some(image):
         explain(segmenter, image, samples=1)
 
 
-def test_what_cannot_be_shown_is_said(segmenter, image):
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_dropout_that_drops_nothing_changes_no_class_in_any_precision(image, precision):
+    segmenter = segmenter_of(precision=precision)
+    for module in segmenter.model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 1e-12
+    assert explain(segmenter, image, samples=2).dropout.max() == 0
+
+
+def test_what_cannot_be_shown_is_said_before_the_image_is_segmented(segmenter, image, monkeypatch):
+    monkeypatch.setattr(Segmenter, "__call__", lambda *_: pytest.fail("segmented"))
     with pytest.raises(SettingsError, match="pixel 40,0 lies outside an image of 40 x 56"):
         explain(segmenter, image, pixel=(40, 0))
     with pytest.raises(UnknownNameError, match="no class 'dgo'; did you mean dog"):

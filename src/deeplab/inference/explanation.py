@@ -23,7 +23,6 @@ from torch import Tensor, nn
 from deeplab.errors import SettingsError, unknown_name
 from deeplab.images import resize_image
 from deeplab.inference.predictor import Segmenter
-from deeplab.inference.torch_network import TorchNetwork
 from deeplab.layers import resize
 from deeplab.results import Segmentation
 
@@ -77,13 +76,16 @@ def explain(
         SettingsError: A pixel outside the image, or samples of a model without dropout.
         DeepLabError: As the segmenter.
     """
-    result = segmenter(image)
+    _ = segmenter.model  # raises where there is none, as do the checks below, before the work is done
     for name in classes or ():
         if name not in segmenter.classes:
             raise unknown_name("class", name, segmenter.classes)
     height, width = image.shape[:2]
     if pixel is not None and not (0 <= pixel[0] < height and 0 <= pixel[1] < width):
         raise SettingsError(f"pixel {pixel[0]},{pixel[1]} lies outside an image of {height} x {width}; count from 0")
+    if samples and not _dropout_layers(segmenter.model):
+        raise SettingsError("samples ask networks with random dropout, and this model has none; leave it out")
+    result = segmenter(image)
     probabilities = result.probabilities
     return Explanation(
         segmentation=result,
@@ -92,7 +94,7 @@ def explain(
         disagreement=_disagreement(segmenter, image, result.labels),
         activations=_activations(segmenter, image, result.labels, list(result.areas()) if classes is None else classes),
         receptive_field=None if pixel is None else _receptive_field(segmenter, image, pixel),
-        dropout=_dropout(segmenter, image, result.labels, samples, seed) if samples else None,
+        dropout=_dropout(segmenter, image, samples, seed) if samples else None,
     )
 
 
@@ -122,13 +124,17 @@ def _disagreement(segmenter: Segmenter, image: NDArray[np.uint8], labels: NDArra
     return found
 
 
-def _dropout(segmenter: Segmenter, image: NDArray[np.uint8], labels: NDArray[Any], samples: int, seed: int) -> Map:
-    layers = [module for module in segmenter.model.modules() if isinstance(module, nn.modules.dropout._DropoutNd)]
-    if not any(layer.p > 0 for layer in layers):
-        raise SettingsError("samples ask networks with random dropout, and this model has none; leave it out")
-    count = np.zeros(labels.shape, np.int64)
+def _dropout_layers(model: nn.Module) -> list[nn.modules.dropout._DropoutNd]:
+    layers = [module for module in model.modules() if isinstance(module, nn.modules.dropout._DropoutNd)]
+    return [layer for layer in layers if layer.p > 0]
+
+
+def _dropout(segmenter: Segmenter, image: NDArray[np.uint8], samples: int, seed: int) -> Map:
+    layers = _dropout_layers(segmenter.model)
     random = copy.copy(segmenter)
-    random.network = TorchNetwork(segmenter.model, device=segmenter.device, fold=False)
+    random.network = segmenter.torch_network.unfolded()
+    labels = random(image).labels  # so that rounding, which folding changes too, does not count
+    count = np.zeros(labels.shape, np.int64)
     with torch.random.fork_rng(devices=[segmenter.device] if segmenter.device.type == "cuda" else []):
         torch.manual_seed(seed)
         try:

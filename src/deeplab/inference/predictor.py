@@ -25,6 +25,7 @@ from deeplab.results import Segmentation
 if TYPE_CHECKING:
     from deeplab.checkpoints import Checkpoint
     from deeplab.crf import DenseCRF
+    from deeplab.inference.torch_network import TorchNetwork
     from deeplab.models import SegmentationModel
 
 __all__ = ["TILE_SIZE", "Segmenter", "centres"]
@@ -114,12 +115,17 @@ class Segmenter:
         Raises:
             CheckpointError: The network was exported.
         """
+        return self.torch_network.model
+
+    @property
+    def torch_network(self) -> TorchNetwork:
+        """What runs the model. Raises as `model`."""
         from deeplab.inference.torch_network import TorchNetwork
 
         network = self.network.network if isinstance(self.network, Remembered) else self.network
         if not isinstance(network, TorchNetwork):
             raise CheckpointError("an exported network cannot be looked into; load the model that it was made from")
-        return network.model
+        return network
 
     @property
     def device(self) -> Any:

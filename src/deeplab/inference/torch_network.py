@@ -71,6 +71,10 @@ class TorchNetwork:
         """Another model, which runs in the same way. Raises as the constructor."""
         return TorchNetwork(model, **self.how)
 
+    def unfolded(self) -> TorchNetwork:
+        """The model itself, as it is at the time it runs, on the same device and in the same precision."""
+        return TorchNetwork(self.model, **{**self.how, "compiled": False, "fold": False})
+
     @property
     def name(self) -> str:
         return self.model.entry
