@@ -245,7 +245,7 @@ class ModelSettings(UseSettings):
 
 @dataclass(frozen=True, kw_only=True)
 class LoadSettings(ModelSettings):
-    """The options that `segment` and `evaluate` share."""
+    """How a model is loaded to be used."""
 
     crf: str | None = option(
         None,
@@ -276,7 +276,7 @@ class SegmentSettings(LoadSettings):
 
 @dataclass(frozen=True, kw_only=True)
 class DataSettings(Settings):
-    """A data set and how it is read; the options that `train` and `evaluate` share."""
+    """A data set and how it is read."""
 
     data: Path = argument("Folder of the data set.", metavar="DATA")
     format: str | None = option(
