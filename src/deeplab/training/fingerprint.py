@@ -1,4 +1,4 @@
-"""What the recipe goes by: a fingerprint of the data and of the machine, as nnU-Net takes one of a medical data set.
+"""What a run is chosen by: a fingerprint of the data and of the machine, as nnU-Net takes one of a medical data set.
 
 nnU-Net: Isensee et al., Nature Methods 2021, arXiv 1904.08128, "Dataset fingerprint".
 """

@@ -37,12 +37,13 @@ from deeplab.files import clear_aside
 from deeplab.inference import Segmenter, pick_device
 from deeplab.models import SegmentationModel
 from deeplab.settings import LARGEST_SIDE, TrainSettings
-from deeplab.training import config, fingerprint, loggers, recipe, report, teacher
+from deeplab.training import choices, config, fingerprint, loggers, report, teacher
 from deeplab.training.batches import Photos, RareCrops, TrainingCrops, loader
 from deeplab.training.guard import Guard
 from deeplab.training.processes import environment_of
 from deeplab.training.recipes import RECIPES
 from deeplab.training.record import Record, state_of, steps_done
+from deeplab.training.samples import epochs_of, training_samples, validation_samples
 from deeplab.training.schedule import chosen, schedule_of
 from deeplab.training.start import calibrate, start_model
 from deeplab.training.stopping import Termination, stoppable
@@ -68,10 +69,10 @@ def run(settings: TrainSettings) -> Path:
     dataset = _open(settings)
     if settings.doctor and rank == 0:
         _examine(settings, dataset)
-    data = fingerprint.read_data(recipe.training_samples(settings, dataset), dataset)
+    data = fingerprint.read_data(training_samples(settings, dataset), dataset)
     machine = fingerprint.read_machine(str(pick_device(settings.device)))
     before = config.read(folder / CONFIG) if settings.resume else None
-    settings, reasons = recipe.choose(settings, dataset, data, machine, before=before)
+    settings, reasons = choices.choose(settings, dataset, data, machine, before=before)
     if settings.recipe is not None:
         published = RECIPES[settings.recipe]
         if published.differs:
@@ -89,7 +90,7 @@ def run(settings: TrainSettings) -> Path:
         fingerprint.check_same_data(folder / FINGERPRINT, data, root=dataset.root)
         if rank == 0:
             clear_aside(folder)
-    epochs = recipe.epochs_of(settings, images=data.images, rank=rank)
+    epochs = epochs_of(settings, images=data.images, rank=rank)
     steps = schedule_of(settings, steps_per_epoch=epochs.steps).steps
     state = state_of(folder) if settings.resume else None
     if state is not None and steps_done(state) >= steps:
@@ -98,14 +99,14 @@ def run(settings: TrainSettings) -> Path:
     model, norms = start_model(settings, dataset)
     instructor = teacher.load(settings.teacher, dataset) if settings.teacher is not None else None
 
-    photos = Photos(recipe.training_samples(settings, dataset), dataset, long_side=settings.long_side)
+    photos = Photos(training_samples(settings, dataset), dataset, long_side=settings.long_side)
     photos.keep(workers=settings.workers)
     if instructor is None and not photos.labelled():
         raise SettingsError(
             f"every pixel of the masks in {', '.join(settings.train_splits)} of {dataset.root} is "
             f"{dataset.ignore_index}, to be ignored; nothing can be learnt from them without a --teacher"
         )
-    validation = Photos(recipe.validation_samples(settings, dataset), dataset, long_side=None)
+    validation = Photos(validation_samples(settings, dataset), dataset, long_side=None)
     run_loggers = loggers.begin(settings, first=rank == 0)
     if rank == 0:
         config.write(folder / CONFIG, settings, reasons)
@@ -192,9 +193,9 @@ def _open(settings: TrainSettings) -> DataSet:
 
 def _examine(settings: TrainSettings, dataset: DataSet) -> None:
     """Tell the warnings that the doctor has for what is trained and validated on, or raise DataError for an error."""
-    parts = {"train": tuple(recipe.training_samples(settings, dataset))}
+    parts = {"train": tuple(training_samples(settings, dataset))}
     if dataset.splits.get(settings.val_split):
-        parts["val"] = recipe.validation_samples(settings, dataset)
+        parts["val"] = validation_samples(settings, dataset)
     part = replace(dataset, splits=parts)
     diagnosis = examine(
         part,
@@ -383,7 +384,7 @@ def _keep_freed_memory() -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without Lightning's own advice: the settings that it is about were chosen by the recipe."""
+    """Without Lightning's own advice: the settings that it is about were chosen before."""
     loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric", "lightning")]
     levels = [each.level for each in loggers]
     for each in loggers:

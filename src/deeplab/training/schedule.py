@@ -55,7 +55,7 @@ def schedule_of(settings: TrainSettings, *, steps_per_epoch: int) -> Schedule:
 
 
 def chosen(value: T | None) -> T:
-    """A setting that the recipe leaves no longer open."""
+    """A setting that is no longer open."""
     assert value is not None
     return value
 

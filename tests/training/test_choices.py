@@ -12,10 +12,11 @@ from deeplab.images import read_image
 from deeplab.layers import ATROUS_RATES
 from deeplab.models import create_model
 from deeplab.settings import TrainSettings, build
-from deeplab.training import config, recipe
+from deeplab.training import choices, config
 from deeplab.training.cost import Cost
 from deeplab.training.fingerprint import Machine, read_data
 from deeplab.training.recipes import with_recipe
+from deeplab.training.samples import epochs_of, training_samples
 from deeplab.training.start import build_model
 from deeplab.weights.encoders import Encoder
 
@@ -29,14 +30,14 @@ SMALL = Cost(multiply_adds=24e3, memory=2.8e3, weights=11_000_000)
 
 @pytest.fixture(autouse=True)
 def _known_cost_and_one_gpu(monkeypatch):
-    monkeypatch.setattr(recipe, "_cost", lambda settings, start, *, num_classes: SMALL)
+    monkeypatch.setattr(choices, "_cost", lambda settings, start, *, num_classes: SMALL)
     monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
 
 
 def choose(settings, machine=None):
     dataset = open_dataset(settings.data)
-    data = read_data(recipe.training_samples(settings, dataset), dataset)
-    return recipe.choose(settings, dataset, data, machine or CPU)
+    data = read_data(training_samples(settings, dataset), dataset)
+    return choices.choose(settings, dataset, data, machine or CPU)
 
 
 @pytest.fixture
@@ -165,7 +166,7 @@ def test_crops_that_are_less_than_half_of_an_image_see_more_of_it(make_data):
 
 def test_of_two_images_an_epoch_takes_many_passes(make_data):
     chosen, _ = choose(make_data([(40, 50)] * 2))
-    epochs = recipe.epochs_of(chosen, images=2)
+    epochs = epochs_of(chosen, images=2)
     assert (chosen.epochs, epochs.steps * chosen.epochs) == (50, 600)
     assert chosen.passes == 48
 
@@ -206,8 +207,8 @@ def test_a_slow_machine_gets_a_run_of_about_an_hour(make_data):
     fast, why = choose(settings, replace(CPU, threads=64))
     assert (fast.epochs, fast.passes, why["epochs"]) == (50, 1, "50 passes over the images")  # 1000 steps
     slow, why = choose(settings, replace(CPU, threads=1))
-    steps = recipe.epochs_of(slow, images=160).steps * slow.epochs
-    seconds = steps * 8 * 257**2 * 3 * SMALL.multiply_adds / recipe.SPEED["32"]
+    steps = epochs_of(slow, images=160).steps * slow.epochs
+    seconds = steps * 8 * 257**2 * 3 * SMALL.multiply_adds / choices.SPEED["32"]
     assert seconds == pytest.approx(0.8 * 3600, rel=0.03)  # the rest is for validations
     assert why["epochs"] == "about 1 h on 1 of the cores"
 
@@ -234,15 +235,15 @@ def test_lovasz_is_for_a_head_that_knows_classes(make_data):
 
 def test_a_large_network_on_a_slow_machine_gets_the_least_steps(make_data, monkeypatch):
     large = replace(SMALL, multiply_adds=7 * SMALL.multiply_adds)
-    monkeypatch.setattr(recipe, "_cost", lambda settings, start, *, num_classes: large)
+    monkeypatch.setattr(choices, "_cost", lambda settings, start, *, num_classes: large)
     chosen, why = choose(replace(make_data([(64, 64)] * 160, val=False), crop_size=(257, 257)), replace(CPU, threads=1))
-    assert recipe.epochs_of(chosen, images=160).steps * chosen.epochs == 600
+    assert epochs_of(chosen, images=160).steps * chosen.epochs == 600
     assert why["epochs"] == "about 1 h on 1 of the cores"
 
 
 def test_a_slow_machine_validates_as_often_as_a_fifth_of_the_time_allows(make_data, monkeypatch):
     large = replace(SMALL, multiply_adds=60 * SMALL.multiply_adds)
-    monkeypatch.setattr(recipe, "_cost", lambda settings, start, *, num_classes: large)
+    monkeypatch.setattr(choices, "_cost", lambda settings, start, *, num_classes: large)
     settings = replace(make_data([(64, 64)] * 40), crop_size=(257, 257), long_side=128)
     chosen, why = choose(settings, replace(CPU, threads=1))
     assert (chosen.epochs, chosen.passes) == (9, 13)  # 1.8 s an image, 73 s a validation
@@ -357,7 +358,7 @@ def test_the_variant_is_that_of_given_weights_unless_another_begins_with_their_h
     with torch.device("meta"):
         made = create_model(model, **{"backbone": "resnet18", "num_classes": 2, **options})
     start = Checkpoint(made, ("class 0", "class 1"), np.zeros((2, 3), np.uint8))
-    monkeypatch.setattr(recipe, "start_from", lambda weights, *, backbone: start)
+    monkeypatch.setattr(choices, "start_from", lambda weights, *, backbone: start)
     given = replace(make_data([(200, 200)]), weights="theirs", batch_size=8, epochs=1, long_side=200)
     chosen, _ = choose(given)
     assert (chosen.model, chosen.output_stride) == (wanted, stride)
@@ -368,7 +369,7 @@ def test_the_variant_is_that_of_given_weights_unless_another_begins_with_their_h
 def test_a_classifier_has_no_head_to_begin_with(make_data, monkeypatch):
     encoder = Encoder("resnet18")
     start = Checkpoint(encoder.eval(), (), np.zeros((0, 3), np.uint8))
-    monkeypatch.setattr(recipe, "start_from", lambda weights, *, backbone: start)
+    monkeypatch.setattr(choices, "start_from", lambda weights, *, backbone: start)
     given = replace(make_data([(200, 200)]), weights="theirs", batch_size=8, epochs=1, long_side=200)
     chosen, _ = choose(given)
     assert (chosen.model, chosen.loss, chosen.head_multiplier) == ("deeplabv3plus", "cross_entropy", 10.0)
@@ -378,9 +379,9 @@ def test_a_classifier_has_no_head_to_begin_with(make_data, monkeypatch):
 def test_a_gpu_takes_the_best_backbone_whose_weights_are_here(make_data, monkeypatch):
     settings = replace(make_data([(40, 40)]), batch_size=16, epochs=1)
     assert choose(settings, GPU)[0].backbone == "mobilenetv2"
-    objects = recipe.start_from("objects", backbone="mobilenetv2")
-    monkeypatch.setattr(recipe, "start_from", lambda weights, *, backbone: objects)
-    monkeypatch.setattr(recipe, "_is_here", lambda weights: weights != "tf/xception65_coco_voc_trainaug")
+    objects = choices.start_from("objects", backbone="mobilenetv2")
+    monkeypatch.setattr(choices, "start_from", lambda weights, *, backbone: objects)
+    monkeypatch.setattr(choices, "_is_here", lambda weights: weights != "tf/xception65_coco_voc_trainaug")
     chosen, why = choose(settings, GPU)
     assert (chosen.backbone, chosen.weights) == ("resnet101", "torchvision/deeplabv3_resnet101")
     assert why["backbone"] == "the best whose weights are here"
@@ -470,9 +471,9 @@ def test_what_a_run_did_without_is_not_chosen_on_another_device(make_data, tmp_p
     assert choose(settings, CPU)[0].long_side == 1024
     config.write(tmp_path / "config.yaml", chosen, why)
     dataset = open_dataset(settings.data)
-    data = read_data(recipe.training_samples(settings, dataset), dataset)
+    data = read_data(training_samples(settings, dataset), dataset)
     resumed = replace(chosen, device="cpu", resume=True)
-    resumed, _ = recipe.choose(resumed, dataset, data, CPU, before=config.read(tmp_path / "config.yaml"))
+    resumed, _ = choices.choose(resumed, dataset, data, CPU, before=config.read(tmp_path / "config.yaml"))
     config.check_same_run(tmp_path / "config.yaml", resumed)
 
 

@@ -16,22 +16,23 @@ import torch
 
 from deeplab.catalog import builder
 from deeplab.checkpoints import Checkpoint
-from deeplab.data import DataSet, Sample
+from deeplab.data import DataSet
 from deeplab.data.label_sets import common_name
 from deeplab.errors import SettingsError
 from deeplab.images import size_at
 from deeplab.layers import ATROUS_RATES
 from deeplab.settings import LARGEST_SIDE, LEARNING_RATES, WEIGHT_DECAYS, TrainSettings
-from deeplab.training.batches import Epochs, workers_that_fit
+from deeplab.training.batches import workers_that_fit
 from deeplab.training.cost import Cost, cost_of
 from deeplab.training.fingerprint import Fingerprint, Machine
 from deeplab.training.recipes import RECIPES
+from deeplab.training.samples import epochs_of, validation_samples
 from deeplab.training.schedule import chosen
 from deeplab.training.start import brings_head, build_model, model_for
 from deeplab.training.task import least_momentum
 from deeplab.weights import cached, known_classes, published, shipped, start_from
 
-__all__ = ["choose", "epochs_of", "training_samples", "validation_samples"]
+__all__ = ["choose"]
 
 STARTS = (
     ("xception65", "tf/xception65_coco_voc_trainaug"),  # 82.20 on VOC val
@@ -450,19 +451,6 @@ def _pixels(size: tuple[int, int]) -> int:
     return size[0] * size[1]
 
 
-def epochs_of(settings: TrainSettings, *, images: int, rank: int = 0) -> Epochs:
-    """The epochs that the settings ask for."""
-    return Epochs(
-        images,
-        chosen(settings.batch_size),
-        seed=settings.seed,
-        passes=chosen(settings.passes),
-        accumulate=chosen(settings.accumulate),
-        rank=rank,
-        world_size=settings.processes,
-    )
-
-
 def _cost(settings: TrainSettings, start: Checkpoint | None, *, num_classes: int) -> Cost:
     return cost_of(build_model(settings, start, num_classes=num_classes).eval())
 
@@ -509,28 +497,6 @@ def _length_in_epochs(settings: TrainSettings, *, images: int) -> float:
 
 def _length_in_steps(settings: TrainSettings, *, images: int) -> int:
     return settings.steps or epochs_of(settings, images=images).steps * chosen(settings.epochs)
-
-
-def training_samples(settings: TrainSettings, dataset: DataSet) -> list[Sample]:
-    """The labelled samples of the training splits; with a teacher, the unlabelled ones too."""
-    samples = [sample for split in settings.train_splits for sample in dataset.split(split)]
-    if settings.teacher is None:
-        samples = [sample for sample in samples if sample.mask is not None]
-    if not samples:
-        raise SettingsError(
-            f"no masks in {', '.join(settings.train_splits)} of {dataset.root}; choose other --train-splits"
-        )
-    return samples
-
-
-def validation_samples(settings: TrainSettings, dataset: DataSet) -> tuple[Sample, ...]:
-    """The samples to validate on; none where validation is off."""
-    if settings.val_split == "none":
-        return ()
-    samples = tuple(sample for sample in dataset.split(settings.val_split) if sample.mask is not None)
-    if not samples:
-        raise SettingsError(f"split '{settings.val_split}' of {dataset.root} has no masks; choose another --val-split")
-    return samples[: settings.val_limit]
 
 
 def _check(settings: TrainSettings, dataset: DataSet, *, images: int) -> None:
