@@ -24,6 +24,7 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 from deeplab.errors import SettingsError, unknown_name
 
 _S = TypeVar("_S", bound="Settings")
+_T = TypeVar("_T")
 _Call = TypeVar("_Call", bound=Callable[..., Any])
 
 UNIONS = (UnionType, Union)
@@ -787,6 +788,12 @@ class TrainSettings(DataSettings):
     def processes(self) -> int:
         """All of them, on all machines."""
         return self.devices * self.nodes
+
+
+def chosen(value: _T | None) -> _T:
+    """A setting of a training that is no longer open."""
+    assert value is not None
+    return value
 
 
 def laid_over(options: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:

@@ -21,13 +21,12 @@ from deeplab.data.label_sets import common_name
 from deeplab.errors import SettingsError
 from deeplab.images import size_at
 from deeplab.layers import ATROUS_RATES
-from deeplab.settings import LARGEST_SIDE, LEARNING_RATES, WEIGHT_DECAYS, TrainSettings
+from deeplab.settings import LARGEST_SIDE, LEARNING_RATES, WEIGHT_DECAYS, TrainSettings, chosen
 from deeplab.training.batches import workers_that_fit
 from deeplab.training.cost import Cost, cost_of
 from deeplab.training.fingerprint import Fingerprint, Machine
 from deeplab.training.recipes import RECIPES
 from deeplab.training.samples import epochs_of, validation_samples
-from deeplab.training.schedule import chosen
 from deeplab.training.start import brings_head, build_model, model_for
 from deeplab.training.task import least_momentum
 from deeplab.weights import cached, known_classes, published, shipped, start_from

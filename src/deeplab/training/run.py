@@ -36,7 +36,7 @@ from deeplab.errors import DataError, DeepLabError, OutputError, SettingsError
 from deeplab.files import clear_aside
 from deeplab.inference import Segmenter, pick_device
 from deeplab.models import SegmentationModel
-from deeplab.settings import LARGEST_SIDE, TrainSettings
+from deeplab.settings import LARGEST_SIDE, TrainSettings, chosen
 from deeplab.training import choices, config, fingerprint, loggers, report, teacher
 from deeplab.training.batches import Photos, RareCrops, TrainingCrops, loader
 from deeplab.training.guard import Guard
@@ -44,7 +44,7 @@ from deeplab.training.processes import environment_of
 from deeplab.training.recipes import RECIPES
 from deeplab.training.record import Record, state_of, steps_done
 from deeplab.training.samples import epochs_of, training_samples, validation_samples
-from deeplab.training.schedule import chosen, schedule_of
+from deeplab.training.schedule import schedule_of
 from deeplab.training.start import calibrate, start_model
 from deeplab.training.stopping import Termination, stoppable
 from deeplab.training.task import SegmentationTask

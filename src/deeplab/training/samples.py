@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from deeplab.data import DataSet, Sample
 from deeplab.errors import SettingsError
-from deeplab.settings import TrainSettings
+from deeplab.settings import TrainSettings, chosen
 from deeplab.training.batches import Epochs
-from deeplab.training.schedule import chosen
 
 __all__ = ["epochs_of", "training_samples", "validation_samples"]
 

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeVar
 
-from deeplab.settings import TrainSettings
+from deeplab.settings import TrainSettings, chosen
 
-__all__ = ["Schedule", "chosen", "falling_share", "poly", "schedule_of"]
-
-T = TypeVar("T")
+__all__ = ["Schedule", "falling_share", "poly", "schedule_of"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,12 +49,6 @@ def schedule_of(settings: TrainSettings, *, steps_per_epoch: int) -> Schedule:
         end=settings.end_learning_rate / chosen(settings.learning_rate) if settings.end_learning_rate else 0.0,
         every=settings.rate_every,
     )
-
-
-def chosen(value: T | None) -> T:
-    """A setting that is no longer open."""
-    assert value is not None
-    return value
 
 
 def poly(step: int, *, total_steps: int, warmup_steps: int = 0, power: float = 0.9) -> float:

@@ -20,10 +20,9 @@ from deeplab.errors import DeepLabError, SettingsError
 from deeplab.layers import BatchNorm
 from deeplab.models import SegmentationModel, create_model
 from deeplab.models.deeplabv3plus import DeepLabV3Plus
-from deeplab.settings import TrainSettings
+from deeplab.settings import TrainSettings, chosen
 from deeplab.training.batches import TrainingCrops, seeded
 from deeplab.training.optimizers import freeze
-from deeplab.training.schedule import chosen
 from deeplab.training.task import to_float
 from deeplab.weights import start_from, transfer
 from deeplab.weights.batchnorm import is_folded, recalibrate_batchnorm

@@ -22,11 +22,11 @@ from deeplab.inference import Segmenter
 from deeplab.layers import resize
 from deeplab.metrics import confusion_matrix, miou
 from deeplab.models import SegmentationModel
-from deeplab.settings import TrainSettings, loss_weights
+from deeplab.settings import TrainSettings, chosen, loss_weights
 from deeplab.training.auxiliary import AuxiliaryHead, features_of
 from deeplab.training.batches import Batch, Epochs, seeded
 from deeplab.training.optimizers import create_optimizer, parameter_groups
-from deeplab.training.schedule import chosen, falling_share, schedule_of
+from deeplab.training.schedule import falling_share, schedule_of
 from deeplab.training.sharding import copy_whole, shard, share_here
 
 __all__ = ["SegmentationTask"]
