@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,7 @@ from deeplab import catalog
 from deeplab._machine import may_have_gpu
 from deeplab._optional import require
 from deeplab._progress import Progress, no_progress
-from deeplab.errors import CheckpointError, InputNotFoundError, OutputError, SettingsError
+from deeplab.errors import CheckpointError, OutputError, SettingsError
 from deeplab.files import check_writable
 from deeplab.settings import (
     BenchmarkSettings,
@@ -29,11 +29,10 @@ from deeplab.settings import (
     TuneCRFSettings,
     UseSettings,
     build,
-    laid_over,
     takes,
 )
+from deeplab.training.config import with_config
 from deeplab.training.processes import is_first
-from deeplab.training.recipes import with_recipe
 
 if TYPE_CHECKING:
     import numpy as np
@@ -65,8 +64,8 @@ __all__ = [
     "load",
     "segment",
     "train",
+    "train_as",
     "tune_crf",
-    "with_config",
 ]
 
 logger = logging.getLogger(__name__)
@@ -178,7 +177,11 @@ def train(data: str | Path | None = None, **options: Any) -> Path:
         OutputError: The folder of the run is not empty, or cannot be written.
     """
     given = options if data is None else {"data": data, **options}
-    settings = build(TrainSettings, with_config(given))
+    return train_as(build(TrainSettings, with_config(given)))
+
+
+def train_as(settings: TrainSettings) -> Path:
+    """`train` with settings in which those of `config`, of the run to be resumed and of `recipe` are already."""
     for package, name in (("models", settings.model), ("backbones", settings.backbone)):
         if name != "auto":
             catalog.module_of(package, name)
@@ -621,28 +624,6 @@ def list_weights() -> list[str]:
     return [*weights.shipped(), *weights.published()]
 
 
-def with_config(options: Mapping[str, Any]) -> dict[str, Any]:
-    """The options of a training over those in its YAML file, `config` or that of the run which it resumes, and those
-    over the ones of its `recipe`.
-
-    Raises:
-        InputNotFoundError: There is no such file.
-        SettingsError: It is no mapping of options, or one of them does not exist or cannot work.
-        UnknownNameError: There is no such recipe.
-    """
-    path = Path(options["config"]) if options.get("config") else None
-    if path is None and options.get("resume"):
-        path = build(TrainSettings, {"data": ".", **options}).output / "config.yaml"
-        if not path.is_file() and not options.get("data"):
-            raise SettingsError(f"no run lies in {path.parent}, which has no {path.name}; name that of one by --output")
-        path = path if path.is_file() else None
-    if path is not None:  # which says all options: the recipe that is given goes over them
-        values = _read_config(path)
-        shared: dict[str, Any] = {name: values[name] for name in ("devices", "nodes") if name in values}
-        options = laid_over(values, with_recipe({**shared, **options}))
-    return with_recipe(options)
-
-
 def _open(settings: DataSettings) -> DataSet:
     """The data set with the classes that it is to have. Raises DataError."""
     from deeplab.data import open_dataset, regroup
@@ -662,20 +643,3 @@ def _check_outside(output: Path | None, data: Path) -> None:
     """Nothing is written into a data set, or SettingsError."""
     if output and output.resolve().is_relative_to(data.resolve()):
         raise SettingsError(f"output {output} lies inside the data set; choose another place")
-
-
-def _read_config(path: Path) -> dict[str, Any]:
-    yaml = require("yaml", extra="train")
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise InputNotFoundError(f"{path}: no such file; wanted a YAML file of training options") from error
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise SettingsError(f"{path}: not readable as YAML ({' '.join(str(error).split())})") from error
-    if not isinstance(values, dict):
-        raise SettingsError(f"{path}: wanted lines such as 'epochs: 50', got {type(values).__name__}")
-    try:
-        build(TrainSettings, {"data": ".", **values})
-    except SettingsError as error:
-        raise SettingsError(f"{path}: {error}") from error
-    return values

@@ -22,10 +22,10 @@ def one_line(err: str) -> str:
 
 
 def fails_with(error: BaseException) -> Callable[..., Any]:
-    def load(**_: Any) -> Any:
+    def call(*_: Any, **__: Any) -> Any:
         raise error
 
-    return load
+    return call
 
 
 def test_no_command_shows_the_help(run: Callable[..., Any]) -> None:
@@ -117,7 +117,7 @@ def test_too_little_memory_says_what_takes_less(
     run: Callable[..., Any], photo: Any, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     monkeypatch.setattr(api, "load", fails_with(error))
-    monkeypatch.setattr(api, "train", fails_with(error))
+    monkeypatch.setattr(api, "train_as", fails_with(error))
     status, _, err = run("segment", photo("x.png"), "--output", photo("o/y.png").parent)
     assert (status, one_line(err)) == (2, "out of memory; choose a smaller --tile-size or --long-side")
     status, _, err = run("explain", "objects", photo("x.png"), "--output", photo("o/y.png").parent)
@@ -138,7 +138,7 @@ def test_an_interrupted_process_ends_with_status_130_and_no_traceback() -> None:
     code = (
         "import os, signal, sys, deeplab.api\n"
         "from deeplab.__main__ import main\n"
-        "deeplab.api.train = lambda **_: os.kill(os.getpid(), signal.SIGINT)\n"
+        "deeplab.api.train_as = lambda _: os.kill(os.getpid(), signal.SIGINT)\n"
         "sys.exit(main(['train', '.']))"
     )
     done = subprocess.run(

@@ -473,8 +473,9 @@ def test_what_a_run_did_without_is_not_chosen_on_another_device(make_data, tmp_p
     dataset = open_dataset(settings.data)
     data = read_data(training_samples(settings, dataset), dataset)
     resumed = replace(chosen, device="cpu", resume=True)
-    resumed, _ = choices.choose(resumed, dataset, data, CPU, before=config.read(tmp_path / "config.yaml"))
-    config.check_same_run(tmp_path / "config.yaml", resumed)
+    before = config.read(tmp_path / "config.yaml")
+    resumed, _ = choices.choose(resumed, dataset, data, CPU, before=before)
+    config.check_same_run(before, resumed)
 
 
 def test_what_was_chosen_is_not_chosen_anew(settings, tmp_path):

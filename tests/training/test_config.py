@@ -41,17 +41,30 @@ def test_classes_are_written_in_their_order_and_read_back(settings: Settings, tm
     before = settings(tmp_path, classes={"b, c": ["middle", "bright"], "*": "*"})
     config.write(tmp_path / "config.yaml", before, {})
     assert "classes: ['b, c=middle|bright', '*=*']  # given\n" in (tmp_path / "config.yaml").read_text()
-    config.check_same_run(tmp_path / "config.yaml", before)
+    config.check_same_run(config.read(tmp_path / "config.yaml"), before)
     assert before.classes is not None
     with pytest.raises(SettingsError, match="--classes is"):
-        config.check_same_run(tmp_path / "config.yaml", replace(before, classes=before.classes[::-1]))
+        config.check_same_run(config.read(tmp_path / "config.yaml"), replace(before, classes=before.classes[::-1]))
 
 
 def test_a_run_goes_on_only_as_it_began(settings: Settings, tmp_path: Path) -> None:
     before = settings(tmp_path)
     config.write(tmp_path / "config.yaml", before, {})
-    config.check_same_run(tmp_path / "config.yaml", replace(before, resume=True, workers=3))
+    config.check_same_run(config.read(tmp_path / "config.yaml"), replace(before, resume=True, workers=3))
     with pytest.raises(
         SettingsError, match=r"--batch-size is 4 but the run in .* has 2; resume it without --batch-size"
     ):
-        config.check_same_run(tmp_path / "config.yaml", replace(before, batch_size=4))
+        config.check_same_run(config.read(tmp_path / "config.yaml"), replace(before, batch_size=4))
+
+
+@pytest.mark.parametrize("text", ["epochs: [", "50"])
+def test_a_damaged_file_of_a_run_to_be_resumed_is_told_as_one_that_is_given(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(text)
+    told = []
+    for read in (config.read, lambda path: config.with_config({"config": str(path)})):
+        with pytest.raises(SettingsError, match=r"config\.yaml: ") as caught:
+            read(path)
+        told.append(str(caught.value))
+    assert told[0] == told[1]
+    assert len(told[0].splitlines()) == 1

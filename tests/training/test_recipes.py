@@ -11,12 +11,12 @@ import pytest
 import torch
 
 from deeplab import losses
-from deeplab.api import with_config
 from deeplab.backbones import resnet
 from deeplab.errors import SettingsError, UnknownNameError
 from deeplab.models import create_model
 from deeplab.settings import TrainSettings, build
 from deeplab.training.batches import Epochs
+from deeplab.training.config import with_config
 from deeplab.training.recipes import RECIPES, with_recipe
 from deeplab.training.schedule import schedule_of
 from deeplab.training.task import SegmentationTask
@@ -204,6 +204,12 @@ def test_what_is_given_overrides_the_recipe_and_a_length_its_other_unit() -> Non
     assert (settings.steps, settings.epochs, settings.warmup_steps, settings.warmup_epochs) == (None, 3, None, 1)
     assert settings.model_options is not None
     assert (settings.model_options["dropout"], settings.model_options["multi_grid"]) == (0.3, [1, 2, 4])
+
+
+@pytest.mark.parametrize("given", [{"dropout": 0.3}, '{"dropout": 0.3}'])
+def test_options_of_the_model_go_over_those_of_the_recipe_as_text_too(given: Any) -> None:
+    merged = with_recipe({"recipe": "torchvision", "model_options": given})["model_options"]
+    assert (merged["dropout"], merged["head_conv"]) == (0.3, True)
 
 
 def test_the_options_of_a_recipe_are_the_same_when_they_come_back() -> None:

@@ -12,9 +12,9 @@ from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_t
 import typer
 
 from deeplab import catalog, weights
-from deeplab.api import with_config
 from deeplab.errors import unknown_name
 from deeplab.settings import CRF_ALONE, UNIONS, CRFPreset, Settings, build, is_required, names_crf
+from deeplab.training.config import with_config
 from deeplab.training.recipes import RECIPES
 
 _S = TypeVar("_S", bound=Settings)
@@ -35,14 +35,14 @@ def command(kind: type[_S], function: Callable[..., None]) -> Callable[..., None
     out, so that the default is said in one place only.
     """
     own = list(inspect.signature(function, eval_str=True).parameters.values())[1:]  # without the settings
+    types = get_type_hints(kind)
+    has_config = "config" in types
 
     def callback(debug: bool, **given: Any) -> None:
         keywords = {parameter.name: given.pop(parameter.name) for parameter in own}
         values = {name: value for name, value in given.items() if value not in (None, [])}
-        function(build(kind, with_config(values)), **keywords)
+        function(build(kind, with_config(values) if has_config else values), **keywords)
 
-    types = get_type_hints(kind)
-    has_config = "config" in types
     flags = [_parameter(option, types[option.name], has_config=has_config) for option in fields(kind)]
     debug = inspect.Parameter("debug", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=Debug)
     parameters = [*flags, *own, debug]

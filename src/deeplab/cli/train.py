@@ -16,7 +16,7 @@ def train(settings: TrainSettings) -> None:
     logger.setLevel(logging.INFO if is_first() else logging.WARNING)
     logger.addHandler(handler)
     try:
-        best = api.train(**{**settings.as_dict(), "config": None})
+        best = api.train_as(settings)
     finally:
         logger.removeHandler(handler)
     if is_first():

@@ -1,4 +1,7 @@
-"""config.yaml: every value of a run with the reason for it, and whether a resumed run goes on with them."""
+"""config.yaml: every value of a run with the reason for it, read back by `--config` and by a run that is resumed.
+
+Nothing heavy is imported here, for the command line reads it before torch loads.
+"""
 
 from __future__ import annotations
 
@@ -7,21 +10,46 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from deeplab.errors import SettingsError
+from deeplab._optional import require
+from deeplab.errors import InputNotFoundError, SettingsError
 from deeplab.files import written_aside
-from deeplab.settings import TrainSettings, build
+from deeplab.settings import TrainSettings, build, laid_over
 from deeplab.training.recipes import RECIPES, with_recipe
 
-__all__ = ["PLACES", "check_same_run", "read", "write"]
+__all__ = ["CONFIG", "PLACES", "check_same_run", "read", "with_config", "write"]
+
+CONFIG = "config.yaml"
+"""In the folder of the run."""
 
 PLACES = ("data", "output", "config", "resume", "doctor", "device", "workers", "logger", "on_nan")
 """Settings that say where and how, not what: free to change when a run is resumed, not told by its model."""
 
 
+def with_config(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of a training over those in its YAML file, `config` or that of the run which it resumes, and those
+    over the ones of its `recipe`.
+
+    Raises:
+        InputNotFoundError: There is no such file.
+        SettingsError: It is no mapping of options, or one of them does not exist or cannot work.
+        UnknownNameError: There is no such recipe.
+    """
+    path = Path(options["config"]) if options.get("config") else None
+    if path is None and options.get("resume"):
+        path = build(TrainSettings, {"data": ".", **options}).output / CONFIG
+        if not path.is_file() and not options.get("data"):
+            raise SettingsError(f"no run lies in {path.parent}, which has no {path.name}; name that of one by --output")
+        path = path if path.is_file() else None
+    if path is not None:  # which says all options: the recipe that is given goes over them
+        values = _options_in(path)
+        shared: dict[str, Any] = {name: values[name] for name in ("devices", "nodes") if name in values}
+        options = laid_over(values, with_recipe({**shared, **options}))
+    return with_recipe(options)
+
+
 def write(path: Path, settings: TrainSettings, reasons: Mapping[str, str]) -> None:
     """Write every value as YAML with its reason behind it, if it was chosen; `deeplab train --config` reads it back."""
+    yaml = require("yaml", extra="train")
     defaults = {option.name: option.default for option in fields(settings)}
     theirs = build(TrainSettings, with_recipe({"data": ".", "recipe": settings.recipe, "devices": settings.processes}))
     lines = []
@@ -40,17 +68,39 @@ def write(path: Path, settings: TrainSettings, reasons: Mapping[str, str]) -> No
 
 def read(path: Path) -> dict[str, Any]:
     """The values of a run that stay when it is resumed, from its config.yaml."""
-    before = yaml.safe_load(path.read_text(encoding="utf-8"))
-    return {name: value for name, value in before.items() if name not in PLACES}
+    return {name: value for name, value in _parsed(path).items() if name not in PLACES}
 
 
-def check_same_run(path: Path, settings: TrainSettings) -> None:
-    """Raise SettingsError where a resumed run would go on with other values than those in its config.yaml."""
+def check_same_run(before: Mapping[str, Any], settings: TrainSettings) -> None:
+    """Raise SettingsError where a resumed run would go on with other values than it had `before`."""
     given = settings.as_dict()
-    for name, value in read(path).items():
+    for name, value in before.items():
         if name in given and given[name] != value:
             option = f"--{name.replace('_', '-')}"
             raise SettingsError(
-                f"{option} is {given[name]} but the run in {path.parent} has {value}; "
+                f"{option} is {given[name]} but the run in {settings.output} has {value}; "
                 f"resume it without {option}, or start another --output"
             )
+
+
+def _options_in(path: Path) -> dict[str, Any]:
+    """The options of a training in a YAML file. Raises as `with_config`."""
+    values = _parsed(path)
+    try:
+        build(TrainSettings, {"data": ".", **values})
+    except SettingsError as error:
+        raise SettingsError(f"{path}: {error}") from error
+    return values
+
+
+def _parsed(path: Path) -> dict[str, Any]:
+    yaml = require("yaml", extra="train")
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise InputNotFoundError(f"{path}: no such file; wanted a YAML file of training options") from error
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise SettingsError(f"{path}: not readable as YAML ({' '.join(str(error).split())})") from error
+    if not isinstance(values, dict):
+        raise SettingsError(f"{path}: wanted lines such as 'epochs: 50', got {type(values).__name__}")
+    return values

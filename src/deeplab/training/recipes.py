@@ -40,7 +40,8 @@ def with_recipe(options: Mapping[str, Any]) -> dict[str, Any]:
     """
     if options.get("recipe") is None:
         return dict(options)
-    asked = {name: options[name] for name in ("recipe", "devices", "nodes") if options.get(name) is not None}
+    known = ("recipe", "devices", "nodes", "model_options")
+    asked = {name: options[name] for name in known if options.get(name) is not None}
     settings = build(TrainSettings, {"data": ".", **asked})
     name, processes = str(settings.recipe), settings.processes
     if name not in RECIPES:
@@ -53,8 +54,8 @@ def with_recipe(options: Mapping[str, Any]) -> dict[str, Any]:
                 f"recipe {name} takes {RECIPES[name].options['batch_size']} images at a time, which {processes} "
                 "devices cannot share evenly; give --batch-size, the images of each"
             )
-    if isinstance(options.get("model_options"), Mapping):
-        options = {**options, "model_options": {**taken.get("model_options", {}), **options["model_options"]}}
+    if settings.model_options is not None:
+        options = {**options, "model_options": {**taken.get("model_options", {}), **settings.model_options}}
     return laid_over(taken, options)
 
 

@@ -53,7 +53,7 @@ __all__ = ["run"]
 
 logger = logging.getLogger(__name__)
 
-CONFIG, FINGERPRINT = "config.yaml", "fingerprint.json"
+FINGERPRINT = "fingerprint.json"
 
 CLASS_WEIGHT_LIMIT = 10.0
 """No class weighs more, so that a handful of pixels does not steer the training."""
@@ -71,7 +71,7 @@ def run(settings: TrainSettings) -> Path:
         _examine(settings, dataset)
     data = fingerprint.read_data(training_samples(settings, dataset), dataset)
     machine = fingerprint.read_machine(str(pick_device(settings.device)))
-    before = config.read(folder / CONFIG) if settings.resume else None
+    before = config.read(folder / config.CONFIG) if settings.resume else {}
     settings, reasons = choices.choose(settings, dataset, data, machine, before=before)
     if settings.recipe is not None:
         published = RECIPES[settings.recipe]
@@ -86,7 +86,7 @@ def run(settings: TrainSettings) -> Path:
             settings.backbone, reasons["weights"],
         )  # fmt: skip
     if settings.resume:
-        config.check_same_run(folder / CONFIG, settings)
+        config.check_same_run(before, settings)
         fingerprint.check_same_data(folder / FINGERPRINT, data, root=dataset.root)
         if rank == 0:
             clear_aside(folder)
@@ -109,7 +109,7 @@ def run(settings: TrainSettings) -> Path:
     validation = Photos(validation_samples(settings, dataset), dataset, long_side=None)
     run_loggers = loggers.begin(settings, first=rank == 0)
     if rank == 0:
-        config.write(folder / CONFIG, settings, reasons)
+        config.write(folder / config.CONFIG, settings, reasons)
         fingerprint.write(folder / FINGERPRINT, data, machine)
     images = number_of(len(photos), "image")
     logger.info("training on %s, validating on %d, writing to %s", images, len(validation), folder)
@@ -173,7 +173,7 @@ def _best(folder: Path) -> Path:
 
 
 def _check_folder(folder: Path, *, resume: bool) -> None:
-    if resume and not (folder / CONFIG).is_file():
+    if resume and not (folder / config.CONFIG).is_file():
         raise SettingsError(f"nothing to resume in {folder}; start the run without --resume")
     if not resume and folder.is_dir() and any(folder.iterdir()):
         raise OutputError(f"{folder} is not empty; go on with that run by --resume, or choose another --output")
