@@ -142,7 +142,7 @@ def ours(connection: Connection, plan: Plan, folder: Path) -> None:
     """`deeplab train`, with a clock."""
     logging.disable(logging.WARNING)
     run = import_module("deeplab.training.run")
-    make_trainer, make_loader = run._trainer, run.loader
+    make_trainer, make_loader = run.trainer_of, run.loader
 
     def with_clock(*arguments: Any, **options: Any) -> Any:
         trainer = make_trainer(*arguments, **options)
@@ -154,7 +154,7 @@ def ours(connection: Connection, plan: Plan, folder: Path) -> None:
         return DataLoader(Same(batch, plan.steps), batch_size=None, collate_fn=lambda same: same)
 
     with ExitStack() as patches:
-        patches.enter_context(patch.object(run, "_trainer", with_clock))
+        patches.enter_context(patch.object(run, "trainer_of", with_clock))
         if plan.beginning == "memory":
             patches.enter_context(patch.object(run, "loader", one_batch))
         if plan.beginning == "files":

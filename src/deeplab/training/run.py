@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import ctypes
 import logging
 import shutil
-import sys
-import warnings
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,9 +14,6 @@ import numpy as np
 import torch
 from lightning.fabric.plugins.environments.cluster_environment import ClusterEnvironment
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import TQDMProgressBar
-from lightning.pytorch.loggers import Logger
-from lightning.pytorch.strategies import ModelParallelStrategy, Strategy
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
@@ -38,7 +31,7 @@ from deeplab.inference import Segmenter, pick_device
 from deeplab.models import SegmentationModel
 from deeplab.settings import LARGEST_SIDE, TrainSettings, chosen
 from deeplab.training import choices, config, fingerprint, loggers, report, teacher
-from deeplab.training.batches import Photos, RareCrops, TrainingCrops, loader
+from deeplab.training.batches import Epochs, Photos, RareCrops, TrainingCrops, loader
 from deeplab.training.guard import Guard
 from deeplab.training.processes import environment_of
 from deeplab.training.recipes import RECIPES
@@ -48,6 +41,7 @@ from deeplab.training.schedule import schedule_of
 from deeplab.training.start import calibrate, start_model
 from deeplab.training.stopping import Termination, stoppable
 from deeplab.training.task import SegmentationTask
+from deeplab.training.trainer import keep_freed_memory, quiet, trainer_of
 
 __all__ = ["run"]
 
@@ -61,18 +55,72 @@ CLASS_WEIGHT_LIMIT = 10.0
 
 def run(settings: TrainSettings) -> Path:
     """See `deeplab.training.train`."""
-    folder = settings.output
     environment = environment_of(settings)
-    rank = environment.global_rank()  # of several processes, which all come here
+    plan = _prepare(settings, rank=environment.global_rank())
+    _tell(plan)
+    state = _resumed(plan) if settings.resume else None
+    if state is not None and steps_done(state) >= plan.steps:
+        logger.info(
+            "the run in %s had ended, after all of its %d steps; nothing is left to train", plan.folder, plan.steps
+        )
+    else:
+        _train(plan, environment, state)
+    best = plan.folder / "best.safetensors"
+    return best if best.exists() else plan.folder / "last.safetensors"
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Plan:
+    """What a run is to do, before anything is made for it."""
+
+    settings: TrainSettings
+    """With nothing left open."""
+    reasons: Mapping[str, str]
+    """For what was chosen."""
+    dataset: DataSet
+    data: fingerprint.Fingerprint
+    machine: fingerprint.Machine
+    before: Mapping[str, Any]
+    """The values of the run that is resumed; empty: it begins."""
+    rank: int
+    """Of this process, of several that all come here."""
+    epochs: Epochs
+
+    @property
+    def folder(self) -> Path:
+        return self.settings.output
+
+    @property
+    def steps(self) -> int:
+        return schedule_of(self.settings, steps_per_epoch=self.epochs.steps).steps
+
+
+def _prepare(settings: TrainSettings, *, rank: int) -> _Plan:
+    """Look at the data and the machine, and choose what is open."""
     if rank == 0:
-        _check_folder(folder, resume=settings.resume)
+        _check_folder(settings.output, resume=settings.resume)
     dataset = _open(settings)
     if settings.doctor and rank == 0:
         _examine(settings, dataset)
     data = fingerprint.read_data(training_samples(settings, dataset), dataset)
     machine = fingerprint.read_machine(str(pick_device(settings.device)))
-    before = config.read(folder / config.CONFIG) if settings.resume else {}
+    before = config.read(settings.output / config.CONFIG) if settings.resume else {}
     settings, reasons = choices.choose(settings, dataset, data, machine, before=before)
+    return _Plan(
+        settings=settings,
+        reasons=reasons,
+        dataset=dataset,
+        data=data,
+        machine=machine,
+        before=before,
+        rank=rank,
+        epochs=epochs_of(settings, images=data.images, rank=rank),
+    )
+
+
+def _tell(plan: _Plan) -> None:
+    """Log what one would want to know of the choices: where it is not as published, and a start from nothing."""
+    settings, reasons = plan.settings, plan.reasons
     if settings.recipe is not None:
         published = RECIPES[settings.recipe]
         if published.differs:
@@ -85,75 +133,58 @@ def run(settings: TrainSettings) -> Path:
             "%s begins with random weights, as %s; 'deeplab models --weights' lists those for --weights",
             settings.backbone, reasons["weights"],
         )  # fmt: skip
-    if settings.resume:
-        config.check_same_run(before, settings)
-        fingerprint.check_same_data(folder / FINGERPRINT, data, root=dataset.root)
-        if rank == 0:
-            clear_aside(folder)
-    epochs = epochs_of(settings, images=data.images, rank=rank)
-    steps = schedule_of(settings, steps_per_epoch=epochs.steps).steps
-    state = state_of(folder) if settings.resume else None
-    if state is not None and steps_done(state) >= steps:
-        logger.info("the run in %s had ended, after all of its %d steps; nothing is left to train", folder, steps)
-        return _best(folder)
+
+
+def _resumed(plan: _Plan) -> Path | None:
+    """What a resumed run goes on from; None: its beginning.
+
+    Raises:
+        SettingsError: It would not be the same run, or has other data.
+    """
+    config.check_same_run(plan.before, plan.settings)
+    fingerprint.check_same_data(plan.folder / FINGERPRINT, plan.data, root=plan.dataset.root)
+    if plan.rank == 0:
+        clear_aside(plan.folder)
+    return state_of(plan.folder)
+
+
+def _train(plan: _Plan, environment: ClusterEnvironment, state: Path | None) -> None:
+    """Train from the start weights, or from the `state` of the run."""
+    settings, dataset, folder = plan.settings, plan.dataset, plan.folder
     model, norms = start_model(settings, dataset)
     instructor = teacher.load(settings.teacher, dataset) if settings.teacher is not None else None
-
-    photos = Photos(training_samples(settings, dataset), dataset, long_side=settings.long_side)
-    photos.keep(workers=settings.workers)
-    if instructor is None and not photos.labelled():
-        raise SettingsError(
-            f"every pixel of the masks in {', '.join(settings.train_splits)} of {dataset.root} is "
-            f"{dataset.ignore_index}, to be ignored; nothing can be learnt from them without a --teacher"
-        )
+    photos = _photos(settings, dataset)
     validation = Photos(validation_samples(settings, dataset), dataset, long_side=None)
-    run_loggers = loggers.begin(settings, first=rank == 0)
-    if rank == 0:
-        config.write(folder / config.CONFIG, settings, reasons)
-        fingerprint.write(folder / FINGERPRINT, data, machine)
+    run_loggers = loggers.begin(settings, first=plan.rank == 0)
+    if plan.rank == 0:
+        config.write(folder / config.CONFIG, settings, plan.reasons)
+        fingerprint.write(folder / FINGERPRINT, plan.data, plan.machine)
     images = number_of(len(photos), "image")
     logger.info("training on %s, validating on %d, writing to %s", images, len(validation), folder)
 
+    counts = _counts(settings, photos)
     probabilities = None if instructor is None else teacher.Probabilities(folder / "teacher")
-    weighed = settings.class_weights != "none" or chosen(settings.rare_crops) > 0
-    counts = photos.class_counts() if weighed else np.zeros((len(photos), len(dataset.classes)), np.int64)
     rare = RareCrops(counts, chosen(settings.rare_crops)) if chosen(settings.rare_crops) > 0 else None
     crops = TrainingCrops(photos, _augmentation(settings, model, dataset), settings.seed, probabilities, rare)
     if state is None:
         calibrate(model, norms, crops)
-    checkpoint = partial(_checkpoint, settings=settings, dataset=dataset)
-    task = SegmentationTask(
-        model if settings.shard else model.to(memory_format=torch.channels_last),  # which FSDP does not take
-        settings,
-        samples=photos.samples,
-        num_classes=len(dataset.classes),
-        ignore_index=dataset.ignore_index,
-        epochs=epochs,
-        segmenter=lambda model: Segmenter(checkpoint(model, {}), device=str(task.device)),
-        class_weights=_class_weights(counts.sum(axis=0), settings.class_weights),
-    )
-    record = Record(
-        folder,
-        classes=dataset.classes,
-        save=lambda path, facts: checkpoints.save(path, checkpoint(task.best_guess, facts), half=settings.half),
-        draw=lambda: _draw(task, folder=folder, photos=validation),
-    )
+    task = _task(plan, model, photos, class_weights=_class_weights(counts.sum(axis=0), settings.class_weights))
     first = _First(settings)
     if instructor is not None and probabilities is not None:
         first.ask = partial(teacher.ask, instructor, photos, probabilities)
-    callbacks = [first, Guard(folder, on_nan=settings.on_nan), record, Termination()]
-    trainer = _trainer(
+    callbacks = [first, Guard(folder, on_nan=settings.on_nan), _record(plan, task, validation), Termination()]
+    trainer = trainer_of(
         settings, environment, run_loggers, callbacks, epochs=task.schedule.epochs, validate=len(validation) > 0
     )
-    checked = _Checked(validation, rank, settings.processes)
+    checked = _Checked(validation, plan.rank, settings.processes)
     if settings.device == "cpu":
-        _keep_freed_memory()
-    with loggers.ended(run_loggers), stoppable(trainer, folder), _quiet():
+        keep_freed_memory()
+    with loggers.ended(run_loggers), stoppable(trainer, folder), quiet():
         trainer.fit(
             task,
             loader(
                 crops,
-                epochs,
+                plan.epochs,
                 batch_size=chosen(settings.batch_size),
                 workers=settings.workers,
                 pin_memory=settings.device.startswith("cuda"),
@@ -162,14 +193,8 @@ def run(settings: TrainSettings) -> Path:
             ckpt_path=state,
             weights_only=True,
         )
-    if rank == 0:
+    if plan.rank == 0:
         shutil.rmtree(folder / "teacher", ignore_errors=True)
-    return _best(folder)
-
-
-def _best(folder: Path) -> Path:
-    best = folder / "best.safetensors"
-    return best if best.exists() else folder / "last.safetensors"
 
 
 def _check_folder(folder: Path, *, resume: bool) -> None:
@@ -218,6 +243,25 @@ def _examine(settings: TrainSettings, dataset: DataSet) -> None:
             logger.warning("doctor: %s; %s", finding.sentence(dataset.root), finding.fix)
 
 
+def _photos(settings: TrainSettings, dataset: DataSet) -> Photos:
+    """What is trained on, kept in memory as far as it fits."""
+    photos = Photos(training_samples(settings, dataset), dataset, long_side=settings.long_side)
+    photos.keep(workers=settings.workers)
+    if settings.teacher is None and not photos.labelled():
+        raise SettingsError(
+            f"every pixel of the masks in {', '.join(settings.train_splits)} of {dataset.root} is "
+            f"{dataset.ignore_index}, to be ignored; nothing can be learnt from them without a --teacher"
+        )
+    return photos
+
+
+def _counts(settings: TrainSettings, photos: Photos) -> NDArray[np.int64]:
+    """The labelled pixels of each class in each photo, (photos, num_classes); zeros where nobody asks for them."""
+    if settings.class_weights != "none" or chosen(settings.rare_crops) > 0:
+        return photos.class_counts()
+    return np.zeros((len(photos), len(photos.dataset.classes)), np.int64)
+
+
 def _augmentation(settings: TrainSettings, model: SegmentationModel, dataset: DataSet) -> Augmentation:
     mean = tuple((255 * model.prepare.mean.flatten()).round().tolist())
     return Augmentation(
@@ -243,6 +287,59 @@ def _class_weights(counts: NDArray[np.int64], kind: str) -> Tensor | None:
     rarity = np.where(shares > 0, shares, 1.0) ** (-1.0 if kind == "balanced" else -0.5)
     weights = rarity / (shares * rarity).sum()
     return torch.from_numpy(np.where(shares > 0, weights.clip(max=CLASS_WEIGHT_LIMIT), 1.0)).float()
+
+
+def _task(plan: _Plan, model: SegmentationModel, photos: Photos, *, class_weights: Tensor | None) -> SegmentationTask:
+    settings, dataset = plan.settings, plan.dataset
+    task = SegmentationTask(
+        model if settings.shard else model.to(memory_format=torch.channels_last),  # which FSDP does not take
+        settings,
+        samples=photos.samples,
+        num_classes=len(dataset.classes),
+        ignore_index=dataset.ignore_index,
+        epochs=plan.epochs,
+        segmenter=lambda model: Segmenter(_checkpoint(plan, model, {}), device=str(task.device)),
+        class_weights=class_weights,
+    )
+    return task
+
+
+def _record(plan: _Plan, task: SegmentationTask, validation: Photos) -> Record:
+    return Record(
+        plan.folder,
+        classes=plan.dataset.classes,
+        save=lambda path, facts: checkpoints.save(
+            path, _checkpoint(plan, task.best_guess, facts), half=plan.settings.half
+        ),
+        draw=lambda: _draw(task, folder=plan.folder, photos=validation),
+    )
+
+
+def _checkpoint(plan: _Plan, model: nn.Module, facts: Mapping[str, Any]) -> Checkpoint:
+    assert isinstance(model, SegmentationModel)
+    settings, dataset = plan.settings, plan.dataset
+    options = {name: value for name, value in settings.as_dict().items() if name not in config.PLACES}
+    training = {"data": dataset.root.resolve().name, **options, "torch": torch.__version__, **facts}
+    preprocessing = Preprocessing(long_side=settings.long_side)
+    return Checkpoint(model, dataset.classes, dataset.palette, preprocessing, training)
+
+
+def _draw(task: SegmentationTask, *, folder: Path, photos: Photos) -> None:
+    report.draw_curves(folder)
+    if len(photos) == 0:
+        return
+    rows = []
+    for index in np.linspace(0, len(photos) - 1, min(6, len(photos))).astype(int).tolist():
+        image, target = photos[index]
+        rows.append((image, target, task.predict(image)))
+    dataset = photos.dataset
+    report.draw_samples(
+        folder / "samples.png",
+        rows,
+        classes=dataset.classes,
+        palette=dataset.palette,
+        ignore_index=dataset.ignore_index,
+    )
 
 
 class _First(Callback):
@@ -289,123 +386,3 @@ class _Checked(Dataset[Any]):
 
 def _as_it_is(item: Any) -> Any:
     return item
-
-
-def _checkpoint(model: nn.Module, facts: Mapping[str, Any], *, settings: TrainSettings, dataset: DataSet) -> Checkpoint:
-    assert isinstance(model, SegmentationModel)
-    options = {name: value for name, value in settings.as_dict().items() if name not in config.PLACES}
-    training = {"data": dataset.root.resolve().name, **options, "torch": torch.__version__, **facts}
-    preprocessing = Preprocessing(long_side=settings.long_side)
-    return Checkpoint(model, dataset.classes, dataset.palette, preprocessing, training)
-
-
-def _draw(task: SegmentationTask, *, folder: Path, photos: Photos) -> None:
-    report.draw_curves(folder)
-    if len(photos) == 0:
-        return
-    rows = []
-    for index in np.linspace(0, len(photos) - 1, min(6, len(photos))).astype(int).tolist():
-        image, target = photos[index]
-        rows.append((image, target, task.predict(image)))
-    dataset = photos.dataset
-    report.draw_samples(
-        folder / "samples.png",
-        rows,
-        classes=dataset.classes,
-        palette=dataset.palette,
-        ignore_index=dataset.ignore_index,
-    )
-
-
-def _trainer(
-    settings: TrainSettings,
-    environment: ClusterEnvironment,
-    run_loggers: list[Logger],
-    callbacks: list[Callback],
-    *,
-    epochs: int,
-    validate: bool,
-) -> Trainer:
-    bar = sys.stdout.isatty()  # where Lightning's goes
-    kind, _, number = settings.device.partition(":")
-    with _quiet():
-        return Trainer(
-            accelerator=kind,
-            devices=[int(number)] if number else settings.devices,
-            num_nodes=settings.nodes,
-            plugins=[environment],
-            strategy=_strategy(settings),
-            sync_batchnorm=settings.processes > 1 and settings.batch_norm == "sync",
-            precision="bf16-mixed" if settings.precision == "bf16" else "32-true",
-            max_epochs=epochs,
-            accumulate_grad_batches=chosen(settings.accumulate),
-            check_val_every_n_epoch=settings.validate_every,
-            limit_val_batches=1.0 if validate else 0,
-            num_sanity_val_steps=0,
-            gradient_clip_val=settings.gradient_clip or None,
-            logger=run_loggers,
-            log_every_n_steps=10,
-            callbacks=[*callbacks, *([_Bar(leave=True)] if bar else [])],
-            enable_progress_bar=bar,
-            enable_model_summary=False,
-            enable_checkpointing=False,
-            use_distributed_sampler=False,
-        )
-
-
-def _strategy(settings: TrainSettings) -> str | Strategy:
-    if settings.processes == 1:
-        return "auto"
-    if not settings.shard:
-        return "ddp"
-    return ModelParallelStrategy(settings.processes, tensor_parallel_size=1, save_distributed_checkpoint=False)
-
-
-class _Bar(TQDMProgressBar):
-    """Lightning's progress bar without its version number."""
-
-    def get_metrics(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:
-        metrics = super().get_metrics(trainer, pl_module)
-        return {name: value for name, value in metrics.items() if name != "v_num"}
-
-
-def _keep_freed_memory() -> None:
-    """Have glibc keep the tensors that a step frees for the next step, instead of giving them back to the system.
-
-    Fetching them again, page by page, can take longer than the arithmetic, on virtual machines above all.
-    """
-    if sys.platform == "linux":
-        libc = ctypes.CDLL(None)
-        if hasattr(libc, "mallopt"):  # not in musl
-            M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # malloc.h
-            libc.mallopt(M_MMAP_MAX, 0)
-            libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without Lightning's own advice: the settings that it is about were chosen before."""
-    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric", "lightning")]
-    levels = [each.level for each in loggers]
-    for each in loggers:
-        each.setLevel(logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            for text in _KNOWN_WARNINGS:
-                warnings.filterwarnings("ignore", text)
-            yield
-    finally:
-        for each, level in zip(loggers, levels, strict=True):
-            each.setLevel(level)
-
-
-_KNOWN_WARNINGS = (
-    r".*does not have many workers.*",
-    r".*have no `val_dataloader`.*",
-    r".*number of training batches .* is smaller than the logging interval.*",
-    r".*in eval mode at the start of training.*",
-    r".*GPU available but not used.*",
-    r".*LeafSpec.*is deprecated.*",
-    r".*Checkpoint directory .* exists and is not empty.*",
-    r".*sync_dist=True.*",  # what is logged is the same in all processes
-)
