@@ -1,4 +1,4 @@
-"""The blocks that the papers share: convolution with its padding rule, ASPP, the only bilinear resize."""
+"""The blocks that the papers share: convolution with its padding rule, ASPP, the bilinear resize of tensors."""
 
 from deeplab.layers.aspp import ASPP, ATROUS_RATES
 from deeplab.layers.conv import (

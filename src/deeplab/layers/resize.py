@@ -1,4 +1,4 @@
-"""The only bilinear resize of the project."""
+"""The bilinear resize of tensors, with both conventions of corners."""
 
 from __future__ import annotations
 
