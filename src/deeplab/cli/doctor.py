@@ -23,6 +23,8 @@ REPAIRS_SHOWN = 10
 
 def doctor(settings: DoctorSettings, *, json: Json = False) -> None:
     """Check a data set before anybody trains on it. The exit status is 1 where a training would refuse it."""
+    from deeplab.data.doctor import repair_hint
+
     diagnosis = api.doctor(**settings.as_dict(), progress=progress)
     splits = list(diagnosis.dataset.splits)
     print_table(("Class", *splits), _shares(diagnosis), figures=splits)
@@ -30,8 +32,8 @@ def doctor(settings: DoctorSettings, *, json: Json = False) -> None:
         print(f"{finding.severity}: {finding.sentence(diagnosis.dataset.root)}")
         print(f"    {finding.advice}")
     print(f"{settings.data}: {diagnosis.summary()}")
-    if diagnosis.repair_hint and not settings.fix:
-        print(diagnosis.repair_hint)
+    if not settings.fix and (hint := repair_hint(diagnosis)):
+        print(hint)
     if settings.report:
         print(f"the report is {settings.report}")
     if diagnosis.repair:

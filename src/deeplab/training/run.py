@@ -23,7 +23,7 @@ from deeplab._progress import progress
 from deeplab._words import number_of
 from deeplab.checkpoints import Checkpoint, Preprocessing
 from deeplab.data import DataSet, in_words, open_dataset, regroup
-from deeplab.data.doctor import examine
+from deeplab.data.doctor import examine, repair_hint
 from deeplab.data.transforms import Augmentation
 from deeplab.errors import DataError, DeepLabError, OutputError, SettingsError
 from deeplab.files import clear_aside
@@ -233,7 +233,7 @@ def _examine(settings: TrainSettings, dataset: DataSet) -> None:
     errors = [finding for finding in diagnosis.errors if finding.kind not in known]
     if errors:
         more = f"; the first of {len(errors)} errors" if len(errors) > 1 else ""
-        hint = f"{diagnosis.repair_hint}; " if errors[0].repair else ""
+        hint = f"{repair_hint(diagnosis)}; " if errors[0].repair else ""
         raise DataError(
             f"{dataset.root}: {errors[0].sentence(dataset.root)}; {errors[0].why} {errors[0].fix} "
             f"{hint}'deeplab doctor {dataset.root}' tells more{more}; --no-doctor trains nevertheless"

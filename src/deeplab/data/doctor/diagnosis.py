@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deeplab._words import number_of
-from deeplab.data.dataset import DataSet, Stray, fix_command
+from deeplab.data.dataset import DataSet, Stray
 from deeplab.data.doctor.inspection import Inspection, MaskFacts, is_ignored
 from deeplab.data.doctor.kinds import KINDS, SEVERITIES, Severity
 from deeplab.data.sample import Part, Sample
@@ -211,18 +211,6 @@ class Diagnosis:
     def dataset(self) -> DataSet:
         """The data set that was examined."""
         return self.evidence.dataset
-
-    @cached_property
-    def repair_hint(self) -> str:
-        """The command for a repaired copy, or that it would write nothing; "" where a repair is for notes at most."""
-        from deeplab.data.doctor.repairs import lost_split  # which needs this file
-
-        if not any(finding.repair and finding.severity != "note" for finding in self.findings):
-            return ""
-        lost = lost_split(self.evidence)
-        if lost is not None:
-            return f"--fix would write nothing: no sample of {lost} can be repaired"
-        return f"'{fix_command(self.dataset.root)}' writes a repaired copy"
 
     @property
     def errors(self) -> tuple[Finding, ...]:

@@ -5,15 +5,15 @@ The data set itself is never touched. The copy is written aside, examined in its
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from deeplab._progress import Progress, no_progress
-from deeplab.data.dataset import DataSet, open_dataset
+from deeplab.data.dataset import DataSet, fix_command, open_dataset
 from deeplab.data.doctor.copy_checks import find_twins
 from deeplab.data.doctor.diagnosis import Diagnosis, Evidence, Examined, Finding, Repair, RepairDone, shown_path
 from deeplab.data.doctor.examination import examine
@@ -25,7 +25,7 @@ from deeplab.errors import DataError, OutputError
 from deeplab.files import File, check_writable, distinct_stems, folder_written_aside
 from deeplab.images import IMAGE_SUFFIXES, read_image, resize_labels, turn_upright, write_image, write_labels
 
-__all__ = ["check_place", "lost_split", "repair"]
+__all__ = ["check_place", "repair", "repair_hint"]
 
 Labels = NDArray[np.uint8 | np.uint16]
 
@@ -79,62 +79,110 @@ def repair(diagnosis: Diagnosis, folder: Path, *, progress: Progress = no_progre
     return replace(diagnosis, repair=Repair(folder, samples, tuple(done), left))
 
 
-def lost_split(evidence: Evidence) -> str | None:
+def repair_hint(diagnosis: Diagnosis) -> str:
+    """The command for a repaired copy, or that it would write nothing; "" where a repair is for notes at most."""
+    if not any(finding.repair and finding.severity != "note" for finding in diagnosis.findings):
+        return ""
+    lost = _lost_split(diagnosis.evidence)
+    if lost is not None:
+        return f"--fix would write nothing: no sample of {lost} can be repaired"
+    return f"'{fix_command(diagnosis.dataset.root)}' writes a repaired copy"
+
+
+def _lost_split(evidence: Evidence) -> str | None:
     """A split that `repair` can keep no sample of, so that nothing is written; None where it keeps some of each.
 
     Of each split, masks are read up to the first one that is kept.
     """
-    evidence = replace(evidence, examined=(*evidence.examined, *_paired_anew(evidence)))
-    numbering, twins, binary = find_numbering(evidence), _second_copies(evidence), _is_binary(evidence)
+    plan = _Plan.of(evidence)
+    wanted = {split: None for split, samples in evidence.dataset.splits.items() if samples}
+    wanted |= {stray.split: None for stray in evidence.strays if stray.split == "train"}  # without it, an error is left
+    for split in wanted:
+        if not any(into == split and plan.keeps(item) for item, into in plan.samples):
+            return split
+    return None
 
-    def is_kept(item: Examined) -> bool:
-        if item.facts.image.header is None or (item.split, item.sample.image) in twins:
-            return False
+
+@dataclass(frozen=True, eq=False)
+class _Plan:
+    """What all samples together say of how each of them is repaired."""
+
+    evidence: Evidence
+    """With those in `paired`."""
+    paired: tuple[Examined, ...]
+    """The samples that are whole once their masks are named as the images are."""
+    splits: tuple[str, ...]
+    """That of each sample in the copy."""
+    numbering: Numbering
+    binary: bool
+    """As `_is_binary`."""
+    twins: Mapping[tuple[str, File], File]
+    """As `_second_copies`."""
+
+    @classmethod
+    def of(cls, evidence: Evidence) -> _Plan:
+        paired = tuple(_paired_anew(evidence))
+        evidence = replace(evidence, examined=(*evidence.examined, *paired))
+        return cls(
+            evidence,
+            paired,
+            splits=tuple(_splits(evidence.examined)),
+            numbering=find_numbering(evidence),
+            binary=_is_binary(evidence),
+            twins=_second_copies(evidence),
+        )
+
+    @property
+    def samples(self) -> Iterator[tuple[Examined, str]]:
+        """Each sample and its split in the copy."""
+        return zip(self.evidence.examined, self.splits, strict=True)
+
+    def keeps(self, item: Examined) -> bool:
+        """Whether the sample gets into the copy."""
         try:
-            if item.sample.mask is not None:
-                _labels(item, evidence.origin, numbering, binary=binary)
+            self.labels(item)
         except _Unrepairable:
             return False
         return True
 
-    wanted = {split: None for split, samples in evidence.dataset.splits.items() if samples}
-    wanted |= {stray.split: None for stray in evidence.strays if stray.split == "train"}  # without it, an error is left
-    splits = _splits(evidence.examined)
-    for split in wanted:
-        if not any(into == split and is_kept(item) for item, into in zip(evidence.examined, splits, strict=True)):
-            return split
-    return None
+    def labels(self, item: Examined) -> tuple[Labels | None, list[str]]:
+        """The labels as they should be, None without a mask, and what was changed.
+
+        Raises:
+            _Unrepairable: The sample is to be left out.
+        """
+        if twin := self.twins.get((item.split, item.sample.image)):
+            raise _Unrepairable(f"the same file as {shown_path(twin, self.evidence.origin.root)}")
+        if item.facts.image.header is None:
+            raise _Unrepairable(f"cannot be read ({item.facts.image.problem})")
+        if item.sample.mask is None:
+            return None, []
+        return _labels(item, self.evidence.origin, self.numbering, binary=self.binary)
 
 
 def _write(evidence: Evidence, folder: Path, progress: Progress) -> tuple[list[RepairDone], int]:
     """Write what can be saved, and return what was done and the number of samples."""
     origin = evidence.origin
     root, done, samples = origin.root, [], 0
-    paired = _paired_anew(evidence)
-    evidence = replace(evidence, examined=(*evidence.examined, *paired))
-    numbering, twins = find_numbering(evidence), _second_copies(evidence)
-    splits = _splits(evidence.examined)
-    stems = _stems(evidence.examined, splits)
-    binary = _is_binary(evidence)
+    plan = _Plan.of(evidence)
+    stems = _stems(plan.samples)
     (folder / "classes.txt").write_text("".join(_class_list(origin)), encoding="utf-8")
-    found = {file for item in paired for file in (item.sample.image, item.sample.mask)}
+    found = {file for item in plan.paired for file in (item.sample.image, item.sample.mask)}
     written: set[tuple[str, str]] = set()
     for stray in evidence.strays:
         reason = REASONS[stray.kind]
         done += [RepairDone(shown_path(file, root), reason) for file in stray.files if file not in found]
-    for item in paired:
+    for item in plan.paired:
         assert item.sample.mask is not None
         stem = stems[item.split, item.sample.image]
         done.append(RepairDone(shown_path(item.sample.mask, root), f"renamed as {stem}.png"))
-    with progress("Repairing", total=len(evidence.examined)) as advance:
-        for item, split in zip(evidence.examined, splits, strict=True):
+    with progress("Repairing", total=len(plan.splits)) as advance:
+        for item, split in plan.samples:
             try:
-                if twin := twins.get((item.split, item.sample.image)):
-                    raise _Unrepairable(f"the same file as {shown_path(twin, root)}")
                 stem = stems[split, item.sample.image]
                 if (split, stem) in written:
                     raise _Unrepairable("it is listed twice")
-                changes = _write_sample(item, stem, origin, numbering, folder / split, binary=binary)
+                changes = _write_sample(item, stem, plan, folder / split)
                 if split != item.split:
                     changes.append((item.sample.image, f"put into the split {split}, as it has no mask"))
                 written.add((split, stem))
@@ -184,13 +232,13 @@ def _splits(examined: Iterable[Examined]) -> list[str]:
     ]
 
 
-def _stems(examined: Iterable[Examined], splits: Iterable[str]) -> dict[tuple[str, File], str]:
+def _stems(samples: Iterable[tuple[Examined, str]]) -> dict[tuple[str, File], str]:
     """(split, image) -> the stem of its copy: that of the image, with a number where another image has the same.
 
     A split of the plain layout is one folder, where sub-folders, shards or rows of a table may have had equal names.
     """
     images: dict[str, dict[File, None]] = {}
-    for item, split in zip(examined, splits, strict=True):
+    for item, split in samples:
         images.setdefault(split, {})[item.sample.image] = None  # once, though it may be listed twice
     return {
         (split, image): stem
@@ -199,30 +247,26 @@ def _stems(examined: Iterable[Examined], splits: Iterable[str]) -> dict[tuple[st
     }
 
 
-def _write_sample(
-    item: Examined, stem: str, dataset: DataSet, numbering: Numbering, folder: Path, *, binary: bool
-) -> list[tuple[Part, str]]:
+def _write_sample(item: Examined, stem: str, plan: _Plan, folder: Path) -> list[tuple[Part, str]]:
     """Write image and mask under this stem, and return the changes. Raises _Unrepairable."""
-    sample, image = item.sample, item.facts.image
-    if image.header is None:
-        raise _Unrepairable(f"cannot be read ({image.problem})")
+    sample, header = item.sample, item.facts.image.header
+    labels, done = plan.labels(item)
+    assert header is not None
     changes: list[tuple[Part, str]] = []
-    labels = None
     if sample.mask is not None:
-        labels, done = _labels(item, dataset, numbering, binary=binary)
         changes = [(sample.mask, what) for what in done]
     if stem != sample.image.stem:
         changes.append((sample.image, f"named {stem}, as another image is called {sample.image.stem}"))
     (folder / "images").mkdir(parents=True, exist_ok=True)
-    if image.header.orientation == 1:
+    if header.orientation == 1:
         suffix = Path(sample.image.name).suffix
-        suffix = suffix if suffix.lower() in IMAGE_SUFFIXES else image.header.suffix
+        suffix = suffix if suffix.lower() in IMAGE_SUFFIXES else header.suffix
         (folder / "images" / f"{stem}{suffix}").write_bytes(sample.image.read_bytes())
     else:
         write_image(folder / "images" / f"{stem}.png", read_image(sample.image))
-        changes.append((sample.image, f"turned upright, EXIF orientation {image.header.orientation}"))
+        changes.append((sample.image, f"turned upright, EXIF orientation {header.orientation}"))
     if labels is not None:
-        write_labels(folder / "masks" / f"{stem}.png", labels, palette=dataset.palette)
+        write_labels(folder / "masks" / f"{stem}.png", labels, palette=plan.evidence.origin.palette)
     return changes
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from deeplab import _html
 from deeplab.data.doctor.diagnosis import Case, Diagnosis, Finding, shown_path
 from deeplab.data.doctor.inspection import is_ignored, raw_labels
+from deeplab.data.doctor.repairs import repair_hint
 from deeplab.data.drawing import Drawing
 from deeplab.data.sample import Part, Sample
 from deeplab.errors import DeepLabError
@@ -51,8 +52,8 @@ def _findings(diagnosis: Diagnosis) -> str:
     cards = [_card(finding, diagnosis, samples) for finding in diagnosis.findings]
     if not cards:
         cards = ['<div class="card">Nothing: the data set is in order.</div>']
-    if diagnosis.repair_hint:
-        cards.append(_html.element("p", f"{diagnosis.repair_hint}.", kind="soft"))
+    if hint := repair_hint(diagnosis):
+        cards.append(_html.element("p", f"{hint}.", kind="soft"))
     return "<h2>What was found</h2>" + "".join(cards)
 
 
