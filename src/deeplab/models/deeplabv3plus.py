@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import pairwise
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -174,40 +174,6 @@ class DeepLabV3Plus(SegmentationModel):
             x = step(x, features, align_corners=self.align_corners)  # (N, 256, H/4, W/4) after the one at stride 4
         logits: Tensor = self.classify(x)
         return logits
-
-    @torch.no_grad()
-    def pass_encoder_on(self) -> bool:
-        """Have an untrained decoder pass on what the encoder gives, and hardly hear the low-level features.
-
-        Training then begins with what the encoder and the last layer know. BatchNorms are left as they are: they have
-        to be given the statistics of their input (`deeplab.weights.batchnorm.recalibrate_batchnorm`).
-
-        Returns:
-            Whether it can: the steps are of the paper's form, as wide as the encoder.
-        """
-        if not all(isinstance(step, ConcatStep) for step in self.decoder):
-            return False
-        width = self.aspp.out_channels
-        layers = [layer for step in self.decoder for layer in cast(nn.Module, step.decode).children()]
-        filters = [_filters(layer) for layer in layers]
-        if any(last.shape[0] != width for _, last in filters):
-            return False
-        for depthwise, last in filters:
-            row, column = (length // 2 for length in last.shape[2:])
-            if depthwise is not None:
-                depthwise.mul_(0.1)[:, :, 1, 1] = 1
-            last.normal_(std=0.01)[:, :width] = 0
-            nn.init.eye_(last[:, :width, row, column])
-        return True
-
-
-def _filters(layer: nn.Module) -> tuple[Tensor | None, Tensor]:
-    """Of one of the decoder's 3 x 3: the depthwise ones where there are, and those that mix channels."""
-    if isinstance(layer, SeparableConv):
-        depthwise = layer.depthwise.conv if isinstance(layer.depthwise, ConvNormAct) else layer.depthwise
-        return depthwise.weight, layer.pointwise.conv.weight
-    assert isinstance(layer, ConvNormAct)
-    return None, layer.conv.weight
 
 
 class DecoderStep(nn.Module):

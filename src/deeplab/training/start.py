@@ -8,7 +8,7 @@ import math
 import operator
 from collections.abc import Collection, Iterator
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -17,23 +17,21 @@ from deeplab import catalog
 from deeplab.checkpoints import Checkpoint
 from deeplab.data import DataSet
 from deeplab.errors import DeepLabError, SettingsError
-from deeplab.layers import BatchNorm
+from deeplab.layers import BatchNorm, ConvNormAct, SeparableConv
 from deeplab.models import SegmentationModel, create_model
-from deeplab.models.deeplabv3plus import DeepLabV3Plus
+from deeplab.models.deeplabv3plus import ConcatStep, DeepLabV3Plus
 from deeplab.settings import TrainSettings, chosen
 from deeplab.training.batches import TrainingCrops, seeded
 from deeplab.training.optimizers import freeze
 from deeplab.training.task import to_float
 from deeplab.weights import start_from, transfer
 from deeplab.weights.batchnorm import is_folded, recalibrate_batchnorm
+from deeplab.weights.encoders import Encoder
 
-__all__ = ["brings_head", "build_model", "calibrate", "model_for", "start_model"]
+__all__ = ["brings_head", "build_model", "calibrate", "model_for", "pass_encoder_on", "start_model"]
 
 CALIBRATION_CROPS = 32
 """That BatchNorms without statistics see before the training."""
-
-HEADLESS = "encoder"
-"""The entry of start weights that are those of a backbone alone, as of a classifier."""
 
 logger = logging.getLogger(__name__)
 
@@ -97,9 +95,9 @@ def model_for(start: Checkpoint) -> str:
 
     A v3 does so as it is: with its own ASPP, and with nothing behind that. Without a head, as of a classifier, v3+.
     """
-    entry = start.model.entry
-    if entry == HEADLESS:
+    if isinstance(start.model, Encoder):
         return "deeplabv3plus"
+    entry = start.model.entry
     theirs = {**_builder_options(entry), **start.model.arguments}
     ends_in_aspp = entry == "deeplabv3" and not (theirs["head_conv"] or theirs["cascade_blocks"])
     return "deeplabv3plus" if ends_in_aspp else entry
@@ -107,7 +105,7 @@ def model_for(start: Checkpoint) -> str:
 
 def brings_head(start: Checkpoint, settings: TrainSettings) -> bool:
     """Whether the model is to have the head of the start: both are of one kind, or the start becomes its encoder."""
-    if settings.head == "new" or start.model.entry == HEADLESS:
+    if settings.head == "new" or isinstance(start.model, Encoder):
         return False
     if start.model.entry == settings.model:
         return True
@@ -126,6 +124,41 @@ def calibrate(model: SegmentationModel, norms: list[BatchNorm], crops: TrainingC
     if norms:
         logger.info("measuring what enters %d BatchNorms on %d crops", len(norms), CALIBRATION_CROPS)
         recalibrate_batchnorm(model, _some(replace(crops, probabilities=None)), norms=norms)
+
+
+@torch.no_grad()
+def pass_encoder_on(model: DeepLabV3Plus) -> bool:
+    """Have an untrained decoder pass on what the encoder gives, and hardly hear the low-level features.
+
+    Training then begins with what the encoder and the last layer know. BatchNorms are left as they are: `calibrate`
+    gives them the statistics of their input.
+
+    Returns:
+        Whether it can: the steps are of the paper's form, as wide as the encoder.
+    """
+    if not all(isinstance(step, ConcatStep) for step in model.decoder):
+        return False
+    width = model.aspp.out_channels
+    layers = [layer for step in model.decoder for layer in cast(nn.Module, step.decode).children()]
+    filters = [_filters(layer) for layer in layers]
+    if any(last.shape[0] != width for _, last in filters):
+        return False
+    for depthwise, last in filters:
+        row, column = (length // 2 for length in last.shape[2:])
+        if depthwise is not None:
+            depthwise.mul_(0.1)[:, :, 1, 1] = 1
+        last.normal_(std=0.01)[:, :width] = 0
+        nn.init.eye_(last[:, :width, row, column])
+    return True
+
+
+def _filters(layer: nn.Module) -> tuple[Tensor | None, Tensor]:
+    """Of one of the decoder's 3 x 3: the depthwise ones where there are, and those that mix channels."""
+    if isinstance(layer, SeparableConv):
+        depthwise = layer.depthwise.conv if isinstance(layer.depthwise, ConvNormAct) else layer.depthwise
+        return depthwise.weight, layer.pointwise.conv.weight
+    assert isinstance(layer, ConvNormAct)
+    return None, layer.conv.weight
 
 
 def _some(crops: TrainingCrops) -> Iterator[Tensor]:
@@ -162,7 +195,7 @@ def _passes_on(model: SegmentationModel, start: Checkpoint, left: Collection[str
     batch = model.arguments["norm"] == "batch"  # others do not let everything pass
     if start.model.entry != "deeplabv3" or not only_decoder or not batch:
         return False
-    return isinstance(model, DeepLabV3Plus) and model.pass_encoder_on()
+    return isinstance(model, DeepLabV3Plus) and pass_encoder_on(model)
 
 
 def _sees_new(norm: str, left: Collection[str]) -> bool:
