@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from deeplab.catalog import entries
-from deeplab.layers import folded
+from deeplab.layers import counted, folded
 from deeplab.models import create_model
 
 MODELS = list(entries("models"))
@@ -56,15 +56,20 @@ def test_what_is_not_folded_is_shared():
     assert folded(model).classify.weight is model.classify.weight
 
 
+def multiply_adds(model, images):
+    with counted(model) as work:
+        model(images)
+    return work.multiply_adds
+
+
 @torch.inference_mode()
-def test_the_image_pooling_becomes_a_bias():
+def test_the_image_pooling_is_projected_once_for_an_image():
     torch.manual_seed(0)
     model = with_statistics(create_model("deeplabv3", num_classes=3, output_stride=16))
     quick = folded(model)
-    width = model.aspp.out_channels
-    assert quick.aspp.project.conv.weight.shape[1] == model.aspp.project.conv.weight.shape[1] - width
-    assert quick.aspp.image_bias.weight.shape == (width, width, 1, 1)
-    images = torch.rand(2, 3, 40, 56)  # each has a mean of its own
+    images = torch.rand(2, 3, 33, 49)  # each has a mean of its own, and 3 x 4 features
+    at_one_place = 256 * 256
+    assert multiply_adds(model, images) - multiply_adds(quick, images) == 2 * (3 * 4 - 1) * at_one_place
     expected = model(images)
     torch.testing.assert_close(quick(images), expected, rtol=0, atol=2e-4 * expected.std().item())
 
@@ -73,10 +78,10 @@ def test_the_image_pooling_becomes_a_bias():
 @pytest.mark.parametrize(
     "options", [{"image_pooling": False}, {"image_pooling_crop_size": (33, 33)}, {"aspp_project_kernel_size": 3}]
 )
-def test_image_pooling_that_differs_over_the_image_stays(options):
+def test_image_pooling_that_differs_over_the_image_is_projected_everywhere(options):
     model = with_statistics(create_model("deeplabv3", num_classes=3, **options))
     quick = folded(model)
-    assert quick.aspp.image_bias is None
     image = torch.rand(1, 3, 49, 40)
     expected = model(image)
     torch.testing.assert_close(quick(image), expected, rtol=0, atol=2e-4 * expected.std().item())
+    assert multiply_adds(quick, image) == multiply_adds(model, image)

@@ -114,47 +114,18 @@ class ASPP(nn.Module):
         self.project = layer(branches * channels, channels, project_kernel_size) if project else nn.Identity()
         self.dropout = nn.Dropout(dropout if project else 0)
         self.out_channels = channels if project else branches * channels
-        self.image_bias: PaddedConv | None = None
-        """What `split_projection` makes of the image pooling's part of the projection."""
 
     def forward(self, x: Tensor) -> Tensor:
         branches = [self.pointwise(x), *(branch(x) for branch in self.atrous)]
         if self.image_pooling is not None:
-            if self.image_bias is not None:
-                assert isinstance(self.project, ConvNormAct)
-                bias = self.image_bias(self.image_pooling(_mean(x, None, self.pooling_stride)))
-                projected: Tensor = self.project.act(self.project.conv(torch.cat(branches, dim=1)) + bias)
-                return projected
             branches.insert(0, self._over_image(x, self.image_pooling))
         out: Tensor = self.dropout(self.project(torch.cat(branches, dim=1)))
         return out if self.image_scaling is None else out * self._over_image(x, self.image_scaling)
-
-    @torch.no_grad()
-    def split_projection(self) -> None:
-        """Make the mean over the image a bias of the projection, which is the same in evaluation and takes less.
-
-        As it is the same all over the image, so is what a 1 x 1 makes of it. BatchNorm has to be folded before.
-        """
-        project = self.project
-        if self.image_pooling is None or self.pooling_window is not None or not isinstance(project, ConvNormAct):
-            return
-        weight, bias = project.conv.weight, project.conv.bias
-        if weight.shape[2:] != (1, 1) or bias is None:
-            return
-        width = self.pointwise.conv.weight.shape[0]
-        with torch.device("meta"):  # its random start would be drawn for nothing
-            self.image_bias = PaddedConv(width, weight.shape[0], 1, bias=True)
-        self.image_bias.weight, self.image_bias.bias = _part(weight[:, :width]), _part(bias)
-        project.conv.weight, project.conv.bias = _part(weight[:, width:]), None
 
     def _over_image(self, x: Tensor, branch: nn.Module) -> Tensor:
         """What the branch makes of the mean, (N, channels, 1, 1) or one for each window, all over the features."""
         pooled = branch(_mean(x, self.pooling_window, self.pooling_stride))
         return resize(pooled, (x.shape[-2], x.shape[-1]), align_corners=self.pooling_align_corners)
-
-
-def _part(values: Tensor) -> nn.Parameter:
-    return nn.Parameter(values.clone(memory_format=torch.preserve_format), requires_grad=False)
 
 
 def _mean(x: Tensor, window: tuple[int, int] | None, stride: tuple[int, int]) -> Tensor:
