@@ -25,9 +25,9 @@ from torch.nn.functional import interpolate
 from deeplab.files import written_aside
 from deeplab.layers import Prepare
 from deeplab.models import SegmentationModel
-from deeplab.weights import Comparison
+from deeplab.weights import Agreement
 
-LIMIT = Comparison.limit
+LIMIT = Agreement.limit
 """Of the logits' standard deviation."""
 
 

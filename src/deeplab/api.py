@@ -46,8 +46,7 @@ if TYPE_CHECKING:
     from deeplab.models import SegmentationModel
     from deeplab.results import Segmentation
     from deeplab.runtimes import Exported, Int8
-    from deeplab.weights import Comparison as Beside
-    from deeplab.weights import Conversion
+    from deeplab.weights import Agreement, Conversion
 
 __all__ = [
     "benchmark",
@@ -446,7 +445,7 @@ def doctor(data: str | Path, *, progress: Progress | None = None, **options: Any
 def convert(
     checkpoint: str | Path,
     *,
-    on_converted: Callable[[Conversion, Beside | None], None] | None = None,
+    on_converted: Callable[[Conversion, Agreement | None], None] | None = None,
     **options: Any,
 ) -> Path:
     """Turn another system's checkpoint into ours, and return the path of the file.

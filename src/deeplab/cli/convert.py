@@ -14,14 +14,14 @@ from deeplab.cli._terminal import print_json, print_table
 from deeplab.settings import ConvertSettings
 
 if TYPE_CHECKING:
-    from deeplab.weights import Comparison, Conversion, LayerDifference
+    from deeplab.weights import Agreement, Conversion, LayerDifference
 
 
 def convert(settings: ConvertSettings, *, json: Json = False) -> None:
     """Turn another system's checkpoint into ours. No tensor is left out silently."""
     figures: dict[str, Any] = {}
 
-    def report(conversion: Conversion, comparison: Comparison | None) -> None:
+    def report(conversion: Conversion, comparison: Agreement | None) -> None:
         figures.update(_figures(conversion, comparison))
         columns = ("There", "Here", "Tensors", "Largest difference")
         layers = comparison.layers if comparison else ()
@@ -43,7 +43,7 @@ def convert(settings: ConvertSettings, *, json: Json = False) -> None:
         print_json(figures)
 
 
-def _figures(conversion: Conversion, comparison: Comparison | None) -> dict[str, Any]:
+def _figures(conversion: Conversion, comparison: Agreement | None) -> dict[str, Any]:
     model = conversion.checkpoint.model
     return {
         "source": conversion.checkpoint.training["source"],
@@ -77,7 +77,7 @@ def assumptions(assumed: Mapping[str, Any]) -> str:
     return f"assumed, for the file does not tell: {'; '.join(words)}"
 
 
-def _conclusion(comparison: Comparison | None, settings: ConvertSettings, *, source: str) -> str:
+def _conclusion(comparison: Agreement | None, settings: ConvertSettings, *, source: str) -> str:
     if comparison is None:
         return f"not compared: {source} has no such network that runs here; --golden FILE compares with outputs of it"
     return (

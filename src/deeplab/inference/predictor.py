@@ -18,7 +18,7 @@ from deeplab.images import read_image, size_at
 from deeplab.inference.multiscale import View, mean_probabilities, mean_probabilities_at, views
 from deeplab.inference.network import Exported, Network
 from deeplab.inference.read_ahead import read_ahead
-from deeplab.inference.remembered import Remembered
+from deeplab.inference.remembered import RememberedNetwork
 from deeplab.inference.tiles import Tiled
 from deeplab.results import Segmentation
 
@@ -122,7 +122,7 @@ class Segmenter:
         """What runs the model. Raises as `model`."""
         from deeplab.inference.torch_network import TorchNetwork
 
-        network = self.network.network if isinstance(self.network, Remembered) else self.network
+        network = self.network.network if isinstance(self.network, RememberedNetwork) else self.network
         if not isinstance(network, TorchNetwork):
             raise CheckpointError("an exported network cannot be looked into; load the model that it was made from")
         return network
@@ -159,7 +159,7 @@ class Segmenter:
     def remembering(self, folder: str | Path) -> Segmenter:
         """The same segmenter, of which the network's outputs are kept in files of `folder`, for this and later runs."""
         segmenter = copy(self)
-        segmenter.network = Remembered(self.network, Path(folder))
+        segmenter.network = RememberedNetwork(self.network, Path(folder))
         return segmenter
 
     def stream(

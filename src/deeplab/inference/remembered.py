@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from deeplab.files import written_aside
 from deeplab.inference.network import Network
 
-__all__ = ["Remembered"]
+__all__ = ["RememberedNetwork"]
 
 
-class Remembered:
+class RememberedNetwork:
     """The logits of a network, kept in files: coarse as they are, they are small, and exact.
 
     A file is found by the weights and the pixels that it was computed from, so that no other option matters.

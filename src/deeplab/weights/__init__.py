@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from deeplab.weights._cache import cached
-    from deeplab.weights._comparison import Comparison, LayerDifference, compare
+    from deeplab.weights._comparison import Agreement, LayerDifference, compare
     from deeplab.weights._published import Published, published
     from deeplab.weights._shipped import find, shipped
     from deeplab.weights._source import Conversion
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from deeplab.weights._transfer import Transfer, known_classes, reclass, transfer
 
 __all__ = [
-    "Comparison",
+    "Agreement",
     "Conversion",
     "LayerDifference",
     "Published",
@@ -39,7 +39,7 @@ __all__ = [
 ]
 
 _FILES = {
-    "Comparison": "_comparison",
+    "Agreement": "_comparison",
     "Conversion": "_source",
     "LayerDifference": "_comparison",
     "Published": "_published",

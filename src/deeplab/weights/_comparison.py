@@ -37,7 +37,7 @@ class LayerDifference(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Agreement:
     """The largest differences of two networks, each over the standard deviation of the other system's values."""
 
     layers: tuple[LayerDifference, ...]
@@ -69,7 +69,7 @@ class Comparison:
         )
 
 
-def compare(conversion: Conversion, *, golden: Path | None = None) -> Comparison | None:
+def compare(conversion: Conversion, *, golden: Path | None = None) -> Agreement | None:
     """The model of a conversion beside the outputs in the file `golden`, or beside the other system itself.
 
     Args:
@@ -97,7 +97,7 @@ def compare(conversion: Conversion, *, golden: Path | None = None) -> Comparison
 
 
 @torch.inference_mode()
-def _beside_network(model: SegmentationModel, conversion: Conversion, original: nn.Module) -> Comparison:
+def _beside_network(model: SegmentationModel, conversion: Conversion, original: nn.Module) -> Agreement:
     there, here = _leaves(original), _leaves(model)
     layers = {theirs: ours for theirs, ours in pairs(conversion.placed).items() if theirs in there and ours in here}
     channels = model.arguments["in_channels"]
@@ -110,7 +110,7 @@ def _beside_network(model: SegmentationModel, conversion: Conversion, original: 
 
 
 @torch.inference_mode()
-def _beside_outputs(model: SegmentationModel, placed: Mapping[str, str], golden: Path) -> Comparison:
+def _beside_outputs(model: SegmentationModel, placed: Mapping[str, str], golden: Path) -> Agreement:
     arrays = _read(golden)
     if "logits" not in arrays or ("input" in arrays) == ("image" in arrays):
         raise DataError(f"{golden}: wanted 'logits' and one of 'input' and 'image', got {', '.join(arrays)}")
@@ -161,7 +161,7 @@ def _tensors_below(names: Iterable[tuple[str, str]]) -> Iterable[tuple[str, set[
 
 def _compared(
     model: SegmentationModel, x: Tensor, logits: Tensor, recorded: Mapping[str, tuple[str, Tensor]]
-) -> Comparison:
+) -> Agreement:
     """`recorded`: our layer -> its name and its output there."""
     at_full_size = x.shape[-2:] in (logits.shape[-2:], logits.shape[1:3])
     with _outputs(model, recorded) as outputs:
@@ -176,7 +176,7 @@ def _compared(
     found = _as_one_logit(found, logits)
     expected = _as_ours(logits, found, "logits")
     equal = (_labels(found) == _labels(expected)).double().mean()
-    return Comparison(tuple(layers), _difference(found, expected), float(equal))
+    return Agreement(tuple(layers), _difference(found, expected), float(equal))
 
 
 def _as_one_logit(ours: Tensor, theirs: Tensor) -> Tensor:

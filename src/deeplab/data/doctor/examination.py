@@ -15,7 +15,7 @@ from deeplab.data.doctor.file_checks import check_files
 from deeplab.data.doctor.inspection import Inspection, inspect
 from deeplab.data.doctor.kinds import KINDS
 from deeplab.data.doctor.label_checks import check_labels
-from deeplab.data.doctor.remembered import Remembered
+from deeplab.data.doctor.remembered import RememberedFacts
 from deeplab.data.sample import Sample
 from deeplab.settings import LARGEST_SIDE
 
@@ -56,7 +56,7 @@ def examine(
 
 def _inspected(samples: Sequence[Sample], dataset: DataSet, progress: Progress) -> list[Inspection]:
     """The facts of each sample; what is not remembered is read by as many threads as there are cores."""
-    with Remembered(dataset, samples) as remembered:
+    with RememberedFacts(dataset, samples) as remembered:
         known = {sample: facts for sample in samples if (facts := remembered.get(sample))}
         unknown = list(dict.fromkeys(sample for sample in samples if sample not in known))
         threads = ThreadPoolExecutor(cores(), thread_name_prefix="doctor")

@@ -19,7 +19,7 @@ from deeplab.errors import OutputError
 from deeplab.files import cache_folder, written_aside
 from deeplab.images import Header
 
-__all__ = ["Remembered"]
+__all__ = ["RememberedFacts"]
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ WORTHWHILE = 100
 """Samples; fewer are read again sooner than remembered."""
 
 
-class Remembered:
+class RememberedFacts:
     """Facts by sample; a context, at whose end, also after Ctrl-C, they are written.
 
     A file counts as unchanged while its size and its time of change are the same.
@@ -56,7 +56,7 @@ class Remembered:
             self._new = True
         return facts
 
-    def __enter__(self) -> Remembered:
+    def __enter__(self) -> RememberedFacts:
         if self._worthwhile:
             with suppress(OSError, ValueError):  # nothing is known, or nothing that can be read
                 self._known = json.loads(self.path.read_bytes())
