@@ -185,6 +185,15 @@ def test_a_given_long_side_goes_before_that_of_the_checkpoint(make_segmenter, lo
     assert network.calls == [(1, 3, 30, 15)]
 
 
+def test_a_changed_segmenter_leaves_the_first_as_it_is(make_segmenter, noise):
+    first = make_segmenter(scales=(0.75, 1.25), flip=True)
+    changed = first.changed(scales=(1.0,), flip=False)
+    image = noise(33, 40)
+    np.testing.assert_array_equal(changed(image).labels, make_segmenter()(image).labels)
+    assert (first.scales, first.flip) == ((0.75, 1.25), True)
+    assert changed.network is first.network
+
+
 def test_a_result_carries_the_image_and_the_classes(make_segmenter, save):
     segmenter = make_segmenter()
     path, image = save("photo.png", 12, 17)

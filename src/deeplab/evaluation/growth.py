@@ -11,7 +11,6 @@ import statistics
 import sys
 import tempfile
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from copy import copy
 from dataclasses import dataclass
 from importlib.util import find_spec
 from multiprocessing import get_context
@@ -155,7 +154,6 @@ def with_classes(segmenter: Segmenter, num_classes: int) -> Segmenter:
     import torch
 
     from deeplab.checkpoints import Checkpoint
-    from deeplab.inference.torch_network import TorchNetwork
     from deeplab.models import create_model
     from deeplab.weights import transfer
 
@@ -163,11 +161,8 @@ def with_classes(segmenter: Segmenter, num_classes: int) -> Segmenter:
     own, names = segmenter.model, tuple(map(str, range(num_classes)))
     model = create_model(own.entry, **{**own.arguments, "num_classes": num_classes})
     transfer(model, Checkpoint(own, segmenter.classes, segmenter.palette), classes=dict.fromkeys(names, ()))
-    assert isinstance(segmenter.network, TorchNetwork)  # what has a model
-    grown = copy(segmenter)
-    grown.network = segmenter.network.of(model)
-    grown.classes, grown.palette = names, color_map(num_classes)
-    return grown
+    network = segmenter.torch_network.of(model)
+    return segmenter.changed(network=network, classes=names, palette=color_map(num_classes))
 
 
 def peak_memory() -> int:

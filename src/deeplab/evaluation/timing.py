@@ -120,8 +120,7 @@ class Stopwatch:
         compile_now()
         self.original = segmenter
         self.calls: list[_Call] = []
-        self.watched = copy(segmenter)
-        self.watched.network = _watched(segmenter.network, self.calls)
+        self.watched = segmenter.changed(network=_watched(segmenter.network, self.calls))
         self.batch_size = batch_size
         self.turns: list[_Turn] = []
 

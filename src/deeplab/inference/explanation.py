@@ -9,7 +9,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -114,12 +113,9 @@ def _margin(probabilities: NDArray[np.float32]) -> Map:
 
 
 def _disagreement(segmenter: Segmenter, image: NDArray[np.uint8], labels: NDArray[Any]) -> Map:
-    plain = copy.copy(segmenter)
-    plain.scales, plain.flip = (1.0,), False
-    views = [plain(np.ascontiguousarray(image[:, ::-1])).labels[:, ::-1]]
-    for scale in VIEWS:
-        plain.scales = (scale,)
-        views.append(plain(image).labels)
+    mirrored = segmenter.changed(scales=(1.0,), flip=False)(np.ascontiguousarray(image[:, ::-1]))
+    views = [mirrored.labels[:, ::-1]]
+    views += [segmenter.changed(scales=(scale,), flip=False)(image).labels for scale in VIEWS]
     found: Map = np.mean([view != labels for view in views], axis=0, dtype=np.float32)
     return found
 
@@ -131,8 +127,7 @@ def _dropout_layers(model: nn.Module) -> list[nn.modules.dropout._DropoutNd]:
 
 def _dropout(segmenter: Segmenter, image: NDArray[np.uint8], samples: int, seed: int) -> Map:
     layers = _dropout_layers(segmenter.model)
-    random = copy.copy(segmenter)
-    random.network = segmenter.torch_network.unfolded()
+    random = segmenter.changed(network=segmenter.torch_network.unfolded())
     labels = random(image).labels  # so that rounding, which folding changes too, does not count
     count = np.zeros(labels.shape, np.int64)
     with torch.random.fork_rng(devices=[segmenter.device] if segmenter.device.type == "cuda" else []):

@@ -158,8 +158,23 @@ class Segmenter:
 
     def remembering(self, folder: str | Path) -> Segmenter:
         """The same segmenter, of which the network's outputs are kept in files of `folder`, for this and later runs."""
+        return self.changed(network=RememberedNetwork(self.network, Path(folder)))
+
+    def changed(
+        self,
+        *,
+        network: Network | None = None,
+        scales: Sequence[float] | None = None,
+        flip: bool | None = None,
+        classes: tuple[str, ...] | None = None,
+        palette: NDArray[np.uint8] | None = None,
+    ) -> Segmenter:
+        """The same segmenter but for what is given."""
+        given = {"network": network, "scales": scales, "flip": flip, "classes": classes, "palette": palette}
         segmenter = copy(self)
-        segmenter.network = RememberedNetwork(self.network, Path(folder))
+        for name, value in given.items():
+            if value is not None:
+                setattr(segmenter, name, value)
         return segmenter
 
     def stream(
