@@ -42,6 +42,11 @@ class DataSet:
     """What `regroup` made it of."""
 
     @property
+    def origin(self) -> DataSet:
+        """The data set as it is in the files, before its classes were regrouped."""
+        return self if self.regrouped is None else self.regrouped.origin
+
+    @property
     def groups(self) -> Mapping[str, tuple[str, ...]]:
         """Each class, in order, with those that it was last made of; by these names other models know it."""
         return {name: (name,) for name in self.classes} if self.regrouped is None else self.regrouped.groups

@@ -76,10 +76,9 @@ def regroup(dataset: DataSet, wanted: Wanted) -> DataSet:
     lookup: NDArray[Any] = np.full(dataset.ignore_index + 1, new.ignore_index, dtype)
     for label, olds in enumerate(sources):
         lookup[olds] = label
-    origin = dataset
     if dataset.regrouped is not None:
-        origin, lookup = dataset.regrouped.origin, lookup[dataset.regrouped.lookup]
-    return replace(new, regrouped=Regrouped(origin, groups, lookup))
+        lookup = lookup[dataset.regrouped.lookup]
+    return replace(new, regrouped=Regrouped(dataset.origin, groups, lookup))
 
 
 def in_words(groups: Mapping[str, Sequence[str]]) -> str:

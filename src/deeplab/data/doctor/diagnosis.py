@@ -126,7 +126,7 @@ class Evidence:
     @property
     def origin(self) -> DataSet:
         """The data set as it is in the files."""
-        return self.dataset if self.dataset.regrouped is None else self.dataset.regrouped.origin
+        return self.dataset.origin
 
     def scale(self, long_side: float) -> float:
         """By what a training multiplies the size of an image whose longer side has so many pixels."""

@@ -42,9 +42,8 @@ def examine(
         largest_side: In pixels, as the training's device has it.
         progress: Shows how far it is: `with progress(title, total=images) as advance`.
     """
-    origin = dataset if dataset.regrouped is None else dataset.regrouped.origin
     places = [(split, sample) for split, samples in dataset.splits.items() for sample in samples]
-    facts = _inspected([sample for _, sample in places], origin, progress)
+    facts = _inspected([sample for _, sample in places], dataset.origin, progress)
     examined = tuple(Examined(*place, seen) for place, seen in zip(places, facts, strict=True))
     evidence = Evidence(dataset, examined, tuple(strays), output_stride, long_side, largest_side)
     findings: list[Finding] = []
