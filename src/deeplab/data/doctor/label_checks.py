@@ -10,7 +10,7 @@ import numpy as np
 from deeplab._words import number_of
 from deeplab.data.doctor.diagnosis import Evidence, Finding, found, mask_case
 from deeplab.data.doctor.inspection import is_ignored
-from deeplab.data.doctor.numbering import find_numbering, only_0_and_255
+from deeplab.data.doctor.numbering import BLACK_AND_WHITE, find_numbering, only_0_and_255
 
 __all__ = ["check_labels"]
 
@@ -40,7 +40,7 @@ def _numbers(evidence: Evidence) -> Iterator[Finding]:
     """Labels that are no classes."""
     numbering = find_numbering(evidence)
     labels = [(item, mask, {part.label for part in mask.labels}) for item, mask in evidence.masks]
-    if numbering.name == "binary" and not numbering.fix:
+    if numbering == BLACK_AND_WHITE:
         cases = [mask_case(item) for item, _, those in labels if 255 in those]
         yield found("labels-0-255", "the masks hold 0 and 255 only", cases)
         return

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +14,9 @@ from numpy.typing import NDArray
 from deeplab.data.doctor.diagnosis import Evidence
 from deeplab.data.doctor.inspection import MaskFacts, is_ignored
 
-__all__ = ["AS_IS", "Numbering", "find_numbering", "only_0_and_255"]
+__all__ = ["AS_IS", "BLACK_AND_WHITE", "Labels", "Numbering", "find_numbering", "only_0_and_255"]
+
+Labels: TypeAlias = NDArray[np.uint8 | np.uint16]
 
 CITYSCAPES_CLASSES, CITYSCAPES_IDS = 19, 34
 
@@ -22,29 +27,33 @@ of 64 classes, half of all labels lie there."""
 
 @dataclass(frozen=True)
 class Numbering:
-    """A guess: what it is in words, and the way out."""
+    """A guess: what it is in words, the way out, and the repair."""
 
     name: str
     fix: str = ""
-    step: float = 0.0
-    """Of numbers that are spread over 0..255."""
-    num_classes: int = 0
-    """Of numbers that are counted from 1."""
+    renumbered: Callable[[Labels], Labels] | None = None
+    """The labels of one mask as class numbers; None: they are that already, or nothing is clear."""
 
-    def repaired(self, labels: NDArray[np.uint8 | np.uint16]) -> NDArray[np.uint8 | np.uint16]:
-        """The labels of one mask as class numbers; of those that mean nothing, 255."""
-        if self.name == "binary":
-            return np.where(labels >= 192, np.uint8(1), np.where(labels < 64, np.uint8(0), np.uint8(255)))
-        if self.name == "spread":
-            return np.rint(labels / self.step).astype(np.uint8)
-        if self.name == "from one":
-            bits = 8 * labels.dtype.itemsize
-            ignored = [label for label in (255, 65535) if is_ignored(label, num_classes=self.num_classes, bits=bits)]
-            return np.where(np.isin(labels, ignored), labels, labels - 1)
-        return labels
+
+def _from_binary(labels: Labels) -> Labels:
+    """0 and 255 as 0 and 1, what lies between them as 255."""
+    return np.where(labels >= 192, np.uint8(1), np.where(labels < 64, np.uint8(0), np.uint8(255)))
+
+
+def _from_spread(labels: Labels, *, step: float) -> Labels:
+    return np.rint(labels / step).astype(np.uint8)
+
+
+def _from_one(labels: Labels, *, num_classes: int) -> Labels:
+    bits = 8 * labels.dtype.itemsize
+    ignored = [label for label in (255, 65535) if is_ignored(label, num_classes=num_classes, bits=bits)]
+    return np.where(np.isin(labels, ignored), labels, labels - 1)
 
 
 AS_IS = Numbering("as is")
+
+BLACK_AND_WHITE = Numbering("binary", renumbered=_from_binary)
+"""The masks hold nothing but 0 and 255."""
 
 
 def find_numbering(evidence: Evidence) -> Numbering:
@@ -59,22 +68,23 @@ def find_numbering(evidence: Evidence) -> Numbering:
             if not is_ignored(part.label, num_classes=num_classes, bits=mask.bits):
                 counting.add(part.label)
     if only_0_and_255(set(pixels)) and counting == {0}:
-        return Numbering("binary")
+        return BLACK_AND_WHITE
     wrong = {label for label in counting if label >= num_classes}
     if not wrong:
         return AS_IS
     if counting <= set(range(1, num_classes + 1)):
         fix = "The classes are counted from 1: subtract 1; --fix does."
-        return Numbering("from one", fix, num_classes=num_classes)
+        return Numbering("from one", fix, partial(_from_one, num_classes=num_classes))
     if num_classes == 2 and _are_smoothed_edges(wrong, pixels):
-        return Numbering("binary", "0 and 255 with smoothed edges: export the masks without smoothing, 1 for 255.")
+        fix = "0 and 255 with smoothed edges: export the masks without smoothing, 1 for 255."
+        return Numbering("binary", fix, _from_binary)
     if num_classes > 2 and all(mask.bits == 8 for mask in masks):
         step = 255 / (num_classes - 1)
         are_spread = all(abs(label - round(label / step) * step) < 1 for label in counting)
         if are_spread and (2 / step) ** len(wrong) < CHANCE:  # two numbers of every step are near one that is spread
             few = ", ".join(str(round(place * step)) for place in range(3))
             fix = f"The numbers are spread over 0..255, as in {few}: divide them by {step:.4g}; --fix does."
-            return Numbering("spread", fix, step)
+            return Numbering("spread", fix, partial(_from_spread, step=step))
     return Numbering("as is", _guess(counting, wrong, masks, num_classes))
 
 

@@ -19,15 +19,13 @@ from deeplab.data.doctor.diagnosis import Diagnosis, Evidence, Examined, Finding
 from deeplab.data.doctor.examination import examine
 from deeplab.data.doctor.file_checks import affixes
 from deeplab.data.doctor.inspection import GREY, inspect, is_ignored, raw_labels
-from deeplab.data.doctor.numbering import Numbering, find_numbering
+from deeplab.data.doctor.numbering import Labels, Numbering, find_numbering
 from deeplab.data.sample import Part, Sample
 from deeplab.errors import DataError, OutputError
 from deeplab.files import File, check_writable, distinct_stems, folder_written_aside
 from deeplab.images import IMAGE_SUFFIXES, read_image, resize_labels, turn_upright, write_image, write_labels
 
 __all__ = ["check_place", "repair", "repair_hint"]
-
-Labels = NDArray[np.uint8 | np.uint16]
 
 FEW = 0.05
 """Share of a mask's pixels that may mean nothing and are ignored; with more of them the mask is left out."""
@@ -282,8 +280,8 @@ def _labels(item: Examined, dataset: DataSet, numbering: Numbering, *, binary: b
     else:
         assert item.sample.mask is not None
         labels = raw_labels(item.sample.mask, dataset, image.size)
-        if numbering.name != "as is":
-            labels = numbering.repaired(labels)
+        if numbering.renumbered is not None:
+            labels = numbering.renumbered(labels)
             changes.append(f"renumbered, {numbering.name}")
         elif mask.header is not None and mask.header.mode in ("RGB", "RGBA"):
             changes.append("colours written as class numbers")
