@@ -13,6 +13,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from deeplab import catalog
 from deeplab._words import number_of
 from deeplab.data.drawing import Drawing
 from deeplab.data.sample import Sample
@@ -210,8 +211,8 @@ def _format_of(root: Path, format: str | None, flag: str = "--format") -> Module
 
 def _formats() -> dict[str, ModuleType]:
     """Every file in `formats/` with `detect(root) -> bool`, `read(root) -> DataSet` and `LAYOUT`, by its name."""
-    files = sorted((Path(__file__).parent / "formats").glob("[!_]*.py"))
-    return {file.stem: importlib.import_module(f"deeplab.data.formats.{file.stem}") for file in files}
+    names = catalog.offering("data/formats", "read")
+    return {name: importlib.import_module(f"deeplab.data.formats.{name}") for name in names}
 
 
 def _detected(root: Path, formats: Mapping[str, ModuleType], flag: str) -> str:

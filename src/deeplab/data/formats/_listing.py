@@ -27,6 +27,7 @@ __all__ = [
     "named_splits",
     "only_once",
     "paired",
+    "paired_folders",
     "peek",
     "read_class_list",
     "read_json",
@@ -114,6 +115,12 @@ def paired(
     refuse(images.keys() - masks.keys(), no_mask, way_out, image_folder.parent)
     refuse(masks.keys() - images.keys(), no_image, f"put them into {image_folder}", mask_folder.parent)
     return tuple(Sample(image, masks[stem]) for stem, image in images.items())
+
+
+def paired_folders(images: Path, masks: Path, *, ending: str = "") -> tuple[Sample, ...]:
+    """As `paired`, all images of one folder with the masks of another. Raises DataError, also for equal stems."""
+    found = by_stem(images_in(images)), by_stem(images_in(masks), ending=ending)
+    return paired(*found, folders=(images, masks), ending=ending)
 
 
 def refuse(names: Iterable[str], problem: tuple[str, str], way_out: str, where: Path) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from deeplab.data.dataset import DataSet
-from deeplab.data.formats._listing import by_stem, has_folder, images_in, named_splits, paired, read_json, well_formed
+from deeplab.data.formats._listing import has_folder, named_splits, paired_folders, read_json, well_formed
 from deeplab.data.regroup import regroup
 from deeplab.data.sample import Sample
 from deeplab.errors import DataError
@@ -48,6 +48,5 @@ def read_vistas(root: Path, *, configs: Sequence[str], labels: Sequence[str], la
 
 
 def _read_part(folder: Path, labels: Sequence[str]) -> tuple[Sample, ...]:
-    images = folder / "images"
     masks = next((folder / name for name in labels if (folder / name).is_dir()), folder / labels[0])
-    return paired(by_stem(images_in(images)), by_stem(images_in(masks)), folders=(images, masks))
+    return paired_folders(folder / "images", masks)

@@ -11,10 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from deeplab.data.dataset import DataSet
-from deeplab.data.formats._listing import by_stem, folders_in, has_folder, images_in, named_splits, paired
+from deeplab.data.formats._listing import folders_in, has_folder, named_splits, paired_folders
 from deeplab.data.label_sets import ADE20K
 from deeplab.data.regroup import regroup
-from deeplab.data.sample import Sample
 from deeplab.errors import DataError
 from deeplab.images import color_map
 
@@ -35,11 +34,7 @@ def read(root: Path) -> DataSet:
     folders = folders_in(root / "images")
     if not folders:
         raise DataError(f"{root}: no images; wanted {LAYOUT}")
-    parts = ((folder.name, _read_part(folder, root / "annotations" / folder.name)) for folder in folders)
+    parts = ((folder.name, paired_folders(folder, root / "annotations" / folder.name)) for folder in folders)
     splits = named_splits(parts, root)
     palette = np.vstack([np.zeros((1, 3), np.uint8), color_map(len(ADE20K))])
     return regroup(DataSet(root, (UNLABELLED, *ADE20K), palette, splits), ADE20K)
-
-
-def _read_part(images: Path, masks: Path) -> tuple[Sample, ...]:
-    return paired(by_stem(images_in(images)), by_stem(images_in(masks)), folders=(images, masks))

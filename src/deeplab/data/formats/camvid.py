@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from deeplab.data.dataset import DataSet
-from deeplab.data.formats._listing import by_stem, has_folder, images_in, named_splits, paired
+from deeplab.data.formats._listing import has_folder, named_splits, paired_folders
 from deeplab.data.regroup import regroup
 from deeplab.data.sample import Sample
 from deeplab.errors import DataError
@@ -106,7 +106,7 @@ def read(root: Path) -> DataSet:
         return regroup(DataSet(root, (*CLASSES, "Void"), palette, splits), tuple(CLASSES))
     splits = _read_splits(root, suffix="_labels", ending="_L")
     if (root / ORIGINAL[1]).is_dir():
-        splits["train"] = _pair(root / ORIGINAL[0], root / ORIGINAL[1], ending="_L")
+        splits["train"] = paired_folders(root / ORIGINAL[0], root / ORIGINAL[1], ending="_L")
     if not splits:
         raise DataError(f"{root}: no masks; wanted {LAYOUT}")
     palette = np.array(list(COLORS.values()), np.uint8)
@@ -115,10 +115,5 @@ def read(root: Path) -> DataSet:
 
 def _read_splits(root: Path, *, suffix: str, ending: str = "") -> dict[str, tuple[Sample, ...]]:
     masks = {folder.name.removesuffix(suffix): folder for folder in sorted(root.glob(f"?*{suffix}"))}
-    parts = ((name, _pair(root / name, folder, ending=ending)) for name, folder in masks.items())
+    parts = ((name, paired_folders(root / name, folder, ending=ending)) for name, folder in masks.items())
     return named_splits(parts, root)
-
-
-def _pair(images: Path, masks: Path, *, ending: str) -> tuple[Sample, ...]:
-    found = by_stem(images_in(images)), by_stem(images_in(masks), ending=ending)
-    return paired(*found, folders=(images, masks), ending=ending)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from deeplab.data.dataset import DataSet
-from deeplab.data.formats._listing import by_stem, folders_in, images_in, paired, split_name
+from deeplab.data.formats._listing import folders_in, paired_folders, split_name
 from deeplab.data.label_sets import COCO_STUFF
 from deeplab.errors import DataError
 from deeplab.images import color_map
@@ -35,9 +35,7 @@ def read(root: Path) -> DataSet:
         images = next((path for base in ("images", ".") if (path := root / base / masks.name).is_dir()), None)
         if images is None:
             raise DataError(f"{masks}: no folder of its images; wanted {root / 'images' / masks.name}")
-        splits[split_name(masks.name)] = paired(
-            by_stem(images_in(images)), by_stem(images_in(masks)), folders=(images, masks)
-        )
+        splits[split_name(masks.name)] = paired_folders(images, masks)
     if not splits:
         raise DataError(f"{root}: no maps; wanted {LAYOUT}")
     return DataSet(root, COCO_STUFF, color_map(len(COCO_STUFF)), splits)
