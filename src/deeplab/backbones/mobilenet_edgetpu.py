@@ -35,48 +35,29 @@ EPS, MOMENTUM = 1e-3, 3e-3
 """BatchNorm of slim's MobileNet: decay 0.997."""
 
 
-def mobilenet_edgetpu(
-    *,
-    in_channels: int = 3,
-    output_stride: int = 16,
-    depth_multiplier: float = 1.0,
-    divisible_by: int = 8,
-    padding: Padding = "symmetric",
-) -> MobileNetEdgeTPU:
-    """MobileNet-EdgeTPU without its classifier.
-
-    Args:
-        depth_multiplier: Scales the number of channels of every layer; only the last never gets narrower than
-            1280. The official Cityscapes model ("slim") has 0.75.
-        divisible_by: Scaled channels are rounded to a multiple of it.
-    """
-    return MobileNetEdgeTPU(
-        in_channels=in_channels,
-        output_stride=output_stride,
-        depth_multiplier=depth_multiplier,
-        divisible_by=divisible_by,
-        padding=padding,
-    )
-
-
 class MobileNetEdgeTPU(Backbone):
-    """Inverted residuals with linear bottlenecks, the first block of each stage without a shortcut.
+    """Inverted residuals with linear bottlenecks, the first block of each stage without a shortcut; no classifier.
 
     res2, res3 and res4 are the expanded features of the last block at their stride, as in MobileNetV2; res5
     is what the last 1 x 1 makes of the last bottleneck.
 
     Shape: (N, in_channels, H, W) -> Features of (N, channels.resK, ceil(H / stride), ceil(W / stride)), where
         channels are 128, 192, 384 and 1280 at depth multiplier 1
+
+    Args:
+        depth_multiplier: Scales the number of channels of every layer; only the last never gets narrower than
+            1280. The official Cityscapes model ("slim") has 0.75.
+        divisible_by: Scaled channels are rounded to a multiple of it.
     """
 
     def __init__(
         self,
         *,
-        in_channels: int,
-        output_stride: int,
-        depth_multiplier: float,
-        divisible_by: int,
-        padding: Padding,
+        in_channels: int = 3,
+        output_stride: int = 16,
+        depth_multiplier: float = 1.0,
+        divisible_by: int = 8,
+        padding: Padding = "symmetric",
     ) -> None:
         super().__init__()
         layer = partial(ConvNormAct, padding=padding, eps=EPS, momentum=MOMENTUM)
@@ -160,3 +141,6 @@ class InvertedResidual(nn.Module):
         hidden = self.filters(x)
         out = self.project(hidden)
         return x + out if self.residual else out, hidden
+
+
+mobilenet_edgetpu = MobileNetEdgeTPU

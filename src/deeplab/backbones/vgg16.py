@@ -14,27 +14,21 @@ STAGES = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))
 """Channels and convolutions of conv1 .. conv5 (Table 1, D); a pooling follows each."""
 
 
-def vgg16(*, in_channels: int = 3, output_stride: int = 16, dilated_pooling: bool = True) -> VGG16:
-    """VGG-16 without its fully connected layers.
-
-    Args:
-        dilated_pooling: Whether a pooling behind a removed stride reads the dilated grid, so that a finer output
-            stride only adds samples. The authors' Caffe models have it False: their pool5 reads neighbours.
-    """
-    return VGG16(in_channels, output_stride, dilated_pooling)
-
-
 class VGG16(Backbone):
     """Thirteen 3 x 3 convolutions in five stages, without normalisation, a 3 x 3 max pooling after each stage.
 
     Shape: (N, in_channels, H, W) -> Features of (N, channels.resK, ceil(H / stride), ceil(W / stride)); res2 to res4
     are conv3_3 to conv5_3, res5 is pool5.
+
+    Args:
+        dilated_pooling: Whether a pooling behind a removed stride reads the dilated grid, so that a finer output
+            stride only adds samples. The authors' Caffe models have it False: their pool5 reads neighbours.
     """
 
     image_mean = (0.48109, 0.45752, 0.40787)  # the authors' 122.675, 116.669, 104.008 over 255
     image_std = (1 / 255, 1 / 255, 1 / 255)
 
-    def __init__(self, in_channels: int, output_stride: int, dilated_pooling: bool) -> None:
+    def __init__(self, *, in_channels: int = 3, output_stride: int = 16, dilated_pooling: bool = True) -> None:
         super().__init__()
         plan = atrous_plan([2] * len(STAGES), start=1, output_stride=output_stride)
         stages, pools, dilation = [], [], 1
@@ -67,3 +61,6 @@ class VGG16(Backbone):
         res3 = self.conv4(self.pool3(res2))
         res4 = self.conv5(self.pool4(res3))
         return Features(res2, res3, res4, self.pool5(res4))
+
+
+vgg16 = VGG16
