@@ -40,6 +40,9 @@ RESNET = (
 )
 """The names that torchvision gives a ResNet, and after it nearly everybody."""
 
+REDUCE = "decoder.0.reduce.conv.weight"
+"""What a v3+ has and a v3 has not."""
+
 IMAGENET = {"image_mean": (0.485, 0.456, 0.406), "image_std": (0.229, 0.224, 0.225)}
 """What the ports subtract from an image and divide it by, whatever the backbone."""
 
@@ -113,6 +116,11 @@ def mobilenetv3_name(tensors: Tensors) -> str:
     return f"mobilenetv3_{'large' if f'backbone.blocks.{len(LARGE) - 1}.project.conv.weight' in tensors else 'small'}"
 
 
+def has_decoder(tensors: Tensors) -> bool:
+    """Whether these tensors are of a DeepLab v3+, not of a v3."""
+    return REDUCE in tensors
+
+
 def pooling_first(tensors: Tensors) -> dict[str, Tensor]:
     """ASPP's projection for our order of the branches, image pooling first as in the official code, for one of a
     system that has it last."""
@@ -122,8 +130,10 @@ def pooling_first(tensors: Tensors) -> dict[str, Tensor]:
 
 
 def pooling_first_detail_last(tensors: Tensors) -> dict[str, Tensor]:
-    """`pooling_first`, and the decoder's first layer for a concatenation that ends with the low-level features, for
-    one of a system where it begins with them."""
-    name = "decoder.0.decode.0.conv.weight"
-    channels = tensors["decoder.0.reduce.conv.weight"].shape[0]
-    return {**pooling_first(tensors), name: tensors[name].roll(-channels, dims=1)}
+    """`pooling_first`, and the first layer of a decoder, where there is one, for a concatenation that ends with the
+    low-level features, for one of a system where it begins with them."""
+    arranged = pooling_first(tensors)
+    if has_decoder(tensors):
+        name, channels = "decoder.0.decode.0.conv.weight", tensors[REDUCE].shape[0]
+        arranged[name] = tensors[name].roll(-channels, dims=1)
+    return arranged

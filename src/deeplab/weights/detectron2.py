@@ -8,9 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from torch import Tensor
-
-from deeplab.weights._ports import pooling_first, pooling_first_detail_last, resnet_name
+from deeplab.weights._ports import has_decoder, pooling_first_detail_last, resnet_name
 from deeplab.weights._source import Source, Tensors
 
 __all__ = ["convert", "source"]
@@ -38,8 +36,6 @@ RULES = (
     (r"sem_seg_head\.predictor\.", "classify."),
 )
 
-DETAIL = "decoder.0.reduce.conv.weight"
-
 CROP = (512, 1024)
 """INPUT.CROP.SIZE of its configs/Cityscapes-SemanticSegmentation/Base-DeepLabV3-OS16-Semantic.yaml."""
 
@@ -48,9 +44,10 @@ MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 
 
 def network(tensors: Tensors) -> dict[str, Any]:
+    plus = has_decoder(tensors)
     return {
-        "name": "deeplabv3plus" if DETAIL in tensors else "deeplabv3",
-        **({"decoder_separable": False} if DETAIL in tensors else {}),
+        "name": "deeplabv3plus" if plus else "deeplabv3",
+        **({"decoder_separable": False} if plus else {}),
         "backbone": resnet_name(tensors),
         "stem_channels": (64, 64, 128),
         "multi_grid": (1, 2, 4),
@@ -65,10 +62,8 @@ def network(tensors: Tensors) -> dict[str, Any]:
     }
 
 
-def arrange(tensors: Tensors) -> dict[str, Tensor]:
-    return pooling_first_detail_last(tensors) if DETAIL in tensors else pooling_first(tensors)
-
-
-source = Source(title="detectron2's DeepLab v3 or v3+ on ResNet", rules=RULES, network=network, arrange=arrange)
+source = Source(
+    title="detectron2's DeepLab v3 or v3+ on ResNet", rules=RULES, network=network, arrange=pooling_first_detail_last
+)
 
 convert = source.convert

@@ -23,7 +23,7 @@ from deeplab.backbones.mobilenetv2 import STAGES
 from deeplab.checkpoints import Checkpoint
 from deeplab.errors import CheckpointError
 from deeplab.layers import ATROUS_RATES
-from deeplab.weights._ports import PARTS, RESNET, mobilenetv2_multiplier, resnet_name
+from deeplab.weights._ports import PARTS, RESNET, has_decoder, mobilenetv2_multiplier, resnet_name
 from deeplab.weights._source import Conversion, Rules, Source, Tensors, combined
 from deeplab.weights._state import read_content, weights_in
 
@@ -101,7 +101,7 @@ FIRST_LAYERS = ("backbone.conv1.weight", "backbone.stem.0.weight", "backbone.con
 
 def network(tensors: Tensors) -> dict[str, Any]:
     """What the tensors tell, and for the rest a "D8" model."""
-    plus = "decoder.0.reduce.conv.weight" in tensors
+    plus = has_decoder(tensors)
     network: dict[str, Any] = {
         "name": "deeplabv3plus" if plus else "deeplabv3",
         "aspp_channels": len(tensors["aspp.pointwise.conv.weight"]),

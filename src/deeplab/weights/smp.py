@@ -10,7 +10,15 @@ from typing import Any
 from torch import nn
 
 from deeplab.models import SegmentationModel
-from deeplab.weights._ports import IMAGENET, RESNET, aspp_rules, mobilenetv2_rules, pooling_first, resnet_name
+from deeplab.weights._ports import (
+    IMAGENET,
+    RESNET,
+    aspp_rules,
+    has_decoder,
+    mobilenetv2_rules,
+    pooling_first,
+    resnet_name,
+)
 from deeplab.weights._source import Rules, Source, Tensors
 
 __all__ = ["convert", "source"]
@@ -65,7 +73,7 @@ def network(tensors: Tensors) -> dict[str, Any]:
         options |= {"backbone": "mobilenetv2", "detail": "output", "norm_eps": 1e-5, "last_channels": 1280}
     else:
         options["backbone"] = resnet_name(tensors)
-    if "decoder.0.reduce.conv.weight" in tensors:
+    if has_decoder(tensors):
         decoder = {"norm_between": False, "decoder_convs": 1, "decoder_channels": options["aspp_channels"]}
         return {"name": "deeplabv3plus", **decoder, **options}
     return {"name": "deeplabv3", "output_stride": 8, **options}

@@ -9,8 +9,8 @@ from deeplab.weights._ports import (
     IMAGENET,
     RESNET,
     aspp_rules,
+    has_decoder,
     mobilenetv2_rules,
-    pooling_first,
     pooling_first_detail_last,
     resnet_name,
 )
@@ -51,18 +51,17 @@ def network(tensors: Tensors) -> dict[str, Any]:
         options |= {"backbone": "mobilenetv2", "detail": "output", "norm_eps": 1e-5, **padding}
     else:
         options["backbone"] = resnet_name(tensors)
-    if "decoder.0.reduce.conv.weight" in tensors:
+    if has_decoder(tensors):
         decoder = {"aspp_separable": False, "decoder_separable": False, "decoder_convs": 1}
         return {"name": "deeplabv3plus", **decoder, **options}
     return {"name": "deeplabv3", "head_conv": True, **options}
 
 
-def arrange(tensors: Tensors) -> Tensors:
-    return pooling_first_detail_last(tensors) if "decoder.0.reduce.conv.weight" in tensors else pooling_first(tensors)
-
-
 source = Source(
-    title="VainF's DeepLab v3 or v3+ on ResNet or MobileNetV2", rules=rules, network=network, arrange=arrange
+    title="VainF's DeepLab v3 or v3+ on ResNet or MobileNetV2",
+    rules=rules,
+    network=network,
+    arrange=pooling_first_detail_last,
 )
 
 convert = source.convert
