@@ -19,8 +19,9 @@ from safetensors.torch import save as serialize
 from torch import Tensor
 
 from deeplab.errors import CheckpointError, DeepLabError, InputNotFoundError
-from deeplab.files import not_weights, written_aside
+from deeplab.files import written_aside
 from deeplab.models import SegmentationModel, create_model
+from deeplab.weight_files import not_weights
 
 __all__ = ["Checkpoint", "Preprocessing", "is_ours", "load", "save"]
 

@@ -17,8 +17,8 @@ from safetensors.torch import save_file
 
 from deeplab import checkpoints
 from deeplab.cli.convert import assumptions, in_order, left_behind, rows
-from deeplab.files import STATE
 from deeplab.models import create_model
+from deeplab.weight_files import STATE
 from deeplab.weights import Conversion, LayerDifference, huggingface, sources
 
 Run = Callable[..., Any]

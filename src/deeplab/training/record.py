@@ -16,10 +16,11 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 from deeplab._words import number_of
 from deeplab.errors import OutputError
-from deeplab.files import STATE, STATE_BEFORE, written_aside
+from deeplab.files import written_aside
 from deeplab.metrics import iou, mean_accuracy, miou, pixel_accuracy
 from deeplab.training.pace import Pace, in_words
 from deeplab.training.task import SegmentationTask
+from deeplab.weight_files import STATE, STATE_BEFORE
 
 __all__ = ["Record", "state_of", "steps_done"]
 

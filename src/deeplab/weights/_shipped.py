@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from deeplab.errors import InputNotFoundError, unknown_name
-from deeplab.files import checkpoint_file
+from deeplab.weight_files import checkpoint_file
 
 
 def shipped() -> dict[str, Path]:

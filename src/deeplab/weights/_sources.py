@@ -10,7 +10,7 @@ from types import ModuleType
 
 from deeplab import catalog, checkpoints
 from deeplab.errors import CheckpointError, InputNotFoundError, unknown_name
-from deeplab.files import checkpoint_file, not_weights
+from deeplab.weight_files import checkpoint_file, not_weights
 from deeplab.weights._source import Conversion, Source, with_names
 from deeplab.weights._state import UnreadableError, read_once
 from deeplab.weights.encoders import backbone_in
