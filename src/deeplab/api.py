@@ -557,11 +557,7 @@ def benchmark(
         check_writable(settings.growth)
     names = settings.models or tuple(weights.shipped())
     how = settings.part(UseSettings)
-    if settings.image is None:
-        (made_up,) = evaluation.pictures(None, split="", limit=1)
-        picture = made_up.image
-    else:
-        picture = read_image(settings.image)
+    picture = evaluation.example_picture() if settings.image is None else read_image(settings.image)
     return evaluation.benchmark(
         {name: partial(load, name, **how) for name in names},
         picture,

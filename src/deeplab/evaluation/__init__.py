@@ -7,7 +7,8 @@ from deeplab.evaluation.evaluate import check_classes, check_same_classes, evalu
 from deeplab.evaluation.exporting import export_checkpoint, export_unproven
 from deeplab.evaluation.growth import Growth, draw_growth, measure_growth
 from deeplab.evaluation.page import NAMES, shown, write_comparison, write_page
-from deeplab.evaluation.parity import Parity, Picture, compare_exported, pictures
+from deeplab.evaluation.parity import Parity, compare_exported
+from deeplab.evaluation.picture import Picture, example_picture, pictures
 from deeplab.evaluation.report import Report
 from deeplab.evaluation.timing import Timing, float32_peak, time_models
 from deeplab.evaluation.tune_crf import CRFReport, Trial, tune_crf
@@ -29,6 +30,7 @@ __all__ = [
     "compare_exported",
     "draw_growth",
     "evaluate",
+    "example_picture",
     "export_checkpoint",
     "export_unproven",
     "float32_peak",

@@ -13,7 +13,8 @@ from deeplab._progress import Progress, no_progress
 from deeplab.checkpoints import Checkpoint
 from deeplab.data import group_classes
 from deeplab.errors import SettingsError
-from deeplab.evaluation.parity import Parity, compare_exported, label_map_agreement, pictures
+from deeplab.evaluation.parity import Parity, compare_exported, label_map_agreement
+from deeplab.evaluation.picture import pictures
 from deeplab.files import written_together
 from deeplab.images import resize_image
 from deeplab.inference import Segmenter
