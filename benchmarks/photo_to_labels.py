@@ -326,8 +326,7 @@ def write(path: Path, folder: Path) -> None:
     rows, machine = list(results.get("rows", {}).values()), results["machine"]["machine"]
     versions = ", ".join(f"{package} {number}" for package, number in machine["versions"].items())
     facts = {**machine, "versions": versions, "multiply_adds": machine["multiply_adds"] / 1e9}
-    parts = [HEADER.format(**{**facts, "bytes": machine["bytes"] / 1e9})]
-    bars = []
+    tables, bars = [], []
     for name, title in TITLES.items():
         own = sorted((row for row in rows if row["network"] == name), key=place)
         if not own:
@@ -335,11 +334,12 @@ def write(path: Path, folder: Path) -> None:
         notes, turns = notes_of(folder / name), sorted({row["rounds"] for row in own})
         counts = " or ".join(map(str, turns))
         about = f"Weights: {notes['weights']}; {notes['classes']} classes; {counts} turns of each."
-        parts.append(f"\n## {title}\n\n{about}\n\n")
-        parts.append(table(COLUMNS, [cells(row, notes["work"], machine) for row in own]))
+        tables.append(f"\n## {title}\n\n{about}\n\n")
+        tables.append(table(COLUMNS, [cells(row, notes["work"], machine) for row in own]))
         by_size = [[row for row in own if row["size"] == size] for size in SIZES]
         bars += [bar_of(name, those, notes["work"], machine, results.get("miou", {})) for those in by_size if those]
-    parts.append(f"\n## The bars\n\n{BARS}\n{table(BAR_COLUMNS, bars)}")
+    header = HEADER.format(**{**facts, "bytes": machine["bytes"] / 1e9})
+    parts = [header, f"\n## The bars\n\n{BARS}\n{table(BAR_COLUMNS, bars)}", *tables]
     scores = sorted(results.get("miou", {}).values(), key=lambda row: list(SYSTEMS).index(row["system"]))
     if scores:
         about = f"On {scores[0]['images']} images; the intervals are of the paired differences, over the images."
