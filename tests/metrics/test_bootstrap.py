@@ -113,3 +113,9 @@ def test_what_cannot_be_is_refused():
         paired_difference(matrices(3), matrices(4), miou)
     with pytest.raises(SettingsError, match="between 0 and 1"):
         interval(matrices(3), miou, confidence=95)
+
+
+def test_an_interval_in_words_has_its_ends_and_those_of_a_difference_their_signs():
+    assert str(Interval(0.5, 0.25, 0.75)) == "0.5000 (0.2500 .. 0.7500)"
+    assert Interval(0.5, -0.25, 0.75).ends(signed=True) == "-0.2500 .. +0.7500"
+    assert Interval(0.5, math.nan, math.nan).ends() == "-"

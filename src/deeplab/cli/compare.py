@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from json import loads
 from typing import TYPE_CHECKING
 
@@ -21,12 +20,17 @@ def compare(settings: CompareSettings, *, json: Json = False) -> None:
 
     comparison = api.compare(**settings.as_dict(), progress=progress)
     first, second = comparison.first, comparison.second
+
+    def row(name: str, ours: Interval, theirs: Interval, difference: Interval) -> tuple[str, ...]:
+        change = shown(difference.value, signed=True), difference.ends(signed=True)
+        return name, shown(ours.value), shown(theirs.value), *change
+
     rows = [
-        (name, shown(first.iou_intervals[name].value), shown(second.iou_intervals[name].value), *_difference(interval))
-        for name, interval in comparison.iou_differences.items()
+        row(name, first.iou_intervals[name], second.iou_intervals[name], difference)
+        for name, difference in comparison.iou_differences.items()
     ] + [
-        (NAMES[name], shown(first.intervals[name].value), shown(second.intervals[name].value), *_difference(interval))
-        for name, interval in comparison.differences.items()
+        row(NAMES[name], first.intervals[name], second.intervals[name], difference)
+        for name, difference in comparison.differences.items()
     ]
     columns = (settings.model, settings.other, "Difference", "95 %")
     print_table(("IoU", *columns), rows, figures=columns)
@@ -36,8 +40,3 @@ def compare(settings: CompareSettings, *, json: Json = False) -> None:
         print(f"the page is {settings.report}")
     if json:
         print_json(loads(comparison.to_json()))
-
-
-def _difference(interval: Interval) -> tuple[str, str]:
-    ends = "-" if math.isnan(interval.low) else f"{interval.low:+.4f}..{interval.high:+.4f}"
-    return "-" if math.isnan(interval.value) else f"{interval.value:+.4f}", ends

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import math
 from json import loads
-from typing import TYPE_CHECKING
 
 from deeplab import api
 from deeplab.cli._options import Json
 from deeplab.cli._terminal import print_images, print_json, print_table, progress
 from deeplab.settings import EvaluateSettings
-
-if TYPE_CHECKING:
-    from deeplab.metrics import Interval
 
 
 def evaluate(settings: EvaluateSettings, *, json: Json = False) -> None:
@@ -22,12 +18,12 @@ def evaluate(settings: EvaluateSettings, *, json: Json = False) -> None:
     report = api.evaluate(**settings.as_dict(), progress=progress)
     pixels = max(1, sum(report.pixels.values()))
     rows = [
-        (name, shown(iou.value), _ends(iou), f"{report.pixels[name] / pixels:.1%}")
+        (name, shown(iou.value), iou.ends(), f"{report.pixels[name] / pixels:.1%}")
         for name, iou in report.iou_intervals.items()
     ]
     print_table(("Class", "IoU", "95 %", "Share"), rows, figures=("IoU", "95 %", "Share"))
     for name, interval in report.intervals.items():
-        print(f"{NAMES[name]}\t{shown(interval.value)}\t{_ends(interval)}")
+        print(f"{NAMES[name]}\t{shown(interval.value)}\t{interval.ends()}")
     if report.boundaries:
         for width, miou in report.boundaries.trimap_miou.items():
             print(f"mIoU within {width} px of a border\t{shown(miou)}")
@@ -42,7 +38,3 @@ def evaluate(settings: EvaluateSettings, *, json: Json = False) -> None:
         print(f"the page is {settings.report}")
     if json:
         print_json(loads(report.to_json()))
-
-
-def _ends(interval: Interval) -> str:
-    return "-" if math.isnan(interval.low) else f"{interval.low:.4f}..{interval.high:.4f}"

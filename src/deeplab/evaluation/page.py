@@ -112,14 +112,14 @@ def write_comparison(
         aside.write_text(_html.page(title, subtitle=subtitle, body="\n".join(parts)), encoding="utf-8")
 
 
-def shown(value: float) -> str:
-    """A figure as it is read."""
-    return "-" if math.isnan(value) else f"{value:.4f}"
+def shown(value: float, *, signed: bool = False) -> str:
+    """A figure as it is read; `signed` for a difference."""
+    return "-" if math.isnan(value) else f"{value:{'+' if signed else ''}.4f}"
 
 
 def _figures(report: Report) -> str:
     rows = [
-        (escape(NAMES[name]), _number(shown(interval.value)), _ends(interval))
+        (escape(NAMES[name]), _number(shown(interval.value)), _number(interval.ends()))
         for name, interval in report.intervals.items()
     ]
     if report.calibration is not None:
@@ -137,7 +137,7 @@ def _classes(report: Report, dataset: DataSet) -> str:
             (
                 _html.chip(dataset.palette[index]) + escape(name),
                 "-" if math.isnan(interval.value) else _html.bars(interval.value, shown(interval.value)),
-                _ends(interval),
+                _number(interval.ends()),
                 _number(shown(dice[index])),
                 _number(f"{report.pixels[name] / total:.2%}"),
             )
@@ -202,7 +202,7 @@ def _objects(report: Report) -> str:
             _number(f"{size.objects:,}"),
             _number("< 0.01%" if (share := size.pixels / size.objects / image) < 1e-4 else f"{share:.2%}"),
             _html.bars(size.recall.value, shown(size.recall.value)),
-            _ends(size.recall),
+            _number(size.recall.ends()),
         )
         for size in found
     ]
@@ -279,12 +279,7 @@ def _section(title: str, body: str, text: str = "") -> str:
 
 
 def _difference(interval: Interval) -> tuple[str, str]:
-    ends = "" if math.isnan(interval.low) else f"{interval.low:+.4f} .. {interval.high:+.4f}"
-    return _number("-" if math.isnan(interval.value) else f"{interval.value:+.4f}"), _number(ends)
-
-
-def _ends(interval: Interval) -> str:
-    return "" if math.isnan(interval.low) else _number(f"{interval.low:.4f} .. {interval.high:.4f}")
+    return _number(shown(interval.value, signed=True)), _number(interval.ends(signed=True))
 
 
 def _number(text: str) -> str:

@@ -41,7 +41,18 @@ class Interval(NamedTuple):
     high: float
 
     def __str__(self) -> str:
-        return f"{self.value:.4f} ({self.low:.4f} .. {self.high:.4f})"
+        return f"{self.value:.4f} ({self.ends()})"
+
+    def ends(self, *, signed: bool = False) -> str:
+        """As in "0.5123 .. 0.6012", "-" where they are nan.
+
+        Args:
+            signed: Of a difference, "+0.0123 .. +0.0456".
+        """
+        if math.isnan(self.low):
+            return "-"
+        sign = "+" if signed else ""
+        return f"{self.low:{sign}.4f} .. {self.high:{sign}.4f}"
 
 
 def interval(
