@@ -51,11 +51,11 @@ def test_every_default_is_of_its_own_type_and_a_stranger_of_none(package, name):
 @pytest.mark.parametrize(
     ("option", "value", "wanted"),
     [
-        ("decoder_merge", "add", "'concat' or 'sum'"),
-        ("squeeze_excite", True, "'none' or 'sigmoid' or 'hard_sigmoid'"),
-        ("atrous_rates", 6, "several of a whole number, as a list"),
+        ("decoder_merge", "add", "concat or sum"),
+        ("squeeze_excite", True, "none or sigmoid or hard_sigmoid"),
+        ("atrous_rates", 6, "whole numbers, as a list"),
         ("dropout", float("nan"), "a number"),
-        ("head_conv", 1, "True or False"),
+        ("head_conv", 1, "true or false, without quotes"),
         ("decoder_convs", 1.5, "a whole number"),
     ],
 )

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from deeplab._fields import is_required
 from deeplab.errors import SettingsError, UnknownNameError
 from deeplab.settings import (
     CompareSettings,
@@ -24,7 +25,6 @@ from deeplab.settings import (
     TrainSettings,
     TuneCRFSettings,
     build,
-    is_required,
     loss_weights,
     takes,
 )

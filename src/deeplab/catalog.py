@@ -17,9 +17,10 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cache, partial
 from numbers import Integral, Real
 from pathlib import Path
-from types import NoneType, UnionType
-from typing import Any, Literal, Union, get_args, get_origin
+from types import NoneType
+from typing import Any, Literal, get_args, get_origin
 
+from deeplab._fields import UNIONS, in_words
 from deeplab.errors import SettingsError, unknown_name
 
 LISTED = re.compile(r"^__all__ = (\[.*?\])", re.MULTILINE | re.DOTALL)
@@ -74,12 +75,12 @@ def check_options(function: Callable[..., Any], options: Mapping[str, Any]) -> N
     """Raise SettingsError for a value that is not of the type which the function's signature names."""
     for name, parameter in inspect.signature(function, eval_str=True).parameters.items():
         if name in options and not _fits(parameter.annotation, options[name]):
-            raise SettingsError(f"{name} wants {_wanted(parameter.annotation)}, got {options[name]!r}")
+            raise SettingsError(f"{name} wants {in_words(parameter.annotation)}, got {options[name]!r}")
 
 
 def _fits(kind: Any, value: Any) -> bool:
     origin, parts = get_origin(kind), get_args(kind)
-    if origin in (Union, UnionType):
+    if origin in UNIONS:
         return any(_fits(part, value) for part in parts)
     if origin is Literal:
         return any(type(value) is type(choice) and value == choice for choice in parts)
@@ -96,18 +97,6 @@ def _fits(kind: Any, value: Any) -> bool:
     if kind is float:
         return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
     return True
-
-
-def _wanted(kind: Any) -> str:
-    """The type in words."""
-    origin, parts = get_origin(kind), get_args(kind)
-    if origin in (Union, UnionType):
-        return " or ".join(_wanted(part) for part in parts if part is not NoneType)
-    if origin is Literal:
-        return " or ".join(map(repr, parts))
-    if origin is Sequence:
-        return f"several of {_wanted(parts[0])}, as a list"
-    return {bool: "True or False", int: "a whole number", float: "a number", str: "a name"}.get(kind, "a mapping")
 
 
 @cache

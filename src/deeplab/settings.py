@@ -8,27 +8,21 @@ before torch loads.
 # ruff: noqa: RUF009 (option and argument make dataclass fields)
 from __future__ import annotations
 
-import difflib
-import inspect
-import json
 import math
-import os
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import MISSING, Field, asdict, dataclass, field, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
-from types import UnionType
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, get_args
 
+from deeplab._fields import Settings as Settings
+from deeplab._fields import argument, option
+from deeplab._fields import build as build
+from deeplab._fields import takes as takes
 from deeplab.errors import SettingsError, unknown_name
 
-_S = TypeVar("_S", bound="Settings")
 _T = TypeVar("_T")
-_Call = TypeVar("_Call", bound=Callable[..., Any])
-
-UNIONS = (UnionType, Union)
-"""What `X | None` is, and what `Literal[...] | None` is before Python 3.14."""
 
 LEARNING_RATES = {"adamw": 5e-4, "sgd": 0.007}
 """The learning rate by optimizer where none is given; 0.007 is that of DeepLab v3 (section 4.1)."""
@@ -88,6 +82,8 @@ CRFPreset = Literal[
 CRF_ALONE: CRFPreset = "v2-resnet101"
 """What `--crf` without a name takes."""
 
+MODEL_HELP = "The model: a name from 'deeplab models' or a file."
+
 CLASSES_HELP = (
     "Classes made of those of the data: person keeps, vehicle=car|bus merges, *: each of the rest, background=*: the "
     "rest as one; others are ignored."
@@ -95,92 +91,8 @@ CLASSES_HELP = (
 CLASSES_METAVAR = "NAME[=OLD|OLD],..."
 
 
-def build(kind: type[_S], values: Mapping[str, Any]) -> _S:
-    """The settings of this `kind` from names and values, as they come from keywords, flags or a file.
-
-    Raises:
-        SettingsError: A name that is no option (with the nearest ones), a missing one, or a value that
-            cannot work.
-    """
-    known = {option.name: option for option in fields(kind)}
-    for name in values:
-        if name not in known:
-            near = difflib.get_close_matches(str(name), known, n=3)
-            hint = f"did you mean {', '.join(near)}?" if near else f"there are {', '.join(known)}"
-            raise SettingsError(f"no option '{name}'; {hint}")
-    for name, option in known.items():
-        if name not in values and is_required(option):
-            raise SettingsError(f"{name} is missing: {option.metadata['help']}")
-    return kind(**values)
-
-
-def takes(kind: type[Settings]) -> Callable[[_Call], _Call]:
-    """Decorate a function of `**options` so that its signature shows the fields of `kind` in their place."""
-
-    def show(function: _Call) -> _Call:
-        signature = inspect.signature(function)
-        own = [item for item in signature.parameters.values() if item.kind is not item.VAR_KEYWORD]
-        names = [item.name for item in own]
-        shown = [
-            inspect.Parameter(item.name, inspect.Parameter.KEYWORD_ONLY, default=item.default, annotation=item.type)
-            for item in fields(kind)
-            if item.name not in names and not is_required(item)
-        ]
-        signature = signature.replace(parameters=[*own, *shown])
-        function.__signature__ = signature  # type: ignore[attr-defined]
-        return function
-
-    return show
-
-
-def option(
-    default: Any,
-    help: str,
-    *,
-    metavar: str | None = None,
-    shown: str | None = None,
-    alone: str | None = None,
-    at_least: float | None = None,
-    above: float | None = None,
-    at_most: float | None = None,
-) -> Any:
-    """A field with its help text and, where the help says something else than the value, its `shown` default.
-
-    Args:
-        alone: What the bare flag stands for, and True in Python, where False is None.
-        at_least, above, at_most: Hold for each number of the field.
-    """
-    bounds = {"at_least": at_least, "above": above, "at_most": at_most}
-    return field(default=default, metadata={"help": help, "metavar": metavar, "shown": shown, "alone": alone, **bounds})
-
-
-def argument(help: str, *, metavar: str, default: Any = MISSING, shown: str | None = None) -> Any:
-    """A field that is given by its place on the command line, and has to be unless there is a default."""
-    return field(default=default, metadata={"help": help, "metavar": metavar, "shown": shown, "placed": True})
-
-
-def is_required(option: Field[Any]) -> bool:
-    """Whether this field has no default."""
-    return option.default is MISSING
-
-
-@dataclass(frozen=True, kw_only=True)
-class Settings:
-    """Turns every field into its annotated type ("0.75,1" into (0.75, 1.0)), or refuses the value."""
-
-    def __post_init__(self) -> None:
-        types = get_type_hints(type(self))
-        for option in fields(self):
-            value = _converted(option, types[option.name], getattr(self, option.name))
-            object.__setattr__(self, option.name, value)
-
-    def part(self, kind: type[Settings]) -> dict[str, Any]:
-        """Those options that `kind` has too, by name."""
-        return {option.name: getattr(self, option.name) for option in fields(kind)}
-
-    def as_dict(self) -> dict[str, Any]:
-        """The options as plain values (paths as text, tuples as lists), fit for YAML and JSON."""
-        return {name: _plain(value) for name, value in asdict(self).items()}  # `build` takes them back
+def _by_optimizer(values: Mapping[str, float]) -> str:
+    return ", ".join(f"{f'{value:f}'.rstrip('0')} with {name}" for name, value in values.items())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -229,7 +141,7 @@ class UseSettings(Settings):
 class ModelSettings(UseSettings):
     """A model, and how it predicts."""
 
-    model: str = option("objects", "The model: a name from 'deeplab models' or a file.", metavar="NAME|PATH")
+    model: str = option("objects", MODEL_HELP, metavar="NAME|PATH")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -290,7 +202,7 @@ class DataSettings(Settings):
 class EvaluateSettings(DataSettings, LoadSettings):
     """The options of `deeplab evaluate`."""
 
-    model: str = argument("The model: a name from 'deeplab models' or a file.", metavar="MODEL")
+    model: str = argument(MODEL_HELP, metavar="MODEL")
     split: str = option("val", "The part of the data set to measure on.")
     limit: int | None = option(None, "Measure on the first N images only.", at_least=1)
     boundaries: bool = option(False, "Also boundary F-score, boundary IoU and mIoU near borders.")
@@ -305,7 +217,7 @@ class EvaluateSettings(DataSettings, LoadSettings):
 class ExplainSettings(LoadSettings):
     """The options of `deeplab explain`."""
 
-    model: str = argument("The model: a name from 'deeplab models' or a file.", metavar="MODEL")
+    model: str = argument(MODEL_HELP, metavar="MODEL")
     image: Path = argument("Image file.", metavar="IMAGE")
     show: tuple[str, ...] | None = option(
         None, "Classes to show what speaks for, as in person,dog.", shown="those that are found", metavar="NAME,..."
@@ -371,7 +283,7 @@ class TuneCRFSettings(DataSettings, ModelSettings):
     The ranges are those of the searches of DeepLab v1 and v2, and weight 1, for networks that see borders better.
     """
 
-    model: str = argument("The model: a name from 'deeplab models' or a file.", metavar="MODEL")
+    model: str = argument(MODEL_HELP, metavar="MODEL")
     split: str = option("val", "The part of the data set to search on.")
     limit: int = option(100, "Take N images at most, evenly spread over the split.", at_least=4)
     weight: tuple[float, ...] = option((1, 3, 6, 10), "Weights of the appearance kernel to try first.", above=0)
@@ -452,7 +364,7 @@ class ConvertSettings(Settings):
 class ExportSettings(Settings):
     """The options of `deeplab export`."""
 
-    model: str = argument("The model: a name from 'deeplab models' or a file.", metavar="MODEL")
+    model: str = argument(MODEL_HELP, metavar="MODEL")
     format: str | None = option(
         None, f"Format: {', '.join(EXPORT_SUFFIXES)}.", shown="by the ending of --output, else onnx", metavar="NAME"
     )
@@ -674,7 +586,7 @@ class TrainSettings(DataSettings):
     )
     optimizer: Literal["adamw", "sgd"] = option("adamw", "How the weights follow the gradient.")
     learning_rate: float | None = option(
-        None, "Learning rate at its peak.", shown="0.0005 with adamw, 0.007 with sgd", above=0
+        None, "Learning rate at its peak.", shown=_by_optimizer(LEARNING_RATES), above=0
     )
     head_multiplier: float | None = option(
         None,
@@ -688,7 +600,7 @@ class TrainSettings(DataSettings):
     bias_multiplier: float = option(
         1.0, "Learning rate of the convolutions' biases over that of their weights; 2 in the official code.", above=0
     )
-    weight_decay: float | None = option(None, "Weight decay.", shown="0.01 with adamw, 0.00004 with sgd", at_least=0)
+    weight_decay: float | None = option(None, "Weight decay.", shown=_by_optimizer(WEIGHT_DECAYS), at_least=0)
     warmup_epochs: float | None = option(
         None, "Epochs until the learning rate reaches its peak.", shown="1, at most a tenth of the run", at_least=0
     )
@@ -853,134 +765,6 @@ def _check_loss(settings: TrainSettings) -> None:
             )
     if settings.hard_pixels_epochs > 0 and settings.hard_pixels == 1:
         raise SettingsError("hard_pixels_epochs wants --hard-pixels below 1 to fall to; give it, or leave both out")
-
-
-def _converted(option: Field[Any], annotation: Any, value: Any) -> Any:
-    """`value` as the annotated type and within the bounds. Raises SettingsError."""
-    if option.metadata.get("alone") and isinstance(value, bool):
-        value = option.metadata["alone"] if value else None
-    try:
-        converted = _as_type(annotation, value, one_for_both=_one_for_both(option))
-        fits = all(_is_within(number, option.metadata) for number in _numbers(converted))
-    except (ValueError, TypeError):
-        fits = False
-    if not fits:
-        wanted = _wanted(annotation, one_for_both=_one_for_both(option)) + _bounds(option.metadata)
-        raise SettingsError(f"{option.name} wants {wanted}, got {value!r}")
-    return converted
-
-
-def _one_for_both(option: Field[Any]) -> bool:
-    """Whether one number may stand for two, as SIDE|HEIGHT,WIDTH says."""
-    return "|" in (option.metadata["metavar"] or "")
-
-
-def _as_type(annotation: Any, value: Any, *, one_for_both: bool = False) -> Any:
-    """`value` as the type `annotation`; ValueError or TypeError unless that is clear beyond doubt."""
-    origin, parts = get_origin(annotation), get_args(annotation)
-    if origin in UNIONS:
-        return None if value is None else _as_type(parts[0], value, one_for_both=one_for_both)
-    if origin is Literal:
-        return {str(choice): choice for choice in parts}.get(str(value)) or _refuse(value)
-    if origin is tuple:
-        return _as_tuple(parts, value, one_for_both=one_for_both)
-    if origin is Mapping:
-        return _as_mapping(value)
-    if annotation is bool:
-        return value if isinstance(value, bool) else _refuse(value)
-    if value is None or isinstance(value, bool) or value == "":
-        return _refuse(value)
-    if annotation in (str, Path):
-        return annotation(os.fspath(value))
-    number = float(value)  # text too: YAML reads 5e-4 as text
-    if annotation is float:
-        return number if math.isfinite(number) else _refuse(value)
-    return int(number) if number.is_integer() else _refuse(value)
-
-
-def mapping_entries(mapping: Mapping[str, str | Sequence[str]]) -> tuple[str, ...]:
-    """A mapping as texts: {"vehicle": ["car", "bus"]} is ("vehicle=car|bus",)."""
-    return tuple(f"{name}={each if isinstance(each, str) else '|'.join(each)}" for name, each in mapping.items())
-
-
-def _as_tuple(parts: tuple[Any, ...], value: Any, *, one_for_both: bool) -> Any:
-    if isinstance(value, Mapping):
-        value = mapping_entries(value)
-    items = [item.strip() for item in value.split(",")] if isinstance(value, str) else value
-    items = list(items) if isinstance(items, (list, tuple)) else [items]
-    open_ended = parts[-1] is Ellipsis
-    if len(items) == 1 and one_for_both and not open_ended:
-        items *= len(parts)  # a square crop, a fixed scale
-    if not items or not (open_ended or len(items) == len(parts)):
-        return _refuse(value)
-    return tuple(_as_type(parts[0], item) for item in items)
-
-
-def _as_mapping(value: Any) -> Any:
-    mapping = json.loads(value) if isinstance(value, str) else value
-    return dict(mapping) if isinstance(mapping, Mapping) else _refuse(value)
-
-
-def _refuse(value: Any) -> Any:  # an expression that raises
-    raise ValueError(value)
-
-
-def _numbers(value: Any) -> Iterator[float]:
-    for item in value if isinstance(value, tuple) else (value,):
-        if isinstance(item, (int, float)) and not isinstance(item, bool):
-            yield item
-
-
-def _is_within(number: float, bounds: Mapping[str, Any]) -> bool:
-    at_least, above, at_most = (bounds.get(name) for name in ("at_least", "above", "at_most"))
-    return (
-        (at_least is None or number >= at_least)
-        and (above is None or number > above)
-        and (at_most is None or number <= at_most)
-    )
-
-
-def _bounds(bounds: Mapping[str, Any]) -> str:
-    """The bounds in words: " (at least 1)", or nothing."""
-    words = [
-        f"{name.replace('_', ' ')} {bounds[name]}"
-        for name in ("at_least", "above", "at_most")
-        if bounds.get(name) is not None
-    ]
-    return f" ({', '.join(words)})" if words else ""
-
-
-def _wanted(annotation: Any, *, one_for_both: bool = False) -> str:
-    """The type in words."""
-    origin, parts = get_origin(annotation), get_args(annotation)
-    if origin in UNIONS:
-        return _wanted(parts[0], one_for_both=one_for_both)
-    if origin is Literal:
-        return " or ".join(map(str, parts))
-    if origin is Mapping:
-        return 'names and values, as in {"multi_grid": [1, 2, 4]}'
-    if origin is tuple:
-        plural = _wanted(parts[0]) if get_origin(parts[0]) is Literal else _PLURALS[parts[0]]
-        if parts[-1] is Ellipsis:
-            return f"{plural} with commas between"
-        return f"one or two {plural}" if one_for_both else f"two {plural} with a comma between"
-    return _WORDS[annotation]
-
-
-_WORDS = {
-    str: "a text",
-    Path: "a path",
-    bool: "true or false, without quotes",
-    int: "a whole number",
-    float: "a number",
-}
-_PLURALS = {str: "names", int: "whole numbers", float: "numbers"}
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, tuple):
-        return list(value)
-    return str(value) if isinstance(value, Path) else value
 
 
 def _check_device(device: str, *, also: str = "cuda") -> None:

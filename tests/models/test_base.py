@@ -151,10 +151,10 @@ def test_logits_that_are_no_numbers_go_past_the_crf_rnn_to_who_asked_for_them(wi
 @pytest.mark.parametrize(
     ("options", "problem"),
     [
-        ({"crf_rnn": 5}, "crf_rnn wants True or False, got 5"),
+        ({"crf_rnn": 5}, "crf_rnn wants true or false, without quotes, got 5"),
         ({"scales": ()}, "scales want at least one number, each above 0"),
         ({"scales": (0.5, 0)}, "scales want at least one number, each above 0"),
-        ({"merge": "avg"}, "merge wants 'max' or 'mean', got 'avg'"),
+        ({"merge": "avg"}, "merge wants max or mean, got 'avg'"),
     ],
 )
 def test_scales_that_cannot_work_are_refused(options, problem):
@@ -197,7 +197,7 @@ def test_a_normalisation_that_does_not_fit_the_image_is_refused(options, problem
         ({"num_classes": 2.5}, "num_classes wants a whole number, got 2.5"),
         ({"in_channels": None}, "in_channels wants a whole number, got None"),
         ({"output_stride": 16.0}, "output_stride wants a whole number, got 16.0"),
-        ({"backbone": 5}, "backbone wants a name, got 5"),
+        ({"backbone": 5}, "backbone wants a text, got 5"),
         *(
             ({name: value}, f"{name} wants whole numbers of at least 1, got {value}")
             for name in ("aspp_channels", "low_level_channels", "decoder_channels", "last_channels")

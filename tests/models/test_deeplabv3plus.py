@@ -118,9 +118,9 @@ def test_bounded_activations_are_relu6_in_the_head():
         ({"decoder_strides": ()}, "at least one of 16, 8 and 4"),
         ({"decoder_strides": (2,)}, "at least one of 16, 8 and 4"),
         ({"decoder_logits": True}, "wants decoder_merge 'sum'"),
-        ({"dense_prediction_cell": "voc"}, "dense_prediction_cell wants 'cityscapes'"),
+        ({"dense_prediction_cell": "voc"}, "dense_prediction_cell wants cityscapes or mappings"),
         ({"dense_prediction_cell": "cityscapes", "atrous_rates": (6, 12)}, "atrous_rates is an option of ASPP"),
-        ({"decoder_strides": 4}, "decoder_strides wants several of a whole number"),
+        ({"decoder_strides": 4}, "decoder_strides wants whole numbers, as a list"),
     ],
 )
 def test_values_that_cannot_work_are_refused(options, words):

@@ -12,8 +12,9 @@ from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_t
 import typer
 
 from deeplab import catalog, weights
+from deeplab._fields import UNIONS, is_required
 from deeplab.errors import unknown_name
-from deeplab.settings import CRF_ALONE, UNIONS, CRFPreset, Settings, build, is_required, names_crf
+from deeplab.settings import CRF_ALONE, CRFPreset, Settings, build, names_crf
 from deeplab.training.config import with_config
 from deeplab.training.recipes import RECIPES
 

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from deeplab._fields import mapping_entries
 from deeplab.data.dataset import DataSet, Regrouped
 from deeplab.errors import SettingsError, unknown_name
-from deeplab.settings import mapping_entries
 
 __all__ = ["group_classes", "in_words", "regroup"]
 
