@@ -28,7 +28,7 @@ def checkpoint_of(few_layers):
     def make(name="deeplabv3plus", *, long_side=None, **options):
         torch.manual_seed(0)
         small = {"aspp_channels": 8, "atrous_rates": (1,)} if name.startswith("deeplabv3") else {}
-        model = create_model(name, num_classes=3, backbone="resnet18", **{**small, **options})
+        model = create_model(name, num_classes=3, **{"backbone": "resnet18", **small, **options})
         return Checkpoint(model.eval(), ("sky", "road", "tree"), color_map(3), Preprocessing(long_side=long_side))
 
     return make

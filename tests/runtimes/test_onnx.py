@@ -97,6 +97,14 @@ def test_windows_scales_and_one_sided_padding_can_be_exported(checkpoint_of, tmp
     assert_same(runtimes.load(tmp_path / "x.onnx"), checkpoint, make_image(40, 71))
 
 
+def test_features_of_timm_keep_their_last_row_and_column(checkpoint_of, tmp_path, make_image):
+    pytest.importorskip("timm", reason="needs the extra timm")
+    checkpoint = checkpoint_of("deeplabv3", backbone="timm/resnet10t")
+    runtimes.save(tmp_path / "x.onnx", Graph(checkpoint), format="onnx")
+    for size in ((17, 90), (33, 33)):
+        assert_same(runtimes.load(tmp_path / "x.onnx"), checkpoint, make_image(*size))
+
+
 WITHOUT_TORCH = """
 import sys
 sys.modules["torch"] = None  # as if it were not installed

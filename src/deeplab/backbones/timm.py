@@ -81,7 +81,8 @@ class Timm(Backbone):
     def forward(self, x: Tensor) -> Features[Tensor]:
         height, width = x.shape[-2:]
         features = self.encoder(F.pad(x, (0, -width % self.patch, 0, -height % self.patch)))
-        sizes = [(-(-height // stride), -(-width // stride)) for stride in self.strides]
+        # with nothing negative, which ONNX divides towards zero
+        sizes = [((height + stride - 1) // stride, (width + stride - 1) // stride) for stride in self.strides]
         return Features(*(feature[..., :h, :w] for feature, (h, w) in zip(features, sizes, strict=True)))
 
     @torch.no_grad()
