@@ -121,6 +121,20 @@ def test_what_is_slower_than_torch_or_fails_is_not_taken(model, exported, onnx, 
     assert (runtimes.Ready(model).find("auto") is None) == (chosen == "torch")
 
 
+def test_an_engine_that_ends_in_an_error_of_its_own_is_left_out_with_a_warning(model, exported, monkeypatch, caplog):
+    working = engines._export
+
+    def export(model, ready, engine, progress):
+        if engine == "openvino":
+            raise RuntimeError("Shape mismatch\n  in node 3")
+        return working(model, ready, engine, progress)
+
+    monkeypatch.setattr(engines, "_export", export)
+    engines.make_ready(model, "auto")
+    assert runtimes.Ready(model).chosen() == "onnx"
+    assert caplog.messages == ["openvino is left out, it ends in RuntimeError: Shape mismatch in node 3"]
+
+
 def test_a_disk_that_is_full_is_told_and_chooses_nothing(model, exported, monkeypatch):
     def full(*_):
         raise OutputError("model.onnx: cannot be written (No space left on device)")

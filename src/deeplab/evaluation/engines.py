@@ -26,7 +26,7 @@ def make_ready(model: Path, engine: str, *, progress: Progress | None = None) ->
 
     Args:
         engine: One of `deeplab.runtimes.ENGINES`; "auto": all of those that are installed, of which the fastest is
-            noted, or torch where none is faster.
+            noted, or torch where none is faster. One that fails is left out, with a line in the log.
         progress: As in `deeplab.export`.
 
     Raises:
@@ -56,6 +56,9 @@ def _choose(model: Path, ready: Ready, progress: Progress | None) -> None:
             raise  # of no engine: nothing can be kept
         except DeepLabError as error:
             logger.info("%s is left out: %s", each, error)
+        except Exception as error:  # of an exporter or an engine: of many kinds, and of many lines
+            reason = " ".join(str(error).split())[:160]
+            logger.warning("%s is left out, it ends in %s: %s", each, type(error).__name__, reason)
         else:
             ratios[each] = of_engine / of_torch
     ready.choose(ratios)
