@@ -41,6 +41,19 @@ def test_every_model_can_be_traced(checkpoint_of, make_image, name, options):
     assert_same(traced(Graph(checkpoint, fixed_size=(40, 71))), checkpoint, make_image(40, 71))
 
 
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("deeplabv2", {"scales": (0.5, 1.0)}),
+    ],
+)
+def test_scales_follow_the_size_of_the_image(checkpoint_of, make_image, name, options):
+    checkpoint = checkpoint_of(name, **options)
+    exported = traced(Graph(checkpoint))
+    for size in ((17, 90), (150, 90), (33, 33), (1, 1)):
+        assert_same(exported, checkpoint, make_image(*size))
+
+
 def test_one_size_pads_smaller_images(checkpoint_of, make_image):
     checkpoint = checkpoint_of(image_pooling=False, long_side=200)  # which would see the padding
     exported = traced(Graph(checkpoint, fixed_size=(64, 80)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -41,7 +42,9 @@ def rescale(x: Tensor, factor: float, *, align_corners: bool) -> Tensor:
     if factor == 1:
         return x
     if align_corners:
-        return resize(x, (int((height - 1) * factor) + 1, int((width - 1) * factor) + 1), align_corners=True)
+        # sym_int is int, and keeps the length of a traced image open
+        size = (torch.sym_int((height - 1) * factor) + 1, torch.sym_int((width - 1) * factor) + 1)
+        return resize(x, size, align_corners=True)
     if min(height, width) * factor < 1:
         return resize(x, (max(1, int(height * factor)), max(1, int(width * factor))), align_corners=False)
     return F.interpolate(x, scale_factor=factor, mode="bilinear", align_corners=False, recompute_scale_factor=False)
