@@ -45,9 +45,11 @@ def test_every_model_can_be_traced(checkpoint_of, make_image, name, options):
     ("name", "options"),
     [
         ("deeplabv2", {"scales": (0.5, 1.0)}),
+        ("deeplabv3", {"image_pooling_crop_size": (33, 33)}),
+        ("deeplabv3", {"image_pooling_crop_size": (129, 129), "pooling_align_corners": False}),
     ],
 )
-def test_scales_follow_the_size_of_the_image(checkpoint_of, make_image, name, options):
+def test_scales_and_windows_follow_the_size_of_the_image(checkpoint_of, make_image, name, options):
     checkpoint = checkpoint_of(name, **options)
     exported = traced(Graph(checkpoint))
     for size in ((17, 90), (150, 90), (33, 33), (1, 1)):

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from deeplab.errors import SettingsError
 from deeplab.layers.conv import Activation, ConvNormAct, HardSigmoid, PaddedConv, SeparableConv
-from deeplab.layers.resize import resize
+from deeplab.layers.resize import is_traced, resize
 
 ATROUS_RATES = {4: (24, 48, 72), 8: (12, 24, 36), 16: (6, 12, 18), 32: (3, 6, 9)}
 """Rates by output stride: halving the stride doubles the rates, so the field of view stays (section 3.3)."""
@@ -132,5 +132,9 @@ def _mean(x: Tensor, window: tuple[int, int] | None, stride: tuple[int, int]) ->
     """The mean over windows no larger than the features, or over all of them."""
     if window is None:
         return x.mean(dim=(2, 3), keepdim=True)
+    if is_traced(x):  # avg_pool2d wants numbers: the whole window, over what it lacks as zeros that do not count
+        rows, columns = (torch.sym_max(side - length, 0) for side, length in zip(window, x.shape[-2:], strict=True))
+        x, counted = (F.pad(each, (0, columns, 0, rows)) for each in (x, torch.ones_like(x[:1, :1])))
+        return F.avg_pool2d(x, window, stride=stride) / F.avg_pool2d(counted, window, stride=stride)
     height, width = (min(side, length) for side, length in zip(window, x.shape[-2:], strict=True))
     return F.avg_pool2d(x, (height, width), stride=stride)

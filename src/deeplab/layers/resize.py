@@ -21,7 +21,7 @@ def resize(x: Tensor, size: tuple[int, int], *, align_corners: bool) -> Tensor:
     """
     if x.shape[-2:] == size:
         return x
-    if x.shape[-2:] == (1, 1):
+    if not is_traced(x) and x.shape[-2:] == (1, 1):
         return x.expand(-1, -1, *size)
     return F.interpolate(x, size=size, mode="bilinear", align_corners=align_corners)
 
@@ -48,3 +48,8 @@ def rescale(x: Tensor, factor: float, *, align_corners: bool) -> Tensor:
     if min(height, width) * factor < 1:
         return resize(x, (max(1, int(height * factor)), max(1, int(width * factor))), align_corners=False)
     return F.interpolate(x, scale_factor=factor, mode="bilinear", align_corners=False, recompute_scale_factor=False)
+
+
+def is_traced(x: Tensor) -> bool:
+    """Whether a graph is made for any height or width of x, which then is no number and takes no branch of Python."""
+    return any(isinstance(length, torch.SymInt) for length in x.shape[-2:])
