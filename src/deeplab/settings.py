@@ -544,8 +544,10 @@ class TrainSettings(DataSettings):
     atrous_rates: tuple[int, ...] | None = option(
         None, "Rates of the atrous branches.", shown="by the output stride and the crop", at_least=1
     )
-    crf_rnn: bool = option(
-        False, "End the model in a CRF-RNN and train it too; best from --weights that were trained without one."
+    crf_rnn: bool | None = option(
+        None,
+        "End the model in a CRF-RNN and train it too; best from --weights that were trained without one.",
+        shown="as in the weights that bring the head",
     )
 
     train_splits: tuple[str, ...] = option(("train",), "The parts of the data set to train on, as in train,val.")

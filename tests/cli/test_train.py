@@ -36,6 +36,14 @@ def test_flags_become_settings(run: Run, seen: list[TrainSettings]) -> None:
     assert seen == [TrainSettings(data=Path("pets"), epochs=3, crop_size=(32, 48), photometric=False, seed=7)]
 
 
+@pytest.mark.parametrize(("flags", "wanted"), [([], None), (["--crf-rnn"], True), (["--no-crf-rnn"], False)])
+def test_a_switch_that_is_not_given_is_left_open(
+    run: Run, seen: list[TrainSettings], flags: list[str], wanted: bool | None
+) -> None:
+    assert run("train", "pets", *flags).status == 0
+    assert [settings.crf_rnn for settings in seen] == [wanted]
+
+
 def test_of_several_processes_the_first_one_prints(
     run: Run, seen: list[TrainSettings], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -366,6 +366,21 @@ def test_the_variant_is_that_of_given_weights_unless_another_begins_with_their_h
     assert choose(replace(given, model="deeplabv3"))[0].model == "deeplabv3"
 
 
+def test_a_crf_rnn_stays_where_the_head_of_its_model_does(make_data, monkeypatch):
+    with torch.device("meta"):
+        made = create_model("deeplabv3plus", backbone="resnet18", num_classes=2, crf_rnn=True)
+    start = Checkpoint(made, ("class 0", "class 1"), np.zeros((2, 3), np.uint8))
+    monkeypatch.setattr(choices, "start_from", lambda weights, *, backbone: start)
+    given = replace(make_data([(200, 200)]), weights="theirs", batch_size=8, epochs=1)
+    chosen, why = choose(given)
+    assert (chosen.crf_rnn, why["crf_rnn"]) == (True, "as in theirs")
+    assert build_model(chosen, start, num_classes=2).crf_rnn is not None
+    assert choose(replace(given, crf_rnn=False))[0].crf_rnn is False
+    assert choose(replace(given, head="new"))[0].crf_rnn is False
+    assert choose(replace(given, model="deeplabv2"))[0].crf_rnn is False
+    assert choose(replace(given, weights="objects", backbone="mobilenetv2", crf_rnn=True))[0].crf_rnn is True
+
+
 def test_a_classifier_has_no_head_to_begin_with(make_data, monkeypatch):
     encoder = Encoder("resnet18")
     start = Checkpoint(encoder.eval(), (), np.zeros((0, 3), np.uint8))

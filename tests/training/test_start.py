@@ -47,7 +47,7 @@ def crops_of(settings):
 def test_a_start_hands_on_how_its_images_are_resized_and_padded(option):
     model = create_model("deeplabv3", backbone="resnet18", num_classes=2, **{option: False})
     given = Checkpoint(model, ("a", "b"), np.zeros((2, 3), np.uint8))
-    settings = TrainSettings(data="data", model="deeplabv3plus", backbone="resnet18", output_stride=16)
+    settings = TrainSettings(data="data", model="deeplabv3plus", backbone="resnet18", output_stride=16, crf_rnn=False)
     built = start.build_model(settings, given, num_classes=5)
     assert built.arguments[option] is False
     assert built.arguments["num_classes"] == 5

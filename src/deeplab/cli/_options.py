@@ -93,7 +93,7 @@ def _parameter(option: Field[Any], annotation: Any, *, has_config: bool) -> insp
         kind = list[str] if tuple in (get_origin(annotation), *map(get_origin, get_args(annotation))) else str
         info = typer.Argument(metavar=metavar, help=_help(option), show_default=False)
         default = inspect.Parameter.empty if is_required(option) and not has_config else None  # the file may have it
-    elif annotation is bool:
+    elif annotation in (bool, bool | None):
         kind = bool
         if option.default or has_config:  # what is on, here or in the file, can be put off
             flag += f"/--no-{flag[2:]}"

@@ -247,6 +247,11 @@ def _choose_start(choices: _Choices, dataset: DataSet) -> None:
             choices.take("model", "deeplabv3plus", "the latest variant")
         else:
             choices.take("model", own, f"that of {choices.settings.weights}, as no other begins with its head")
+    if choices.is_open("crf_rnn"):
+        if choices.start is not None and choices.head_stays:
+            choices.take("crf_rnn", choices.start.model.crf_rnn is not None, f"as in {choices.settings.weights}")
+        else:
+            choices.take("crf_rnn", False, "it refines what a head knows, and the head is new")
 
 
 def _choose_both(choices: _Choices, dataset: DataSet) -> None:

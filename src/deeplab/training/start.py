@@ -67,7 +67,7 @@ def build_model(settings: TrainSettings, start: Checkpoint | None, *, num_classe
         backbone=settings.backbone,
         num_classes=num_classes,
         output_stride=chosen(settings.output_stride),
-        crf_rnn=settings.crf_rnn,
+        crf_rnn=chosen(settings.crf_rnn),
         **options,
     )
 
