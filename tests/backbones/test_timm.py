@@ -58,6 +58,28 @@ def test_every_parameter_is_used():
     assert [key for key, value in model.named_parameters() if value.grad is None] == []
 
 
+@pytest.mark.parametrize("name", ["resnet10t", "mobilenetv3_small_050"])
+def test_one_value_per_channel_is_no_obstacle_to_training(name):
+    """timm's ResNets have PyTorch's BatchNorm, its MobileNets one with the activation in it."""
+    model = create_model("deeplabv3", backbone=f"timm/{name}", num_classes=2).train()
+    logits = model(torch.rand(1, 3, 1, 1))
+    assert logits.shape == (1, 2, 1, 1)
+    assert logits.isfinite().all()
+
+
+@pytest.mark.parametrize("name", ["resnet10t", "mobilenetv3_small_050"])
+@torch.inference_mode()
+def test_an_encoder_is_that_of_timm_under_the_same_names(name):
+    import timm
+
+    ours = create_backbone(f"timm/{name}", output_stride=32).eval()
+    theirs = timm.create_model(name, features_only=True, out_indices=(-4, -3, -2, -1)).eval()
+    theirs.load_state_dict(ours.encoder.state_dict())
+    image = torch.rand(1, 3, 64, 64)
+    for feature, wanted in zip(ours(image), theirs(image), strict=True):
+        torch.testing.assert_close(feature, wanted)
+
+
 def test_a_saved_model_loads_again(tmp_path):
     torch.manual_seed(0)
     model = create_model("deeplabv3plus", backbone="timm/mobilenetv3_small_100", num_classes=2).eval()

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from deeplab._optional import require
 from deeplab.backbones._base import Backbone, Features
 from deeplab.errors import SettingsError, UnknownNameError
+from deeplab.layers import BatchNorm, BatchNormAct
 
 __all__ = ["Timm", "member"]
 
@@ -68,6 +69,7 @@ class Timm(Backbone):
         self.encoder: nn.Module = timm.create_model(
             name, pretrained=False, features_only=True, out_indices=(-4, -3, -2, -1), in_chans=in_channels, **dilated
         )
+        _use_our_batch_norm(self.encoder, with_act=timm.layers.BatchNormAct2d)
         self.channels = Features(*self.encoder.feature_info.channels())
         self.strides = [min(stride, output_stride) for stride in (4, 8, 16, 32)]
         self.image_mean = tuple(self.encoder.default_cfg["mean"])
@@ -95,3 +97,24 @@ class Timm(Backbone):
         return [tuple(feature.shape[1:]) for feature in features] == [
             (channels, side, side) for channels, side in zip(self.channels, sizes, strict=True)
         ]
+
+
+def _use_our_batch_norm(encoder: nn.Module, *, with_act: type[nn.Module]) -> None:
+    """Put ours in the place of every BatchNorm, PyTorch's own and timm's `with_act`, with the same tensors.
+
+    timm's may also drop some of what they normalise, by an option that is not given here.
+    """
+    for module in list(encoder.modules()):
+        for name, norm in module.named_children():
+            if type(norm) not in (nn.BatchNorm2d, with_act):
+                continue
+            assert isinstance(norm, nn.BatchNorm2d)
+            options: dict[str, Any] = {
+                each: getattr(norm, each) for each in ("eps", "momentum", "affine", "track_running_stats")
+            }
+            if isinstance(norm, with_act):
+                new: BatchNorm = BatchNormAct(norm.num_features, act=norm.get_submodule("act"), **options)
+            else:
+                new = BatchNorm(norm.num_features, **options)
+            new.load_state_dict(norm.state_dict())
+            setattr(module, name, new)

@@ -4,6 +4,7 @@ from deeplab.layers.aspp import ASPP, ATROUS_RATES
 from deeplab.layers.conv import (
     Activation,
     BatchNorm,
+    BatchNormAct,
     Classify,
     ConvNormAct,
     MaxPool,
@@ -23,6 +24,7 @@ __all__ = [
     "ATROUS_RATES",
     "Activation",
     "BatchNorm",
+    "BatchNormAct",
     "Classify",
     "ConvNormAct",
     "DensePredictionCell",

@@ -169,6 +169,18 @@ class BatchNorm(nn.BatchNorm2d):
         return super().forward(x)
 
 
+class BatchNormAct(BatchNorm):
+    """BatchNorm and the activation behind it in one layer, as timm has them; tensors are named as BatchNorm's."""
+
+    def __init__(self, num_features: int, *, act: nn.Module, **options: Any) -> None:
+        super().__init__(num_features, **options)
+        self.act = act
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.act(super().forward(x))
+        return out
+
+
 def use_group_norm(network: nn.Module) -> None:
     """Put GroupNorm (Wu and He, ECCV 2018, arXiv 1803.08494) in the place of every BatchNorm, with the same names.
 
