@@ -67,6 +67,14 @@ def test_one_value_per_channel_is_no_obstacle_to_training(name):
     assert logits.isfinite().all()
 
 
+@pytest.mark.parametrize("name", WELL_KNOWN)
+def test_group_norm_is_for_them_too(name):
+    with torch.device("meta"):
+        model = create_model("deeplabv3", backbone=f"timm/{name}", num_classes=2, norm="group").train()
+        assert model(torch.rand(1, 3, 33, 33)).shape == (1, 2, 33, 33)
+    assert not [module for module in model.modules() if isinstance(module, torch.nn.modules.batchnorm._BatchNorm)]
+
+
 @pytest.mark.parametrize("name", ["resnet10t", "mobilenetv3_small_050"])
 @torch.inference_mode()
 def test_an_encoder_is_that_of_timm_under_the_same_names(name):

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from deeplab.errors import SettingsError
-from deeplab.layers import BatchNorm, ConvNormAct, MaxPool, PaddedConv, use_group_norm
+from deeplab.layers import BatchNorm, BatchNormAct, ConvNormAct, MaxPool, PaddedConv, use_group_norm
 
 
 @pytest.mark.parametrize("size", [1, 2, 7, 8, 224, 225])
@@ -106,9 +106,17 @@ def test_group_norm_has_groups_of_two_channels_or_more(channels, groups):
     assert (network[1].num_groups, network[1].eps) == (groups, 1e-3)
 
 
+def test_group_norm_keeps_the_activation_that_is_in_a_norm():
+    network = nn.Sequential(nn.Conv2d(3, 4, 1), BatchNormAct(4, act=nn.ReLU()))
+    names = [name for name, _ in network.named_parameters()]
+    use_group_norm(network)
+    assert [name for name, _ in network.named_parameters()] == names
+    assert network(torch.randn(1, 3, 5, 5)).min() == 0
+
+
 def test_group_norm_takes_no_place_of_more_than_batch_norm():
     class NormAndMore(nn.BatchNorm2d):
         pass
 
-    with pytest.raises(SettingsError, match="norm 'group' cannot take the place of NormAndMore; choose 'batch'"):
+    with pytest.raises(SettingsError, match=r"cannot take the place of NormAndMore; .*--batch-norm train"):
         use_group_norm(nn.Sequential(NormAndMore(3)))

@@ -181,6 +181,18 @@ class BatchNormAct(BatchNorm):
         return out
 
 
+class GroupNormAct(nn.GroupNorm):
+    """GroupNorm and the activation behind it, in the place of a `BatchNormAct`."""
+
+    def __init__(self, num_groups: int, num_channels: int, *, eps: float, act: nn.Module) -> None:
+        super().__init__(num_groups, num_channels, eps=eps)
+        self.act = act
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.act(super().forward(x))
+        return out
+
+
 def use_group_norm(network: nn.Module) -> None:
     """Put GroupNorm (Wu and He, ECCV 2018, arXiv 1803.08494) in the place of every BatchNorm, with the same names.
 
@@ -192,11 +204,17 @@ def use_group_norm(network: nn.Module) -> None:
     for module in list(network.modules()):
         for name, norm in module.named_children():
             if isinstance(norm, nn.modules.batchnorm._BatchNorm):
-                if type(norm) not in (BatchNorm, nn.BatchNorm2d):
-                    raise SettingsError(f"norm 'group' cannot take the place of {type(norm).__name__}; choose 'batch'")
+                if type(norm) not in (BatchNorm, BatchNormAct, nn.BatchNorm2d):
+                    raise SettingsError(
+                        f"norm 'group' cannot take the place of {type(norm).__name__}; "
+                        "leave it out, in a training by --batch-norm train"
+                    )
                 channels = norm.num_features
                 groups = math.gcd(32, channels // 2) if channels % 2 == 0 else 1
-                setattr(module, name, nn.GroupNorm(groups, channels, eps=norm.eps))
+                if isinstance(norm, BatchNormAct):
+                    setattr(module, name, GroupNormAct(groups, channels, eps=norm.eps, act=norm.act))
+                else:
+                    setattr(module, name, nn.GroupNorm(groups, channels, eps=norm.eps))
 
 
 class ConvNormAct(nn.Module):
