@@ -10,7 +10,7 @@ import torch
 
 from deeplab import checkpoints
 from deeplab.backbones import create_backbone
-from deeplab.backbones.timm import WELL_KNOWN
+from deeplab.backbones.timm import WELL_KNOWN, WELL_KNOWN_AT_STRIDE_4
 from deeplab.checkpoints import Checkpoint
 from deeplab.errors import MissingExtraError, SettingsError, UnknownNameError
 from deeplab.models import create_model
@@ -41,7 +41,13 @@ def test_convnext_at_stride_16_only_adds_samples():
 def test_the_encoders_that_errors_name_can_be_dilated(name):
     with torch.device("meta"):
         backbone = create_backbone(f"timm/{name}", output_stride=8)
-    assert backbone.strides == [4, 8, 8, 8]
+        assert backbone.strides == [4, 8, 8, 8]
+        if name in WELL_KNOWN_AT_STRIDE_4:
+            assert create_backbone(f"timm/{name}", output_stride=4).strides == [4, 4, 4, 4]
+        else:
+            wanted = f"output stride 4; .* are {', '.join(WELL_KNOWN_AT_STRIDE_4)}$"
+            with pytest.raises(SettingsError, match=wanted):
+                create_backbone(f"timm/{name}", output_stride=4)
 
 
 def test_normalisation_and_channels_are_those_of_the_encoder():

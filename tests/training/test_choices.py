@@ -128,6 +128,15 @@ def test_images_of_8_pixels_get_features_of_stride_4(make_data):
     assert (chosen.long_side, chosen.crop_size, chosen.output_stride) == (16, (16, 16), 4)
 
 
+def test_features_are_as_fine_as_the_backbone_can_give_them(settings, tmp_path):
+    pytest.importorskip("timm", reason="needs timm, of the extra timm")
+    given = settings(tmp_path, crop_size=48, output_stride=None, backbone="timm/resnet10t")
+    chosen, why = choose(given)
+    assert chosen.output_stride == 8
+    assert why["output_stride"] == "for crops of 48 pixels; timm/resnet10t takes no finer one"
+    assert choose(replace(given, backbone="timm/mobilenetv3_small_050"))[0].output_stride == 4
+
+
 @pytest.mark.parametrize(
     ("crop", "stride", "rates"),
     [

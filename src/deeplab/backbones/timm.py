@@ -25,6 +25,9 @@ WELL_KNOWN = (
     "xception65",
 )
 
+WELL_KNOWN_AT_STRIDE_4 = ("efficientnet_b0", "mobilenetv3_large_100")
+"""Those of them that can be dilated that far."""
+
 
 def member(name: str, *, in_channels: int = 3, output_stride: int = 16) -> Timm:
     """The encoder that timm calls `name`, such as `resnet50` or `resnet50.a1_in1k`, with random weights.
@@ -43,9 +46,10 @@ def member(name: str, *, in_channels: int = 3, output_stride: int = 16) -> Timm:
     try:
         return Timm(timm, name, in_channels=in_channels, output_stride=output_stride)
     except Exception as error:  # timm's networks refuse in as many ways as there are of them
+        fitting = WELL_KNOWN_AT_STRIDE_4 if output_stride == 4 else WELL_KNOWN
         raise SettingsError(
             f"timm/{name} has no features of any image at output stride {output_stride}; "
-            f"well-known encoders that have are {', '.join(WELL_KNOWN)}"
+            f"well-known encoders that have are {', '.join(fitting)}"
         ) from error
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from deeplab.backbones import create_backbone
 from deeplab.catalog import builder
 from deeplab.checkpoints import Checkpoint
 from deeplab.data import DataSet
@@ -340,13 +341,15 @@ def _choose_sizes(choices: _Choices, data: Fingerprint) -> None:
         choices.take("crop_size", (side, side), reason)
     if choices.is_open("output_stride"):
         side = min(chosen(choices.settings.crop_size))
-        stride = next(stride for least, stride in OUTPUT_STRIDES if side >= least)
+        wanted = next(stride for least, stride in OUTPUT_STRIDES if side >= least)
+        stride = _finest_stride(choices.settings.backbone, wanted)
         start = choices.start if choices.head_stays else None
         own = start.model.arguments["output_stride"] if start is not None else stride
         if own < stride:
             choices.take("output_stride", own, "that of the weights, whose head is made for it")
         else:
-            choices.take("output_stride", stride, f"for crops of {side} pixels")
+            rest = "" if stride == wanted else f"; {choices.settings.backbone} takes no finer one"
+            choices.take("output_stride", stride, f"for crops of {side} pixels{rest}")
     if choices.is_open("atrous_rates") and choices.settings.model in ("deeplabv3", "deeplabv3plus"):
         stride = chosen(choices.settings.output_stride)
         features = math.ceil(min(chosen(choices.settings.crop_size)) / stride)
@@ -362,6 +365,18 @@ def _choose_sizes(choices: _Choices, data: Fingerprint) -> None:
         else:
             scale, reason = SCALE, "usual for photos"
         choices.take("scale", scale, reason)
+
+
+def _finest_stride(backbone: str, wanted: int) -> int:
+    """The output stride that is wanted, or the finest coarser one that the backbone takes: few of timm's take 4."""
+    for stride in (stride for stride in sorted(ATROUS_RATES) if stride >= wanted):
+        try:
+            with torch.device("meta"):  # takes no memory for the weights
+                create_backbone(backbone, output_stride=stride)
+        except SettingsError:
+            continue
+        return stride
+    return wanted  # the error is told where the model is made
 
 
 def _choose_loss(choices: _Choices, dataset: DataSet) -> None:
