@@ -7,7 +7,7 @@ from PIL import Image
 from deeplab import _machine
 from deeplab._machine import free_memory
 from deeplab.crf import DenseCRF
-from deeplab.errors import SettingsError
+from deeplab.errors import CheckpointError, SettingsError
 from deeplab.images import read_labels
 from deeplab.images.large import write_label_rows
 from deeplab.inference import Segmenter, segment_file
@@ -45,7 +45,7 @@ def test_the_labels_are_those_of_the_image_in_memory(
     overview = segment_file(segmenter, save(image), tmp_path / "labels.png")
     result = segmenter(image)
     np.testing.assert_array_equal(read_labels(tmp_path / "labels.png"), result.labels)
-    assert overview.areas == result.areas()
+    assert list(overview.areas.items()) == list(result.areas().items())  # the largest first
     np.testing.assert_array_equal(overview.segmentation.labels, result.labels)
     np.testing.assert_array_equal(overview.segmentation.image, image)
 
@@ -82,7 +82,16 @@ def test_what_the_network_sees_is_in_one_piece_where_it_fits_into_the_memory(
     assert network.calls == [(1, 3, 250, 1000)]
 
 
-@pytest.mark.parametrize("size", [(70, 333), (333, 70), (101, 100)])
+def test_what_the_network_sees_at_the_size_of_the_file_is_in_tiles_though_it_fits_into_the_memory(
+    make_segmenter, local_network, noise, save, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("deeplab.inference.large.TILE_SIZE", 64)
+    network = local_network()
+    segment_file(make_segmenter(network), save(noise(200, 100)), tmp_path / "labels.png")
+    assert {shape[2:] for shape in network.calls} == {(64, 64)}
+
+
+@pytest.mark.parametrize("size", [(70, 333), (333, 70), (101, 100), (50, 100), (50, 40)])
 def test_an_overview_holds_every_nth_pixel_of_the_image_and_of_its_labels(
     make_segmenter, noise, save, tmp_path, monkeypatch, size
 ):
@@ -95,6 +104,14 @@ def test_an_overview_holds_every_nth_pixel_of_the_image_and_of_its_labels(
     assert max(overview.labels.shape) <= 50
     with pytest.raises(SettingsError, match="has labels only"):
         _ = overview.probabilities
+
+
+def test_an_overview_of_more_than_256_classes_has_them_all(make_segmenter, noise, save, tmp_path):
+    segmenter = make_segmenter(num_classes=300, tile_size=64)
+    labels = segment_file(segmenter, save(noise(60, 60)), tmp_path / "labels.png").segmentation.labels
+    assert labels.dtype == np.uint16
+    assert labels.max() > 255
+    np.testing.assert_array_equal(labels, read_labels(tmp_path / "labels.png"))
 
 
 def test_no_row_is_read_twice_and_few_are_held(make_segmenter, noise, save, tmp_path, monkeypatch):
@@ -150,6 +167,14 @@ def test_progress_is_told_by_rows_of_tiles(make_segmenter, noise, save, tmp_path
 def test_what_wants_the_whole_image_is_refused(make_segmenter, noise, save, tmp_path, options):
     with pytest.raises(SettingsError, match="no scales, flip or CRF"):
         segment_file(make_segmenter(**options), save(noise(20, 20)), tmp_path / "labels.png")
+
+
+def test_logits_that_are_not_finite_are_refused(make_segmenter, local_network, noise, save, tmp_path):
+    network = local_network()
+    network.weight[1] = float("nan")
+    with pytest.raises(CheckpointError, match="not finite"):
+        segment_file(make_segmenter(network, tile_size=64), save(noise(80, 80)), tmp_path / "labels.png")
+    assert not (tmp_path / "labels.png").exists()
 
 
 def test_what_does_not_fit_into_the_memory_is_shown_in_tiles(make_segmenter, local_network, noise, monkeypatch):
@@ -219,6 +244,7 @@ def test_the_limit_of_a_container_counts(tmp_path):
 
 
 def test_what_fitted_once_is_not_shown_in_tiles_later(make_segmenter, local_network, noise, monkeypatch):
+    monkeypatch.setattr("deeplab.inference.predictor.TILE_SIZE", 64)
     network = local_network()
     segmenter = make_segmenter(network)
     segmenter(noise(128, 192))

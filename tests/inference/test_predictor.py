@@ -185,6 +185,38 @@ def test_a_given_long_side_goes_before_that_of_the_checkpoint(make_segmenter, lo
     assert network.calls == [(1, 3, 30, 15)]
 
 
+class ExportedNetwork:
+    """As from a file: a checkpoint's network, for images of one size if there is a `fixed_size`."""
+
+    def __init__(self, checkpoint, *, long_side=None, fixed_size=None):
+        self.network = Segmenter(checkpoint, device="cpu").network
+        self.network.fixed_size = fixed_size
+        self.classes, self.palette, self.long_side = checkpoint.classes, checkpoint.palette, long_side
+
+
+def test_a_given_long_side_goes_before_that_of_an_exported_network(make_checkpoint, local_network, noise):
+    network = local_network()
+    Segmenter(ExportedNetwork(make_checkpoint(network), long_side=100), long_side=30)(noise(30, 15))
+    assert network.calls == [(1, 3, 30, 15)]
+
+
+@pytest.mark.parametrize("options", [{"scales": (0.5, 1)}, {"tile_size": 32}, {"long_side": 50}], ids=str)
+def test_a_network_of_one_size_has_no_options_of_size(make_checkpoint, options):
+    network = ExportedNetwork(make_checkpoint(), fixed_size=(40, 50))
+    with pytest.raises(SettingsError, match="was exported for images of 40 x 50: leave out"):
+        Segmenter(network, **options)
+    Segmenter(network, flip=True)
+
+
+def test_an_image_is_as_large_as_a_network_of_one_size_takes_it(make_segmenter):
+    segmenter = make_segmenter()
+    for side in range(1, 200):
+        segmenter.network.fixed_size = (side, 300)
+        for length in (49, 98, 103, 107, 161, 187):  # in floats, 49 x (7 / 49) is below 7
+            assert segmenter.seen_size((length, length)) == (side, side)
+    assert segmenter.seen_size((1, 5000)) == (1, 300)
+
+
 def test_a_changed_segmenter_leaves_the_first_as_it_is(make_segmenter, noise):
     first = make_segmenter(scales=(0.75, 1.25), flip=True)
     changed = first.changed(scales=(1.0,), flip=False)
@@ -233,6 +265,17 @@ def test_neighbours_that_the_network_sees_at_one_size_are_a_batch(make_segmenter
         (20, 40), (10, 20), (40, 80), (40, 40),
     ]  # fmt: skip
     assert network.calls == [(3, 3, 20, 40), (1, 3, 40, 40)]
+
+
+@pytest.mark.parametrize(("device", "sizes"), [("cpu", [1] * 10), ("cuda", [8, 2])])
+def test_a_stream_has_batches_of_one_on_a_cpu_and_of_eight_elsewhere(
+    make_segmenter, local_network, noise, monkeypatch, device, sizes
+):
+    network = local_network()
+    segmenter = make_segmenter(network)
+    monkeypatch.setattr(Segmenter, "device", device)
+    list(segmenter.stream([noise(8, 8)] * 10))
+    assert [shape[0] for shape in network.calls] == sizes
 
 
 @pytest.mark.parametrize("batch_size", [1, 3])
@@ -299,6 +342,11 @@ def test_a_model_for_other_images_than_rgb_is_refused(make_segmenter, local_netw
     network.arguments["in_channels"] = 4
     with pytest.raises(CheckpointError, match="4 channels"):
         make_segmenter(network)
+
+
+def test_float16_on_a_cpu_is_refused(make_segmenter):
+    with pytest.raises(SettingsError, match="precision float16 is for GPUs"):
+        make_segmenter(precision="float16")
 
 
 def test_auto_takes_the_best_device_there_is(monkeypatch):
@@ -383,3 +431,20 @@ def test_a_crf_for_one_image_or_for_all_by_its_name(make_segmenter, make_image):
     assert (plain(image).labels != wanted).any()
     with pytest.raises(UnknownNameError, match="no CRF preset 'v3'"):
         plain(image, crf="v3")
+
+
+def test_a_crf_for_one_image_goes_before_that_of_the_segmenter(make_segmenter, make_image):
+    image = make_image(20, 24)
+    own, other = make_segmenter(crf="v1"), make_segmenter(crf="crf-rnn")
+    np.testing.assert_array_equal(own(image, crf="crf-rnn").probabilities, other(image).probabilities)
+    assert (own(image).probabilities != other(image).probabilities).any()
+
+
+@pytest.mark.parametrize(("num_classes", "dtype"), [(256, np.uint8), (257, np.uint16)])
+def test_behind_a_crf_the_last_of_many_classes_has_its_own_label(make_segmenter, local_network, num_classes, dtype):
+    network = local_network(num_classes=num_classes)
+    network.weight[:] = 0
+    network.weight[-1] = 100
+    labels = make_segmenter(network, num_classes=num_classes, crf="v1").labels(np.full((6, 8, 3), 255, np.uint8))
+    assert labels.dtype == dtype
+    assert (labels == num_classes - 1).all()

@@ -49,6 +49,30 @@ def test_other_weights_and_other_pixels_are_computed(make_remembering, make_imag
     assert len(same[1].calls) == len(other[1].calls) == 1
 
 
+def test_the_same_pixels_in_another_shape_are_computed(make_remembering, make_image):
+    image = make_image(40, 50)
+    make_remembering()[0].labels(image)
+    segmenter, network = make_remembering()
+    assert segmenter.labels(image.reshape(50, 40, 3)).shape == (50, 40)
+    assert len(network.calls) == 1
+
+
+def test_other_options_of_a_model_make_another_network(make_remembering):
+    """Such as an atrous rate: the weights are the same."""
+    segmenter, network = make_remembering()
+    before = segmenter.torch_network.fingerprint()
+    network.arguments["atrous_rates"] = (3, 6, 9)
+    assert segmenter.torch_network.fingerprint() != before
+
+
+def test_a_network_of_one_size_stays_one(make_checkpoint, local_network, tmp_path):
+    network = local_network()
+    network.entry = "local"
+    segmenter = Segmenter(make_checkpoint(network), device="cpu")
+    segmenter.network.fixed_size = (30, 40)
+    assert segmenter.remembering(tmp_path / "kept").seen_size((300, 400)) == (30, 40)
+
+
 def test_another_precision_is_computed(make_remembering, make_image):
     image = make_image(40, 50)
     exact = make_remembering()[0].probabilities(image)

@@ -161,3 +161,11 @@ def test_bands_ask_for_rows_from_top_to_bottom_and_hold_what_is_final(noise):
 def test_another_tile_size_is_another_network():
     first, same, other = (Tiled(Cells(), tile_size=size).fingerprint() for size in (64, 64, 96))
     assert first == same != other
+
+
+def test_another_network_in_tiles_is_another_network():
+    class Others(Cells):
+        def fingerprint(self):
+            return b"others"
+
+    assert Tiled(Others(), tile_size=64).fingerprint() != Tiled(Cells(), tile_size=64).fingerprint()
