@@ -84,6 +84,12 @@ def test_without_projection_the_branches_stay_beside_each_other():
     assert aspp(torch.randn(1, 3, 5, 5)).shape == (1, 8, 5, 5)
 
 
+def test_without_projection_nothing_is_dropped():
+    aspp = ASPP(3, channels=2, atrous_rates=(1,), project=False, dropout=0.5).train()
+    x = torch.randn(1, 3, 5, 5)
+    torch.testing.assert_close(aspp(x), aspp(x))
+
+
 def test_options_that_cannot_go_together_are_refused():
     with pytest.raises(SettingsError, match="squeeze_excite wants image_pooling"):
         ASPP(3, channels=2, image_pooling=False, squeeze_excite="sigmoid")

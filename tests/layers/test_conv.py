@@ -5,7 +5,16 @@ import torch
 from torch import nn
 
 from deeplab.errors import SettingsError
-from deeplab.layers import BatchNorm, BatchNormAct, ConvNormAct, MaxPool, PaddedConv, use_group_norm
+from deeplab.layers import (
+    BatchNorm,
+    BatchNormAct,
+    Classify,
+    ConvNormAct,
+    MaxPool,
+    PaddedConv,
+    SeparableConv,
+    use_group_norm,
+)
 
 
 @pytest.mark.parametrize("size", [1, 2, 7, 8, 224, 225])
@@ -27,11 +36,33 @@ def test_same_puts_the_odd_pixel_after_and_symmetric_before():
     assert seen == {"same": 0, "symmetric": 4}
 
 
+@pytest.mark.parametrize("size", [1, 2, 7, 8])
+@pytest.mark.parametrize("padding", ["symmetric", "same"])
+def test_a_1x1_with_a_stride_takes_every_second_pixel_from_the_first_on(size, padding):
+    image = torch.arange(float(size)).expand(1, 1, size, size)
+    conv = PaddedConv(1, 1, 1, stride=2, padding=padding)
+    conv.weight.data.fill_(1)
+    torch.testing.assert_close(conv(image), image[..., ::2, ::2])
+
+
+@pytest.mark.parametrize("options", [{}, {"stride": 2}, {"stride": 2, "padding": "same"}], ids=str)
+def test_rows_and_columns_have_their_own_dilation(options):
+    conv = PaddedConv(1, 1, 3, dilation=(1, 4), **options)
+    stride = options.get("stride", 1)
+    assert conv(torch.zeros(1, 1, 9, 14)).shape[-2:] == (-(-9 // stride), -(-14 // stride))
+
+
 def test_max_pool_follows_the_padding_rules():
     row = torch.arange(-6.0, 0).reshape(1, 1, 1, 6)  # negative: padding by zeros would show
     assert MaxPool(padding="same")(row).flatten().tolist() == [-4, -2, -1]
     assert MaxPool(padding="symmetric")(row).flatten().tolist() == [-5, -3, -1]
     assert MaxPool(padding="caffe")(row).flatten().tolist() == [-5, -3, -1, -1]
+
+
+@pytest.mark.parametrize("padding", ["symmetric", "same", "caffe"])
+@pytest.mark.parametrize("dilation", [1, 2])
+def test_max_pool_at_stride_1_keeps_the_size(padding, dilation):
+    assert MaxPool(stride=1, dilation=dilation, padding=padding)(torch.zeros(1, 1, 7, 8)).shape == (1, 1, 7, 8)
 
 
 @pytest.mark.parametrize("size", [9, 17, 33])
@@ -51,6 +82,13 @@ def test_batchnorm_of_one_value_per_channel_uses_and_keeps_the_running_statistic
     assert norm.running_mean.tolist() == [1, 2]
 
 
+def test_batchnorm_of_one_pixel_of_several_images_uses_and_learns_their_statistics():
+    norm = BatchNorm(1, momentum=1.0).train()
+    out = norm(torch.tensor([1.0, 3.0]).reshape(2, 1, 1, 1))
+    torch.testing.assert_close(out.flatten(), torch.tensor([-1.0, 1.0]), atol=1e-4, rtol=0)  # eps is 1e-5
+    assert norm.running_mean.tolist() == [2]
+
+
 def test_activations_bound_as_they_say():
     x = torch.full((1, 1, 1, 1), 100.0)
     bounded, unbounded = (ConvNormAct(1, 1, 1, act=act).eval() for act in ("relu6", "relu"))
@@ -61,8 +99,30 @@ def test_activations_bound_as_they_say():
     assert unbounded(x).item() == pytest.approx(100, rel=1e-4)
 
 
+def test_clip_keeps_what_is_in_minus_6_to_6():
+    conv = ConvNormAct(1, 1, 1, act="clip").eval()
+    conv.conv.weight.data.fill_(1)
+    x = torch.tensor([-100.0, -1.0, 100.0]).reshape(1, 1, 1, 3)
+    torch.testing.assert_close(conv(x).flatten(), torch.tensor([-6.0, -1.0, 6.0]), rtol=1e-4, atol=0)
+
+
+def test_filters_begin_with_the_standard_deviations_of_the_official_code():
+    torch.manual_seed(0)
+    separable = SeparableConv(512, 512)
+    for filters, wanted in (
+        (separable.depthwise.conv.weight, 0.33),
+        (separable.pointwise.conv.weight, 0.06),
+        (Classify(512, 21).weight, 0.01),
+        (ConvNormAct(32, 64, 3).conv.weight, (2 / (64 * 9)) ** 0.5),  # He et al. 2015
+        (ConvNormAct(512, 512, 3, groups=512).conv.weight, (2 / 9) ** 0.5),
+    ):
+        assert filters.std().item() == pytest.approx(wanted, rel=0.1)
+
+
 @pytest.mark.parametrize("padding", ["symmetric", "same"])
-@pytest.mark.parametrize(("kernel_size", "stride", "dilation"), [(3, 1, 1), (5, 1, 2), (3, 2, 1), (5, 2, 1), (3, 1, 7)])
+@pytest.mark.parametrize(
+    ("kernel_size", "stride", "dilation"), [(3, 1, 1), (5, 1, 2), (3, 2, 1), (5, 2, 1), (3, 1, 7), (3, 1, (1, 6))]
+)
 @pytest.mark.parametrize("size", [(1, 1), (6, 9), (14, 5)])
 def test_depthwise_gradients_in_training_are_those_of_any_convolution(padding, kernel_size, stride, dilation, size):
     torch.manual_seed(0)
@@ -73,6 +133,18 @@ def test_depthwise_gradients_in_training_are_those_of_any_convolution(padding, k
         out = conv.train(training)(image)
         weights = torch.linspace(-1, 1, out.numel(), dtype=torch.float64).reshape(out.shape)
         found[training] = (out, *torch.autograd.grad((out * weights).sum(), (image, conv.weight)))
+    for ours, theirs in zip(found[True], found[False], strict=True):
+        torch.testing.assert_close(ours, theirs)
+
+
+@pytest.mark.parametrize("options", [{"out_channels": 4, "bias": True}, {"out_channels": 8}], ids=str)
+def test_a_depthwise_convolution_trains_with_a_bias_and_with_several_filters_for_each_channel(options):
+    conv = PaddedConv(4, kernel_size=3, groups=4, **options)
+    image = torch.randn(2, 4, 5, 6, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    found = {}
+    for training in (True, False):
+        out = conv.train(training)(image)
+        found[training] = (out, *torch.autograd.grad(out.square().sum(), (image, *conv.parameters())))
     for ours, theirs in zip(found[True], found[False], strict=True):
         torch.testing.assert_close(ours, theirs)
 

@@ -21,6 +21,12 @@ def test_rates_follow_the_output_stride(stride, rates):
     assert DensePredictionCell(8, channels=4, output_stride=stride).branches[1].depthwise.conv.dilation == rates
 
 
+@pytest.mark.parametrize("stride", [8, 16, 32])
+def test_every_branch_keeps_the_size(stride):
+    cell = DensePredictionCell(8, channels=4, output_stride=stride)
+    assert cell(torch.randn(2, 8, 5, 9)).shape == (2, 4, 5, 9)
+
+
 def test_a_cell_as_in_the_official_files_with_pyramid_pooling_and_1x1():
     pool = {"op": "pyramid_pooling", "grid_size": [2, 2], "input": -1}
     cell = DensePredictionCell(3, cell=[pool, {"op": "conv", "kernel": 1, "input": 0}], channels=2).eval()
@@ -31,6 +37,16 @@ def test_a_cell_as_in_the_official_files_with_pyramid_pooling_and_1x1():
     cell(x)
     torch.testing.assert_close(seen[0][0, :, 0, 0], x[0, :, :5, :4].mean(dim=(1, 2)))  # windows of half the features
     assert seen[0].shape == (1, 3, 5, 4)
+
+
+def test_what_pyramid_pooling_gives_is_resized_corner_to_corner():
+    torch.manual_seed(0)
+    pool = {"op": "pyramid_pooling", "grid_size": [2, 2], "input": -1}
+    branch = DensePredictionCell(3, cell=[pool], channels=2).eval().branches[0]
+    x = torch.randn(1, 3, 9, 7)
+    pooled = branch.pointwise(torch.nn.functional.avg_pool2d(x, (5, 4), stride=1))
+    expected = torch.nn.functional.interpolate(pooled, size=(9, 7), mode="bilinear", align_corners=True)
+    torch.testing.assert_close(branch(x), expected)
 
 
 @pytest.mark.parametrize(

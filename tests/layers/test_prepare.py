@@ -24,7 +24,13 @@ def test_padding_is_the_mean_and_lies_after_the_image():
 
 
 @pytest.mark.parametrize(
-    "images", [torch.zeros(1, 3, 4, 4, dtype=torch.uint8), torch.zeros(1, 4, 4, 4), torch.zeros(1, 4, 4, 3)]
+    "images",
+    [
+        torch.zeros(1, 3, 4, 4, dtype=torch.uint8),
+        torch.zeros(1, 3, 4, 4, dtype=torch.int64),
+        torch.zeros(1, 4, 4, 4),
+        torch.zeros(1, 4, 4, 3),
+    ],
 )
 def test_what_is_no_batch_of_floats_is_refused(images):
     with pytest.raises(ImageError, match=r"images wanted as floats in 0\.\.1, \(N, 3, H, W\); came torch\."):

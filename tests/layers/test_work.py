@@ -37,6 +37,15 @@ def test_on_meta_the_work_is_the_same_and_afterwards_nothing_counts() -> None:
     assert work.multiply_adds == 2 * 8 * 7 * 5 * 27
 
 
+def test_the_work_grows_with_the_batch() -> None:
+    layer, works = nn.Conv2d(3, 4, 3, padding=1, bias=False), []
+    for images in (1, 3):
+        with counted(layer) as work:
+            layer(torch.zeros(images, 3, 9, 7))
+        works.append((work.multiply_adds, work.inside))
+    assert works[1] == tuple(3 * each for each in works[0])
+
+
 @pytest.mark.parametrize(("rate", "rows"), [(1, 3 * 8 - 2), (4, 8 + 4 + 4), (8, 8), (12, 8)])
 def test_what_a_rate_puts_on_padding_is_not_inside(rate: int, rows: int) -> None:
     network = nn.Conv2d(2, 5, 3, padding=rate, dilation=rate, bias=False)
