@@ -96,7 +96,8 @@ LAYERS = {
     "largest of several": lambda x: torch.stack([x, x.relu(), -1.5 * x]).amax(dim=0),
     "sum of several": lambda x: torch.stack([x, x / 3]).sum(dim=0),
     "every second of both": lambda x: torch.cat([x, x - 1], dim=1)[..., 1::2, :-3],
-    "a sum read twice": lambda x: (x + 0.5) * nn.functional.relu(x + 0.5),
+    "a sum read twice": lambda x: (y := x + 0.5) * nn.functional.relu(y),
+    "bounded by 0 and 1": lambda x: nn.functional.hardtanh(3 * x, 0, 1),
 }
 
 
@@ -151,6 +152,27 @@ def test_what_it_has_no_operator_for_is_told(layer, problem):
     with pytest.raises(SettingsError, match=f"litert has no operator here for {problem}") as told:
         to_tflite(program, outputs=["logits"], metadata={})
     assert "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("layer", "problem"),
+    [
+        (nn.AvgPool2d(2, ceil_mode=True), "means over parts of windows"),  # as in timm's ResNet-D
+        (nn.AvgPool2d(3, padding=1, count_include_pad=False), "means over parts of windows"),
+        (lambda x: torch.add(x, x, alpha=2), "sums with a factor"),
+        (lambda x: x.amax(dim=1, keepdim=True), "a reduction over other dimensions"),
+        (lambda x: torch.stack([x, x], dim=1), "stacking along another dimension"),
+        (lambda x: x.argmax(dim=1, keepdim=True), "an argmax over all dimensions"),
+        (lambda x: x.permute(0, 1, 3, 2), "permuting dimensions"),
+        (lambda x: x[:, :1].expand(-1, 3, -1, -1), "repeating other than over height and width"),
+        (lambda x: nn.functional.interpolate(x, scale_factor=1.3, mode="bilinear"), "resizing by a factor"),
+        (lambda x: nn.functional.pad(x, (1, 1, 1, 1), mode="reflect"), "padding of the kind reflect"),
+    ],
+)
+def test_what_an_operator_cannot_do_is_told(layer, problem):
+    program = torch.export.export(Pixels(layer).eval(), (torch.zeros(1, 9, 9, 3, dtype=torch.uint8),))
+    with pytest.raises(SettingsError, match=f"litert has no operator here for {problem}"):
+        to_tflite(program, outputs=["logits"], metadata={})
 
 
 def test_any_size_is_refused(checkpoint, tmp_path):

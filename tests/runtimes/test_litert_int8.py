@@ -229,3 +229,32 @@ def test_a_bias_beside_small_filters_is_not_cut(noise):
     found = Interpreter(model_content=in_8_bits(network, noise, ["y"])).get_signature_runner()(image=noise[0])["y"]
     np.testing.assert_allclose(found[..., 0], 1000, atol=1000 / 255)
     np.testing.assert_allclose(found[..., 2], 0, atol=1000 / 255)
+
+
+def test_depthwise_filters_that_were_trained_in_8_bits_are_kept_exactly(noise):
+    """Whole steps of one size in all channels; only the first has some that are too far from zero."""
+    network = Between(PaddedConv(4, 4, 3, groups=4))
+    numbers = torch.from_numpy(np.random.default_rng(0).integers(-55, 128, (4, 1, 3, 3)))
+    numbers[0, 0, 0, 0], numbers[1, 0, 0, :2] = 200, torch.tensor([3, 4])
+    network.parts[0].weight.data = 0.01 * numbers.float()
+    operators = Operators(in_8_bits(network, noise, ["y"]))
+    (((_, filters, _), _),) = operators.of("DEPTHWISE_CONV_2D")
+    np.testing.assert_allclose(filters.quantization.scale, [0.01 * 200 / 127, 0.01, 0.01, 0.01], rtol=1e-5)
+    np.testing.assert_array_equal(operators.values(filters, np.int8)[0, ..., 1:], numbers[1:, 0].permute(1, 2, 0))
+
+
+def test_ranges_are_those_of_all_images(noise):
+    bright = noise[:1] + [image // 8 for image in noise[1:]]
+    network = Between(nn.Identity())
+    found = Interpreter(model_content=in_8_bits(network, bright, ["y"])).get_signature_runner()(image=bright[0])["y"]
+    with torch.inference_mode():
+        expected = network(torch.from_numpy(bright[0]))[0].permute(0, 2, 3, 1).numpy()
+    np.testing.assert_allclose(found, expected, rtol=0, atol=3 / 255 * np.ptp(expected))
+
+
+def test_a_layer_that_gives_nothing_but_zeros_does_so_in_8_bits(noise):
+    network = Between(nn.Identity())
+    network.after[0].weight.data.zero_()
+    network.after[0].bias.data.zero_()
+    found = Interpreter(model_content=in_8_bits(network, noise, ["y"])).get_signature_runner()(image=noise[0])["y"]
+    assert not found.any()

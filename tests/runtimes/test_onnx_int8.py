@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from itertools import pairwise
 
 import numpy as np
@@ -50,6 +51,20 @@ def test_all_convolutions_have_8_bits_but_those_that_are_kept(graph, images, tmp
     for kept in ((), ("classify", "aspp.project.conv")):
         runtimes.save(tmp_path / "x.onnx", graph, format="onnx", int8=runtimes.Int8(images, kept=kept))
         assert layers_in_8_bits(tmp_path / "x.onnx").count(False) == len(kept)
+
+
+def test_where_all_layers_are_kept_nothing_has_8_bits(graph, images):
+    nodes = graph.onnx.graph.node
+    kept = tuple(
+        node.input[1].removeprefix("model.").removesuffix(".weight") for node in nodes if node.op_type == "Conv"
+    )
+    found = quantized(graph.onnx, runtimes.Int8(images, kept=kept))
+    assert [node.op_type for node in found.graph.node] == [node.op_type for node in nodes]
+
+
+def test_afterwards_as_much_is_logged_as_before(graph, images):
+    quantized(graph.onnx, runtimes.Int8(images))
+    assert logging.root.manager.disable == logging.NOTSET
 
 
 def test_no_activation_is_left_between_a_convolution_and_the_numbers_of_its_result(graph, images, tmp_path):
