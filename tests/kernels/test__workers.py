@@ -5,7 +5,7 @@ from deeplab.kernels._workers import LEAST, Workers
 
 
 @pytest.mark.parametrize("count", [1, 2, 5])
-@pytest.mark.parametrize("rows, at_most", [(0, None), (1, None), (3 * LEAST, None), (1000, 10), (7, 10)])
+@pytest.mark.parametrize("rows, at_most", [(0, None), (1, None), (3 * LEAST, None), (1000, 10), (1005, 10), (7, 10)])
 def test_the_parts_follow_each_other_and_are_all_rows(count, rows, at_most):
     parts = []
     with Workers(count) as workers:

@@ -3,7 +3,7 @@ import pytest
 
 from deeplab.kernels import _numba
 from deeplab.kernels._workers import Workers
-from deeplab.kernels.lattice_building import build_lattice
+from deeplab.kernels.lattice_building import build_lattice, embed, key_steps
 
 needs_numba = pytest.mark.skipif(not _numba.COMPILES, reason="numba is not installed")
 
@@ -86,6 +86,17 @@ def test_any_number_of_threads_gives_the_same_bits():
             results.append(lattice.filter(values, workers=workers))
     np.testing.assert_array_equal(results[0], results[1])
     np.testing.assert_array_equal(results[0], results[2])
+
+
+@pytest.mark.parametrize("extents", [(300, 61), (61, 300), (300, 1, 60), (200, 5, 50, 5)], ids=str)
+def test_different_corners_have_different_keys(extents, monkeypatch):
+    """As many as by random steps, with which two of some thousand corners have one key once in 10^11 times."""
+    monkeypatch.setattr(_numba, "COMPILES", False)
+    features = random_features(4000, len(extents), np.float32(extents))
+    steps = np.random.default_rng(0).integers(2**64, size=len(extents) + 1, dtype=np.uint64)
+    steps[-1] = 0  # the last coordinate follows from the others
+    packed, spread = (embed(features, each, Workers(1))[0] for each in (key_steps(np.ptp(features, axis=0)), steps))
+    assert len(np.unique(packed)) == len(np.unique(spread))
 
 
 def test_the_weights_of_a_point_are_shares_of_one(version):

@@ -61,6 +61,27 @@ def test_no_points_give_no_labels(device):
     check_no_points(device)
 
 
+@pytest.mark.parametrize("corner", [(0, 0), (0, 1), (1, 0), (1, 1)])
+def test_a_cell_of_which_one_corner_differs_is_looked_into(corner, device):
+    logits = np.zeros((2, 2, 2), np.float32)
+    logits[0] = 1
+    logits[(1, *corner)] = 3
+    points = np.linspace(0, 1, 9)
+    labels = labels_of(logits, points, points, device)
+    np.testing.assert_array_equal(labels, sample_argmax(logits, points, points))
+    assert labels.sum() > 4
+
+
+@pytest.mark.parametrize(("num_classes", "dtype"), [(256, np.uint8), (257, np.int32)])
+def test_labels_have_32_bits_only_where_8_are_too_few(num_classes, dtype, device):
+    logits = np.zeros((num_classes, 2, 2), np.float32)
+    logits[-1] = 10
+    points = np.linspace(0, 1, 3)
+    labels = labels_of(logits, points, points, device)
+    assert labels.dtype == dtype
+    assert (labels == num_classes - 1).all()
+
+
 def test_more_classes_than_8_bits_count_come_in_32(monkeypatch):
     logits = np.random.default_rng(4).normal(size=(300, 3, 4)).astype(np.float32)
     rows, columns = np.linspace(0, 2, 9), np.linspace(0, 3, 8)
