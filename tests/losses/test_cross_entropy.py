@@ -70,6 +70,12 @@ def test_hard_pixels_without_a_loss_are_not_counted():
     assert cross_entropy(torch.zeros(1, 2, 1, 4), torch.full((1, 1, 4), 255), hard_pixels=0.5) == 0
 
 
+def test_counted_pixels_that_cost_nothing_are_not_among_the_hard_ones():
+    logits = torch.tensor([[0.0, 1e4, 1e4, 1e4], [0.0, 0.0, 0.0, 0.0]]).view(1, 2, 1, 4)
+    loss = cross_entropy(logits, torch.zeros(1, 1, 4, dtype=torch.long), hard_pixels=0.75)
+    assert loss.item() == pytest.approx(math.log(2))  # not a third of it
+
+
 def test_half_precision_logits_give_a_float32_loss():
     loss = cross_entropy(torch.zeros(1, 2, 1, 1, dtype=torch.bfloat16), torch.zeros(1, 1, 1, dtype=torch.uint8))
     assert loss.dtype == torch.float32
@@ -101,6 +107,15 @@ def test_divided_by_weights_it_is_the_mean_of_torch():
     assert cross_entropy(logits, labels, class_weights=weights, divisor="weights", **options).item() == pytest.approx(
         expected.item()
     )
+
+
+def test_divided_by_weights_only_their_proportions_count():
+    logits, labels = torch.tensor([[1.0, 2.0], [0.0, 0.5]]).view(1, 2, 1, 2), torch.tensor([[[0, 1]]])
+    small, large = (
+        cross_entropy(logits, labels, class_weights=scale * torch.tensor([1.0, 3.0]), divisor="weights")
+        for scale in (0.01, 100)
+    )
+    assert small.item() == pytest.approx(large.item())
 
 
 def test_detectron2_divides_the_hard_pixels_by_their_number():

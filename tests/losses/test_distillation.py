@@ -26,3 +26,17 @@ def test_distillation_leaves_the_padding_out():
     logits = torch.zeros(1, 2, 2, 2)
     assert distillation(logits, probabilities, inside=inside).item() == pytest.approx(math.log(2))
     assert distillation(logits, probabilities, inside=torch.zeros_like(inside)) == 0
+
+
+def test_what_lies_in_the_padding_may_be_no_number():
+    inside = torch.tensor([[[True, False]]])
+    probabilities = torch.full((1, 2, 1, 2), 0.5).masked_fill(~inside, torch.nan)
+    assert distillation(torch.zeros(1, 2, 1, 2), probabilities, inside=inside) == 0
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_logits_of_half_precision_are_compared_in_float32(dtype):
+    logits = torch.randn(1, 3, 4, 4, generator=torch.Generator().manual_seed(0)).to(dtype)
+    loss = distillation(logits, logits.float().softmax(dim=1), inside=torch.ones(1, 4, 4, dtype=torch.bool))
+    assert loss.dtype == torch.float32
+    assert loss.item() == pytest.approx(0, abs=1e-6)
