@@ -96,7 +96,7 @@ LAYERS = {
     "largest of several": lambda x: torch.stack([x, x.relu(), -1.5 * x]).amax(dim=0),
     "sum of several": lambda x: torch.stack([x, x / 3]).sum(dim=0),
     "every second of both": lambda x: torch.cat([x, x - 1], dim=1)[..., 1::2, :-3],
-    "a sum read twice": lambda x: (y := x + 0.5) * nn.functional.relu(y),
+    "a sum read twice": lambda x: (y := x + 0.5) - nn.functional.relu(y),
     "bounded by 0 and 1": lambda x: nn.functional.hardtanh(3 * x, 0, 1),
 }
 
