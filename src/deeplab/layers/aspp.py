@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -134,7 +134,8 @@ def _mean(x: Tensor, window: tuple[int, int] | None, stride: tuple[int, int]) ->
         return x.mean(dim=(2, 3), keepdim=True)
     if is_traced(x):  # avg_pool2d wants numbers: the whole window, over what it lacks as zeros that do not count
         rows, columns = (torch.sym_max(side - length, 0) for side, length in zip(window, x.shape[-2:], strict=True))
-        x, counted = (F.pad(each, (0, columns, 0, rows)) for each in (x, torch.ones_like(x[:1, :1])))
+        lacking: Any = (0, columns, 0, rows)  # of SymInts, which F.pad takes but does not declare
+        x, counted = (F.pad(each, lacking) for each in (x, torch.ones_like(x[:1, :1])))
         return F.avg_pool2d(x, window, stride=stride) / F.avg_pool2d(counted, window, stride=stride)
     height, width = (min(side, length) for side, length in zip(window, x.shape[-2:], strict=True))
     return F.avg_pool2d(x, (height, width), stride=stride)
