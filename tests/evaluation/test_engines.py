@@ -310,3 +310,15 @@ def test_compiled_is_what_torch_compiles(model, make_image, monkeypatch):
     np.testing.assert_array_equal(compiled(image).labels, deeplab.load(model, device="cpu")(image).labels)
     assert asked == [{"dynamic": False, "options": {"freezing": True}}]
     assert torch._dynamo.config.recompile_limit >= 256
+
+
+@pytest.mark.usefixtures("few_layers")
+def test_a_crf_rnn_stays_out_of_what_is_compiled(make_image, monkeypatch):
+    compile = torch.compile
+    monkeypatch.setattr(torch, "compile", lambda function, **_: compile(function, backend="eager", dynamic=False))
+    torch.manual_seed(0)
+    options = {"num_classes": 3, "aspp_channels": 8, "atrous_rates": (), "crf_rnn": True}
+    model = create_model("deeplabv3", backbone="resnet18", **options)
+    compiled, plain = (TorchNetwork(model, device=torch.device("cpu"), compiled=each) for each in (True, False))
+    images = make_image(40, 56)[np.newaxis]
+    np.testing.assert_allclose(compiled.coarse_logits(images), plain.coarse_logits(images), atol=1e-4)

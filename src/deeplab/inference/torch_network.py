@@ -40,7 +40,7 @@ class TorchNetwork:
             model: It is moved to the device and put into evaluation mode; later changes of its weights do not count.
             precision: Of its products, "float32", "bfloat16" or "float16"; the logits are float32.
             compiled: Whether torch.compile makes a program of it, anew for each size of image that comes; on a GPU
-                one without the launches of its parts (CUDA graphs).
+                one without the launches of its parts (CUDA graphs). A CRF-RNN stays out of it.
             fold: False runs the model itself, as it is at the time.
 
         Raises:
@@ -65,7 +65,8 @@ class TorchNetwork:
             )
             dynamo = torch._dynamo.config
             dynamo.recompile_limit = max(dynamo.recompile_limit, MOST_SIZES)
-            self._coarse_logits = torch.compile(self._coarse_logits, dynamic=False, **options)
+            unrefined = torch.compile(self.running.unrefined, dynamic=False, **options)
+            self._coarse_logits = lambda batch: self.running.refined(unrefined(batch), batch)
 
     def of(self, model: SegmentationModel) -> TorchNetwork:
         """Another model, which runs in the same way. Raises as the constructor."""

@@ -67,7 +67,14 @@ class SegmentationModel(nn.Module):
 
         Those at the head's own stride, of the padded image; with a CRF-RNN, which works on pixels, the final ones.
         """
-        coarse = self.merged_scores(self.prepare(image))
+        return self.refined(self.unrefined(image), image)
+
+    def unrefined(self, image: Tensor) -> Tensor:
+        """The logits at the head's own stride, of the padded image, before any CRF-RNN."""
+        return self.merged_scores(self.prepare(image))
+
+    def refined(self, coarse: Tensor, image: Tensor) -> Tensor:
+        """What `coarse_logits` makes of the `unrefined` ones."""
         if self.crf_rnn is None:
             return coarse
         logits = self.full_size(coarse, (image.shape[-2], image.shape[-1]))
