@@ -45,6 +45,13 @@ def test_a_system_does_not_differ_from_itself():
     assert paired_difference(hits(50, 0.5), hits(50, 0.5), share) == Interval(0, 0, 0)
 
 
+def test_the_difference_is_that_of_the_two_figures():
+    first, second = hits(50, 0.4), hits(50, 0.6, seed=1)
+    found = paired_difference(first, second, share)
+    assert found.value == share(second.sum(axis=0)) - share(first.sum(axis=0))
+    assert found.low < found.value < found.high
+
+
 def test_pairs_are_drawn_together():
     easy = np.random.default_rng(1).integers(100, 900, 60)  # images differ much, the systems little
     first = np.stack([easy, np.full(60, 1000)], axis=1)
@@ -84,6 +91,11 @@ def test_one_image_says_nothing_of_others():
     assert math.isnan(high)
 
 
+def test_counts_of_many_pixels_stay_whole():
+    counts = np.array([[2**40 + 1, 2**40]] * 4)
+    assert interval(counts, lambda total: float(total[0] - total[1])) == Interval(4, 4, 4)
+
+
 def test_two_images_have_an_interval():
     found = interval(np.array([[0, 1], [1, 1]]), share)
     assert (found.low, found.high) == (0, 1)  # of samples with one of them only
@@ -111,8 +123,9 @@ def test_what_cannot_be_is_refused():
         interval(matrices(0), miou)
     with pytest.raises(DataError, match="the same images"):
         paired_difference(matrices(3), matrices(4), miou)
-    with pytest.raises(SettingsError, match="between 0 and 1"):
-        interval(matrices(3), miou, confidence=95)
+    for confidence in (0, 1, 95):
+        with pytest.raises(SettingsError, match="between 0 and 1"):
+            interval(matrices(3), miou, confidence=confidence)
 
 
 def test_an_interval_in_words_has_its_ends_and_those_of_a_difference_their_signs():

@@ -117,6 +117,11 @@ def test_a_trimap_is_so_wide_to_each_side_of_a_border():
     assert [miou(band) for band in bands] == [0.25, 0.25, 0.25]
 
 
+def test_trimaps_come_in_the_order_of_their_widths():
+    bands = trimap_confusion(np.zeros((30, 40), np.uint8), halves(20), num_classes=2, widths=(100, 5, 1))
+    assert [band.sum() for band in bands] == [30 * 40, 30 * 10, 30 * 2]
+
+
 def test_an_error_far_from_the_borders_is_in_the_wide_trimap_only():
     target = halves(20)
     labels = target.copy()

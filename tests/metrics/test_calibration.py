@@ -17,6 +17,11 @@ def test_pixels_lie_in_the_bin_of_their_largest_probability():
     np.testing.assert_allclose(counts[[7, 8, 9]], [[1, 0.8, 1], [1, 0.9, 0], [1, 0.95, 1]], rtol=1e-6)
 
 
+def test_the_value_that_is_ignored_is_the_one_that_is_named():
+    counts = calibration_counts(sure(0.9, 0.6), np.array([[0, 7]]), ignore_index=7)
+    assert counts[:, 0].sum() == 1
+
+
 def test_the_error_is_the_mean_distance_weighed_by_pixels():
     counts = calibration_counts(sure(0.9, 0.9, 0.9, 0.6), np.array([[0, 0, 1, 1]]), bins=10)
     assert calibration_error(counts) == pytest.approx((abs(3 * 0.9 - 2) + 0.6) / 4, rel=1e-6)
