@@ -246,6 +246,14 @@ def test_tensors_give_a_tensor_where_they_are(make_image, random_probabilities, 
             np.testing.assert_allclose(marginals.cpu(), crf(image, probabilities), atol=1e-3)
 
 
+def test_a_tensor_may_ask_for_its_gradient(make_image, random_probabilities):
+    probabilities = torch.from_numpy(random_probabilities(2, 4, 5))
+    image, crf = make_image(4, 5), DenseCRF(iterations=1)
+    found = crf(image, probabilities.clone().requires_grad_())
+    torch.testing.assert_close(found, crf(image, probabilities), rtol=0, atol=0)
+    assert not found.requires_grad
+
+
 @pytest.mark.parametrize("dimensions, size", [(2, (13, 18)), (3, (4, 5, 6))])
 @pytest.mark.parametrize("compatibility", [None, [-3, -1, -2], [[0, 1, 5], [2, 0, 1], [1, 4, 0]]])
 def test_tensor_operations_in_float64_give_the_same(dimensions, size, compatibility, random_probabilities, device):
@@ -276,6 +284,17 @@ def test_labels_as_input(make_image):
     np.testing.assert_allclose(probabilities[:, 0, 14], [0.2, 0.2, 0.6], rtol=1e-5)
     np.testing.assert_allclose(probabilities[:, 3, 3], 1 / 3, rtol=1e-5)
     assert DenseCRF().from_labels(image, labels, num_classes=3)[:, 3, 3].argmax() == 0  # as all around it
+
+
+def test_the_label_that_is_unknown_is_the_one_that_is_named(make_image):
+    labels = np.array([[0, 7, 1]])
+    found = DenseCRF(iterations=0).from_labels(make_image(1, 3), labels, num_classes=2, ignore_index=7)
+    np.testing.assert_allclose(found[:, 0], [[0.7, 0.5, 0.3], [0.3, 0.5, 0.7]], rtol=1e-5)
+
+
+def test_labels_of_one_class_leave_nothing_to_others(make_image):
+    found = DenseCRF(iterations=0).from_labels(make_image(2, 3), np.zeros((2, 3), int), num_classes=1)
+    np.testing.assert_array_equal(found, 1)
 
 
 def test_no_iterations_leave_the_probabilities(make_image, random_probabilities):
@@ -341,6 +360,15 @@ def test_tiny_images(size, make_image, random_probabilities):
     np.testing.assert_allclose(marginals.sum(axis=0), 1, atol=1e-5)
 
 
+@pytest.mark.parametrize("size", [(1, 2**16), (2**16, 1)])
+def test_the_end_of_a_very_long_image_is_as_if_it_were_alone(size, random_probabilities):
+    """The lattice around pixels has no numbers for so many, so that it is another one; both are off by a little."""
+    image, probabilities = np.zeros(size, np.uint8), random_probabilities(2, *size)
+    crf = DenseCRF([PairwiseKernel(weight=1, sigma_xy=1)], iterations=1)
+    whole, end = crf(image, probabilities), crf(image[-100:, -100:], probabilities[:, -100:, -100:])
+    np.testing.assert_allclose(whole[:, -50:, -50:], end[:, -50:, -50:], atol=0.05)
+
+
 def test_one_class_is_everywhere(make_image):
     np.testing.assert_array_equal(DenseCRF()(make_image(5, 6), np.full((1, 5, 6), 0.4)), 1)
 
@@ -391,6 +419,7 @@ def test_an_unknown_preset_names_the_nearest():
         ((4, 5, 3, 1), (2, 4, 5)),
         ((0, 5, 3), (2, 0, 5)),
         ((2, 4, 5, 3), (3, 2, 4, 5)),
+        ((3, 4, 5, 3), (2, 2, 4, 5)),
     ],
 )
 def test_sizes_that_disagree(image, probabilities):

@@ -42,6 +42,16 @@ def test_numbers_of_numpy_are_written_as_numbers(tmp_path):
     assert open_crf(tmp_path / "crf.json").kernels == (PairwiseKernel(weight=4, sigma_xy=(3, 2)),)
 
 
+def test_words_are_written_as_they_are(tmp_path):
+    save_crf(tmp_path / "crf.json", DenseCRF("v1"), about={"data": "Straße"})
+    assert "Straße" in (tmp_path / "crf.json").read_text(encoding="utf-8")
+
+
+def test_a_file_without_iterations_has_those_of_the_paper_whatever_the_case_of_its_ending(tmp_path):
+    (tmp_path / "CRF.JSON").write_text('{"kernels": [{"weight": 3, "sigma_xy": 1}]}', encoding="utf-8")
+    assert open_crf(tmp_path / "CRF.JSON").iterations == 10
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
