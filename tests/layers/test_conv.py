@@ -14,6 +14,7 @@ from deeplab.layers import (
     PaddedConv,
     SeparableConv,
     use_group_norm,
+    use_sync_norm,
 )
 
 
@@ -192,3 +193,16 @@ def test_group_norm_takes_no_place_of_more_than_batch_norm():
 
     with pytest.raises(SettingsError, match=r"cannot take the place of NormAndMore; .*--batch-norm train"):
         use_group_norm(nn.Sequential(NormAndMore(3)))
+
+
+def test_statistics_of_all_processes_leave_the_activation_in_a_layer():
+    network = nn.Sequential(BatchNorm(4), BatchNormAct(4, act=nn.ReLU()), nn.Sequential(nn.BatchNorm2d(4)))
+    for norm in (network[0], network[1], network[2][0]):
+        nn.init.normal_(norm.bias)
+    image, state = torch.randn(2, 4, 8, 8), network.state_dict()
+    expected = network.eval()(image)
+    use_sync_norm(network)
+    use_sync_norm(network)  # which changes nothing
+    assert sum(isinstance(module, nn.SyncBatchNorm) for module in network.modules()) == 3
+    assert list(network.state_dict()) == list(state)
+    torch.testing.assert_close(network(image), expected)

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from deeplab.layers import use_sync_norm
 from deeplab.losses import cross_entropy, focal
 from deeplab.models import create_model
 from deeplab.training.batches import Batch, Epochs
@@ -130,7 +131,7 @@ def test_statistics_are_a_plain_mean_of_the_first_steps(make_task):
 
 def test_statistics_settle_once_processes_share_them(make_task):
     task = make_task(epochs=10_000)
-    task.model = torch.nn.SyncBatchNorm.convert_sync_batchnorm(task.model)
+    use_sync_norm(task.model)
     task.settle_statistics(0)
     assert isinstance(task.model.norm, torch.nn.SyncBatchNorm)
     assert task.model.norm.momentum == 1

@@ -12,6 +12,7 @@ from deeplab.layers.conv import (
     Padding,
     SeparableConv,
     use_group_norm,
+    use_sync_norm,
 )
 from deeplab.layers.dense_prediction_cell import DensePredictionCell
 from deeplab.layers.folding import folded
@@ -39,4 +40,5 @@ __all__ = [
     "rescale",
     "resize",
     "use_group_norm",
+    "use_sync_norm",
 ]

@@ -217,6 +217,20 @@ def use_group_norm(network: nn.Module) -> None:
                     setattr(module, name, nn.GroupNorm(groups, channels, eps=norm.eps))
 
 
+def use_sync_norm(network: nn.Module) -> None:
+    """Have every BatchNorm take its statistics over all processes, with the same names; activations in one stay.
+
+    PyTorch's own conversion forgets what is within a layer that derives from BatchNorm.
+    """
+    for module in list(network.modules()):
+        for name, norm in module.named_children():
+            if isinstance(norm, nn.BatchNorm2d):
+                synced = nn.SyncBatchNorm.convert_sync_batchnorm(norm)  # type: ignore[no-untyped-call]
+                if isinstance(norm, BatchNormAct):
+                    synced.register_forward_hook(lambda layer, _, out: layer.act(out))
+                setattr(module, name, synced)
+
+
 class ConvNormAct(nn.Module):
     """Convolution without bias, BatchNorm, activation.
 

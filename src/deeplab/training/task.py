@@ -19,7 +19,7 @@ from deeplab import losses
 from deeplab.data import Sample
 from deeplab.errors import DeepLabError
 from deeplab.inference import Segmenter
-from deeplab.layers import resize
+from deeplab.layers import resize, use_sync_norm
 from deeplab.metrics import confusion_matrix, miou
 from deeplab.models import SegmentationModel
 from deeplab.settings import TrainSettings, chosen, loss_weights
@@ -100,7 +100,7 @@ class SegmentationTask(LightningModule):
             return
         groups = self._parameter_groups()
         if self.settings.batch_norm == "sync":
-            nn.SyncBatchNorm.convert_sync_batchnorm(self.model)  # type: ignore[no-untyped-call]
+            use_sync_norm(self.model)
         names = {parameter: name for name, parameter in self.named_parameters()}
         self._together = (copy.deepcopy(self._guess).eval(),)
         for module in (self.model, self.auxiliary, None if self.average is None else self.average.module):

@@ -14,8 +14,11 @@ from lightning.fabric.plugins.environments.cluster_environment import ClusterEnv
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import TQDMProgressBar
 from lightning.pytorch.loggers import Logger
+from lightning.pytorch.plugins import LayerSync
 from lightning.pytorch.strategies import ModelParallelStrategy, Strategy
+from torch import nn
 
+from deeplab.layers import use_sync_norm
 from deeplab.settings import TrainSettings, chosen
 
 __all__ = ["keep_freed_memory", "quiet", "trainer_of"]
@@ -45,14 +48,14 @@ def trainer_of(
     """A trainer that does as the settings say, and says nothing of its own but a progress bar on a terminal."""
     bar = sys.stdout.isatty()  # where Lightning's goes
     kind, _, number = settings.device.partition(":")
+    synced = [_SyncNorms()] if settings.processes > 1 and settings.batch_norm == "sync" else []
     with quiet():
         return Trainer(
             accelerator=kind,
             devices=[int(number)] if number else settings.devices,
             num_nodes=settings.nodes,
-            plugins=[environment],
+            plugins=[environment, *synced],
             strategy=_strategy(settings),
-            sync_batchnorm=settings.processes > 1 and settings.batch_norm == "sync",
             precision="bf16-mixed" if settings.precision == "bf16" else "32-true",
             max_epochs=epochs,
             accumulate_grad_batches=chosen(settings.accumulate),
@@ -68,6 +71,17 @@ def trainer_of(
             enable_checkpointing=False,
             use_distributed_sampler=False,
         )
+
+
+class _SyncNorms(LayerSync):
+    """Lightning's own, but for the layers that are more than BatchNorm."""
+
+    def apply(self, model: nn.Module) -> nn.Module:
+        use_sync_norm(model)
+        return model
+
+    def revert(self, model: nn.Module) -> nn.Module:
+        return model  # the run is over, and what it wrote has the names of BatchNorm
 
 
 def keep_freed_memory() -> None:
