@@ -51,7 +51,7 @@ KNOWN_SHARE = 0.75
 """Of the classes, from which on those of the weights that ship are taken that know most; else the first that fit.
 
 All 11 of CamVid are known to `cityscapes`. It also knows 3 of the 5 of aerial images, and `objects`, which knows none,
-was a better start there (docs/training.md): roads are not alike from a car and from above.
+was a better start there (docs/training-figures.md): roads are not alike from a car and from above.
 """
 
 SIZE_SPREAD = 4.0
@@ -60,7 +60,8 @@ SIZE_SPREAD = 4.0
 THICKNESS = 10.0
 """Pixels. What is thinner is enlarged to it: the finest features have stride 4.
 
-By this measure CamVid and dsb2018_nuclei96 have 5 pixels, and both were best at twice their size (docs/training.md).
+By this measure CamVid and dsb2018_nuclei96 have 5 pixels, and both were best at twice their size
+(docs/training-figures.md).
 """
 
 LEAST_ENLARGEMENT, GREATEST_ENLARGEMENT = 1.25, 2.0
@@ -82,7 +83,7 @@ SCALE, SCALE_OF_ONE_INSTRUMENT = (0.5, 2.0), (0.7, 1.4)
 
 SCALE_OF_PARTS, PART = (0.4, 1.3), 0.5
 """Where crops are less than this part of the short side of the images. CamVid after one epoch with crops of 257 of 720
-pixels: val 0.715, and 0.674 with the papers' (docs/training.md)."""
+pixels: val 0.715, and 0.674 with the papers' (docs/training-figures.md)."""
 
 BATCH = {"cpu": 8, "mps": 8, "cuda": 16}
 """Images in a step; 16 is the papers' (v3, section 4.1)."""
@@ -96,7 +97,7 @@ BATCH_NORM_BATCH = 8
 
 RARE = 0.002
 """Share of the labelled pixels: a class below it is missed by most crops, so that some are aimed at the rare ones. The
-loss weighs no class more, however rare: that won no IoU, and cost accuracy (docs/training.md)."""
+loss weighs no class more, however rare: that won no IoU, and cost accuracy (docs/training-figures.md)."""
 
 RARE_CROPS = 1 / 3
 """nnU-Net's share of patches that hold foreground for certain."""
